@@ -1,0 +1,49 @@
+"""Gradient transformations for gradients that disagree, on Optax."""
+
+import importlib.metadata
+
+from neat_optax.alignment import Alignment as Alignment
+from neat_optax.alignment import Contest as Contest
+from neat_optax.centralization import centralize_outputs as centralize_outputs
+from neat_optax.config import NEATConfig as NEATConfig
+from neat_optax.config import PlayerNEATConfig as PlayerNEATConfig
+from neat_optax.config import from_config as from_config
+from neat_optax.conflict import detect_conflict as detect_conflict
+from neat_optax.contest import contest as contest
+from neat_optax.contest import Output as Output
+from neat_optax.correction import adapt_alpha as adapt_alpha
+from neat_optax.correction import adapt_correction as adapt_correction
+from neat_optax.correction import clip_correction as clip_correction
+from neat_optax.correction import dampen_conflict as dampen_conflict
+from neat_optax.correction import project_conflict as project_conflict
+from neat_optax.diagnostics import Diagnostic as Diagnostic
+from neat_optax.diagnostics import diagnostics as diagnostics
+from neat_optax.gating import gate_by_conflict as gate_by_conflict
+from neat_optax.gating import gate_by_warmup as gate_by_warmup
+from neat_optax.lookahead import keep_slow_params as keep_slow_params
+from neat_optax.measures import measure_correction as measure_correction
+from neat_optax.measures import measure_update as measure_update
+from neat_optax.metric import precondition as precondition
+from neat_optax.neat import neat as neat
+from neat_optax.neat import neat_adaptive as neat_adaptive
+from neat_optax.neat import neat_adaptive_alpha as neat_adaptive_alpha
+from neat_optax.neat import neat_correction as neat_correction
+from neat_optax.neat import neat_light as neat_light
+from neat_optax.neat import neat_lion as neat_lion
+from neat_optax.neat import neat_rules as neat_rules
+from neat_optax.neat import scale_by_neat as scale_by_neat
+from neat_optax.opponents import History as History
+from neat_optax.opponents import Opponent as Opponent
+from neat_optax.opponents import blended as blended
+from neat_optax.opponents import given as given
+from neat_optax.opponents import gradient_ema as gradient_ema
+from neat_optax.opponents import momentum as momentum
+from neat_optax.opponents import previous_gradient as previous_gradient
+from neat_optax.scopes import Scope as Scope
+from neat_optax.scopes import by_label as by_label
+from neat_optax.scopes import per_leaf as per_leaf
+from neat_optax.scopes import whole_tree as whole_tree
+from neat_optax.sparsity import prune_below as prune_below
+from neat_optax.sparsity import soft_threshold as soft_threshold
+
+__version__ = importlib.metadata.version("neat-optax")

@@ -1,0 +1,129 @@
+"""The only validation, and the only wording of an error.
+
+Values are checked when a factory is called, shapes when `update` is traced. A traced
+value is never looked at, and so never raises.
+"""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+_Number = (int, float, np.integer, np.floating)
+
+
+def check_number(name: str, value: Any, interval: str) -> None:
+    """Raises unless `value` lies in `interval`, written as in `"[0, 1)"`.
+
+    Schedules (callables) and JAX arrays pass: their values are known only in the step.
+    """
+    if callable(value) or isinstance(value, jax.Array):
+        return
+    if isinstance(value, bool) or not isinstance(value, _Number):
+        raise ValueError(
+            f"`{name}` must be a number in {interval} or a schedule, got {value!r}."
+        )
+    if not _contains(interval, float(value)):
+        raise ValueError(f"`{name}` must be in {interval}, got {value}.")
+
+
+def check_count(name: str, value: Any, minimum: int = 0) -> None:
+    """Raises unless `value` is an integer of at least `minimum`."""
+    if callable(value) or isinstance(value, jax.Array):
+        return
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    if not whole or value < minimum:
+        raise ValueError(f"`{name}` must be an integer >= {minimum}, got {value!r}.")
+
+
+def check_range(name: str, value: Any, interval: str) -> None:
+    """Raises unless `value` is a pair (minimum, maximum) of ordered numbers."""
+    if not isinstance(value, tuple) or len(value) != 2:
+        raise ValueError(f"`{name}` must be a (minimum, maximum) pair, got {value!r}.")
+    for end in value:
+        check_number(name, end, interval)
+    if all(isinstance(end, _Number) for end in value) and value[0] > value[1]:
+        raise ValueError(f"`{name}` must be (minimum, maximum) in order, got {value}.")
+
+
+def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
+    """Raises unless `value` is one of `choices`."""
+    if value not in choices:
+        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value}.")
+
+
+def check_bool(name: str, value: Any) -> None:
+    """Raises unless `value` is True or False."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"`{name}` must be True or False, got {value!r}.")
+
+
+def check_same_structure(
+    name: str, tree: Any, like_name: str, like: Any, player_hint: bool = True
+) -> None:
+    """Raises unless two trees have the same structure and the same leaf shapes."""
+    treedef, expected = jax.tree.structure(tree), jax.tree.structure(like)
+    if treedef != expected:
+        raise ValueError(
+            f"`{name}` must have the tree structure of `{like_name}`, {expected}, "
+            f"got {treedef}."
+        )
+    pairs = zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True)
+    for (path, leaf), other in pairs:
+        if jnp.shape(leaf) != jnp.shape(other):
+            hint = _player_hint(leaf, other) if player_hint else ""
+            raise ValueError(
+                f"`{name}` must have the shapes of `{like_name}`, got "
+                f"{jnp.shape(leaf)} for {jnp.shape(other)} at "
+                f"{jax.tree_util.keystr(path) or 'the root'}.{hint}"
+            )
+
+
+def check_inexact(name: str, tree: Any) -> None:
+    """Raises unless every leaf is a floating or complex array."""
+    for path, leaf in jax.tree.leaves_with_path(tree):
+        dtype = jnp.result_type(leaf) if hasattr(leaf, "dtype") else type(leaf)
+        if not jnp.issubdtype(dtype, jnp.inexact):
+            raise ValueError(
+                f"`{name}` must have floating or complex leaves, got {dtype} at "
+                f"{jax.tree_util.keystr(path) or 'the root'}; leave other leaves out "
+                "with optax.masked."
+            )
+
+
+def check_params(params: Any, caller: str) -> None:
+    """Raises when a transformation that needs the parameters was not given them."""
+    if params is None:
+        raise ValueError(
+            f"`params` must be passed to update for {caller}, got None: "
+            "call tx.update(updates, state, params)."
+        )
+
+
+def check_fields(values: Mapping[str, Any], intervals: Mapping[str, str]) -> None:
+    """Checks plain numbers, no schedules, against a table of intervals."""
+    for name, interval in intervals.items():
+        if callable(values[name]):
+            raise ValueError(
+                f"`{name}` must be a number in {interval}, got {values[name]!r}."
+            )
+        check_number(name, values[name], interval)
+
+
+def _contains(interval: str, value: float) -> bool:
+    low, high = (float(end) for end in interval[1:-1].split(","))
+    above = value > low if interval[0] == "(" else value >= low
+    below = value < high if interval[-1] == ")" else value <= high
+    return above and below and not math.isnan(value)
+
+
+def _player_hint(leaf: Any, like: Any) -> str:
+    if jnp.shape(leaf)[1:] != jnp.shape(like):
+        return ""
+    return (
+        " A leading player axis must be reduced first, for instance with "
+        "optax.experimental.aggregating.average_per_element_updates()."
+    )

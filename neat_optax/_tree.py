@@ -1,0 +1,71 @@
+"""The only tree maths: inner products, a guarded division, and who owns which leaf."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+SMALL_LEAF = 4096
+"""Leaves up to this size are measured by one kernel instead of three, which saves
+dispatches; above it, three vectorised reductions are faster (docs/performance.md)."""
+
+
+def working_dtype(*arrays: Any) -> Any:
+    """Real dtype in which `arrays` are multiplied and summed: float32 or wider."""
+    dtype = jnp.result_type(jnp.float32, *(jnp.result_type(x) for x in arrays))
+    return jnp.finfo(dtype).dtype
+
+
+def widen(x: Any) -> jax.Array:
+    """`x` in the precision of its arithmetic: float32 or wider, complex stays so."""
+    return jnp.asarray(x, jnp.result_type(jnp.float32, x))
+
+
+def inner(a: jax.Array, b: jax.Array) -> jax.Array:
+    """Real inner product of two arrays of one shape, over all axes.
+
+    Factors are widened before they are multiplied, and nothing is raveled, so that
+    low precision does not overflow and a sharded array is not gathered.
+    """
+    return jnp.sum(_pointwise(a, b))
+
+
+def gram(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """The three inner products `(a.a, a.b, b.b)`."""
+    if a.size > SMALL_LEAF:
+        return inner(a, a), inner(a, b), inner(b, b)
+    products = (_pointwise(a, a), _pointwise(a, b), _pointwise(b, b))
+    dtype = jnp.result_type(*products)
+    zero = jnp.zeros((), dtype)
+    return jax.lax.reduce(
+        tuple(product.astype(dtype) for product in products),
+        (zero, zero, zero),
+        lambda x, y: tuple(left + right for left, right in zip(x, y, strict=True)),
+        tuple(range(a.ndim)),
+    )
+
+
+def safe_divide(numerator: Any, denominator: Any, otherwise: Any = 0.0) -> jax.Array:
+    """`numerator / denominator`, or `otherwise` where the denominator is zero.
+
+    The denominator is replaced before the division, so that gradients are clean too.
+    """
+    numerator, denominator = jnp.asarray(numerator), jnp.asarray(denominator)
+    nonzero = denominator != 0
+    quotient = numerator / jnp.where(nonzero, denominator, 1)
+    return jnp.where(nonzero, quotient, jnp.asarray(otherwise, quotient.dtype))
+
+
+def leaf_names(tree: Any) -> list[str]:
+    """Paths of the leaves, as `"dense/kernel"`."""
+    return [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, _ in jax.tree.leaves_with_path(tree)
+    ]
+
+
+def _pointwise(a: jax.Array, b: jax.Array) -> jax.Array:
+    a, b = widen(a), widen(b)
+    if jnp.iscomplexobj(a) or jnp.iscomplexobj(b):
+        return jnp.real(a) * jnp.real(b) + jnp.imag(a) * jnp.imag(b)
+    return a * b

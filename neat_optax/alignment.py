@@ -1,0 +1,80 @@
+"""The few numbers that a contest is decided by.
+
+A rule sees one `Contest`: what was measured between a gradient and its opponent, and
+the two coefficients of the correction, which the rule changes.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Alignment(NamedTuple):
+    """Inner products of a gradient `g` and an opponent `o`, summed over a scope."""
+
+    gg: jax.Array  # [] g . g
+    go: jax.Array  # [] g . o
+    oo: jax.Array  # [] o . o
+
+    @property
+    def comparable(self) -> jax.Array:
+        """Whether both norms are positive and finite: otherwise there is no angle."""
+        positive = (self.gg > 0) & (self.oo > 0)
+        return positive & (self.gg < jnp.inf) & (self.oo < jnp.inf)
+
+    @property
+    def cosine(self) -> jax.Array:
+        """`g.o / (|g| |o|)` in [-1, 1]; 0 where the vectors are not comparable.
+
+        Divides by one norm at a time: the product of two small norms underflows.
+        """
+        gradient_norm, opponent_norm = self._safe_norms()
+        cosine = self.go / gradient_norm / opponent_norm
+        return jnp.where(self.comparable, jnp.clip(cosine, -1.0, 1.0), 0.0)
+
+    @property
+    def norm_ratio(self) -> jax.Array:
+        """`|o| / |g|`; 0 where the vectors are not comparable."""
+        gradient_norm, opponent_norm = self._safe_norms()
+        return jnp.where(self.comparable, opponent_norm / gradient_norm, 0.0)
+
+    def _safe_norms(self) -> tuple[jax.Array, jax.Array]:
+        gg = jnp.where(self.comparable, self.gg, 1.0)
+        oo = jnp.where(self.comparable, self.oo, 1.0)
+        return jnp.sqrt(gg), jnp.sqrt(oo)
+
+
+class Contest(NamedTuple):
+    """One scope's contest: what was measured, and the correction decided so far.
+
+    The correction is `on_gradient * gradient + on_opponent * opponent`. Rules read the
+    measures and return the contest with other coefficients.
+    """
+
+    step: jax.Array  # [] int32, steps taken before this one
+    size: jax.Array  # [] float32, number of elements in the scope
+    alignment: Alignment  # in the geometry of the metric: what conflict is judged by
+    raw: Alignment  # in plain coordinates: what bounds and measures are stated in
+    noise: jax.Array | None  # [] |g - ema| / (|g| + |ema|), where a history is watched
+    steadiness: jax.Array | None  # [] cosine with the previous gradient, likewise
+    conflict: jax.Array  # [] max(0, -cosine), set by detect_conflict
+    strength: jax.Array  # [] factor on the alpha of every correction rule that follows
+    alpha: jax.Array  # [] effective alpha of the last correction rule
+    on_gradient: jax.Array  # []
+    on_opponent: jax.Array  # []
+
+    @property
+    def correction_ratio(self) -> jax.Array:
+        """`|correction| / |gradient|` in plain coordinates, free of their scale."""
+        a = self.on_gradient
+        b = self.on_opponent * self.raw.norm_ratio
+        squared = a * a + b * b + 2 * a * b * self.raw.cosine
+        return jnp.sqrt(jnp.maximum(squared, 0.0))
+
+    def scaled(self, factor: jax.Array) -> "Contest":
+        """The same contest with its correction multiplied by `factor`."""
+        return self._replace(
+            on_gradient=self.on_gradient * factor,
+            on_opponent=self.on_opponent * factor,
+        )

@@ -1,0 +1,32 @@
+"""Gradient centralisation in the layout of Flax kernels."""
+
+import jax
+import jax.numpy as jnp
+import optax
+
+
+def centralize_outputs() -> optax.GradientTransformationExtraArgs:
+    r"""Takes out the mean gradient of each output unit.
+
+    .. math:: g_{:,k} \leftarrow g_{:,k} - \operatorname{mean}(g_{:,k})
+
+    over all axes but the last, for leaves of two or more axes. Flax kernels end in the
+    output axis; `optax.centralize` averages over all axes but the first, which is the
+    output axis of PyTorch's layout.
+
+    References:
+      Yong et al., "Gradient Centralization", 2020, equation 1.
+    """
+
+    def update_fn(updates, state, params=None, **extra_args):
+        del params, extra_args
+        return jax.tree.map(_center, updates), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update_fn)
+
+
+def _center(gradient):
+    if gradient.ndim < 2:
+        return gradient
+    axes = tuple(range(gradient.ndim - 1))
+    return gradient - jnp.mean(gradient, axis=axes, keepdims=True)

@@ -1,0 +1,109 @@
+"""Reading the measures back out of any optimizer state."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax.measures import (
+    MeasureCorrectionState,
+    Measures,
+    MeasureUpdateState,
+)
+
+
+class Diagnostic(NamedTuple):
+    """One measured quantity.
+
+    `latest` and `mean` weigh each scope by its number of elements; `latest` is the last
+    step's value and `mean` the average over all steps. `per_leaf` holds that average
+    for each scope: an array, or a dictionary by path where `params` was given.
+    """
+
+    latest: jax.Array
+    mean: jax.Array
+    per_leaf: Any
+
+
+def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
+    """What the corrections did, read from an optimizer's state.
+
+    Args:
+      opt_state: any pytree that holds measures: the state of a `chain`, of `masked`, of
+        a wrapper, or an object that has such a state as its attribute `opt_state`, like
+        Flax's `TrainState` and `nnx.Optimizer`. Works inside `jit`, and on the stacked
+        states that `scan` and `vmap` return through `jax.vmap(diagnostics)`.
+      params: the parameters, if `per_leaf` is to be a dictionary by path. Needs one
+        scope per leaf.
+
+    Returns:
+      A dictionary from name to `Diagnostic`, with `conflict`, `correction_ratio`,
+      `active` (the share of steps and elements with a correction), `opponent_norm`,
+      `alpha`, `skipped` (the share with a gradient that was not finite), `noise` where
+      the contest watches its history, and `update_alignment`, the cosine of the
+      gradient with the applied update taken as a descent step, where the optimizer is
+      wrapped in `measure_update`. Before the first step all are zero.
+
+    Raises:
+      ValueError: if the state holds no measures, or if `params` does not have one leaf
+        for each scope.
+
+    Example:
+      >>> import jax.numpy as jnp, neat_optax as no
+      >>> tx = no.neat(0.1, opponent=no.given(), measure=True)
+      >>> p, g = jnp.ones(2), jnp.array([1.0, 0.0])
+      >>> _, state = tx.update(g, tx.init(p), p, opponent=-g)
+      >>> print(no.diagnostics(state)["conflict"].mean)
+      1.0
+    """
+    state = getattr(opt_state, "opt_state", opt_state)
+    corrections = _find(state, MeasureCorrectionState)
+    updates = _find(state, MeasureUpdateState)
+    if not corrections and not updates:
+        raise ValueError(
+            "`opt_state` must hold measures, got none: build the optimizer with "
+            "measure=True, or put measure_correction() last among its rules."
+        )
+    found: dict[str, Diagnostic] = {}
+    for name in Measures._fields:
+        holders = [s for s in corrections if getattr(s.mean, name) is not None]
+        if holders:
+            read = [(s.size, getattr(s.latest, name), getattr(s.mean, name))
+                    for s in holders]
+            found[name] = _summarise(read, params)
+    if updates:
+        read = [(s.size, s.latest, s.mean) for s in updates]
+        found["update_alignment"] = _summarise(read, params)
+    return found
+
+
+def _find(tree: Any, kind: type) -> list[Any]:
+    """All states of one kind, those inside one another too."""
+    is_leaf: Callable[[Any], bool] = lambda node: isinstance(node, kind)
+    found = [x for x in jax.tree.leaves(tree, is_leaf=is_leaf) if is_leaf(x)]
+    nested = [_find(x.inner, kind) for x in found if hasattr(x, "inner")]
+    return found + [x for group in nested for x in group]
+
+
+def _summarise(read: Sequence[tuple[Any, Any, Any]], params: Any) -> Diagnostic:
+    size, latest, mean = (
+        jnp.concatenate([jnp.asarray(x) for x in column])
+        for column in zip(*read, strict=True)
+    )
+    return Diagnostic(
+        latest=_tree.safe_divide(jnp.sum(size * latest), jnp.sum(size)),
+        mean=_tree.safe_divide(jnp.sum(size * mean), jnp.sum(size)),
+        per_leaf=mean if params is None else _by_path(mean, params),
+    )
+
+
+def _by_path(values: jax.Array, params: Any) -> dict[str, jax.Array]:
+    names = _tree.leaf_names(params)
+    if len(names) != values.shape[0]:
+        raise ValueError(
+            f"`params` must have one leaf for each of the {values.shape[0]} scopes, "
+            f"got {len(names)}."
+        )
+    return {name: values[i] for i, name in enumerate(names)}

@@ -1,0 +1,89 @@
+"""A second moment of the gradient: as a preconditioner, and as the metric of conflict."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax.opponents import value_at
+
+
+class PreconditionState(NamedTuple):
+    """State of `precondition`."""
+
+    step: jax.Array  # [] int32
+    second_moment: Any  # like the parameters, real
+    inner: Any
+
+
+def precondition(
+    inner: optax.GradientTransformation,
+    *,
+    decay: optax.ScalarOrSchedule = 0.999,
+    eps: float = 1e-8,
+    debias: bool = False,
+    as_metric: bool = True,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Divides what `inner` makes of a gradient by the gradient's root mean square.
+
+    .. math::
+
+        v_t = b\, v_{t-1} + (1 - b)\, |g_t|^2, \qquad P_t = \sqrt{\hat v_t} + \epsilon,
+        \qquad \text{update} = \text{inner}(g_t) / P_t
+
+    with :math:`\hat v_t = v_t / (1 - b^t)` if `debias`, else :math:`v_t`. Unlike
+    `optax.scale_by_rms` after `inner`, the moment is that of the raw gradient. `inner`
+    is passed :math:`P_t` as the extra argument `metric=`, in which a `contest` measures
+    conflict.
+
+    Args:
+      inner: a transformation, such as a `contest` with or without momentum.
+      decay: :math:`b` in [0, 1), or a schedule.
+      eps: :math:`\epsilon` above 0, in units of the gradient.
+      debias: whether to divide out the zero start.
+      as_metric: whether `inner` gets the metric. If not, conflict is measured in plain
+        coordinates and only the update is divided.
+
+    Returns:
+      A transformation. Where a gradient is not finite, its second moment is left as it
+      was.
+
+    References:
+      Kingma and Ba, "Adam", 2015, Algorithm 1, for the moment and its debiasing.
+    """
+    _checks.check_number("decay", decay, "[0, 1)")
+    _checks.check_number("eps", eps, "(0, inf)")
+    _checks.check_bool("debias", debias)
+    _checks.check_bool("as_metric", as_metric)
+    inner = optax.with_extra_args_support(inner)
+
+    def init_fn(params):
+        moment = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(p)), params)
+        return PreconditionState(jnp.zeros((), jnp.int32), moment, inner.init(params))
+
+    def update_fn(updates, state, params=None, **extra_args):
+        rate = value_at(decay, state.step)
+        step = optax.safe_increment(state.step)
+        moment = jax.tree.map(
+            lambda g, v: _advance(g, v, rate), updates, state.second_moment
+        )
+        correction = 1 - rate**step if debias else 1.0
+        metric = jax.tree.map(
+            lambda v: jnp.sqrt(_tree.widen(v) / correction) + eps, moment
+        )
+        if as_metric:
+            extra_args = {**extra_args, "metric": metric}
+        updates, inner_state = inner.update(updates, state.inner, params, **extra_args)
+        updates = jax.tree.map(lambda u, p: (u / p).astype(u.dtype), updates, metric)
+        return updates, PreconditionState(step, moment, inner_state)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _advance(gradient, moment, rate):
+    g = _tree.widen(gradient)
+    square = jnp.real(g * jnp.conj(g))
+    new = rate * _tree.widen(moment) + (1 - rate) * square
+    return jnp.where(jnp.isfinite(square), new, moment).astype(moment.dtype)

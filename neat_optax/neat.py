@@ -1,0 +1,391 @@
+"""The recipes: NEAT as chains of the parts.
+
+Nothing is computed here. Each recipe names an opponent, a chain of rules, and what
+comes after.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks
+from neat_optax.centralization import centralize_outputs
+from neat_optax.conflict import detect_conflict
+from neat_optax.contest import Output, contest
+from neat_optax.correction import (
+    adapt_alpha,
+    adapt_correction,
+    clip_correction,
+    project_conflict,
+)
+from neat_optax.gating import gate_by_conflict, gate_by_warmup
+from neat_optax.lookahead import keep_slow_params
+from neat_optax.measures import measure_correction, measure_update
+from neat_optax.metric import precondition
+from neat_optax.opponents import (
+    Opponent,
+    gradient_ema,
+    momentum,
+    previous_gradient,
+    value_at,
+)
+from neat_optax.scopes import Scope, per_leaf
+from neat_optax.sparsity import prune_below, soft_threshold
+
+Range = tuple[optax.ScalarOrSchedule, optax.ScalarOrSchedule]
+CorrectionRule = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
+
+
+def neat_rules(
+    alpha: optax.ScalarOrSchedule = 0.25,
+    *,
+    correction: CorrectionRule | None = None,
+    clip_ratio: optax.ScalarOrSchedule = 1.0,
+    warmup_steps: int | None = None,
+    conflict_threshold: optax.ScalarOrSchedule | None = None,
+    alpha_range: Range | None = None,
+    correction_range: Range | None = None,
+    conflict_decay: optax.ScalarOrSchedule = 0.9,
+    noise_decay: optax.ScalarOrSchedule = 0.95,
+    measure: bool = False,
+) -> optax.GradientTransformation:
+    """The rules of NEAT in their order, for use in `contest`.
+
+    `chain(detect_conflict, adapt_alpha?, correction, adapt_correction?,
+    clip_correction, gate_by_conflict?, gate_by_warmup?, measure_correction?)`; a rule
+    with a question mark is there only where its argument is set.
+
+    Args:
+      alpha: strength of the correction, at least 0, or a schedule. 0 is the control
+        that measures and corrects nothing.
+      correction: `project_conflict` (the default) or `dampen_conflict`, or another
+        function from alpha to a rule.
+      clip_ratio: bound on the correction as a share of the gradient's norm.
+      warmup_steps: steps without correction at the start; None for none.
+      conflict_threshold: conflict below which nothing is corrected; None for none.
+      alpha_range: (minimum, maximum) of an adaptive alpha; None keeps alpha as it is.
+        Needs a contest with `watch_decay`.
+      correction_range: (minimum, maximum) of the factor of `adapt_correction`; None
+        leaves it out.
+      conflict_decay: decay of the averages of conflict.
+      noise_decay: decay of the averages of noise and steadiness.
+      measure: whether to record what was decided, for `diagnostics`.
+    """
+    correct = project_conflict if correction is None else correction
+    rules = [detect_conflict()]
+    if alpha_range is None:
+        rules.append(correct(alpha))
+    else:
+        _checks.check_range("alpha_range", alpha_range, "[0, inf)")
+        low, high = alpha_range
+        decays = {"conflict_decay": conflict_decay, "noise_decay": noise_decay}
+        rules.append(adapt_alpha(alpha, minimum=low, maximum=high, **decays))
+        rules.append(correct(1.0))
+    if correction_range is not None:
+        _checks.check_range("correction_range", correction_range, "(0, inf)")
+        low, high = correction_range
+        rules.append(adapt_correction(minimum=low, maximum=high, decay=conflict_decay))
+    rules.append(clip_correction(clip_ratio))
+    if conflict_threshold is not None:
+        rules.append(gate_by_conflict(conflict_threshold))
+    if warmup_steps is not None:
+        rules.append(gate_by_warmup(warmup_steps))
+    if measure:
+        rules.append(measure_correction())
+    return optax.chain(*rules)
+
+
+def neat_correction(
+    alpha: optax.ScalarOrSchedule = 0.25,
+    *,
+    opponent: Opponent | None = None,
+    scope: Scope = per_leaf,
+    watch_decay: optax.ScalarOrSchedule = 0.9,
+    accumulator_dtype: Any = None,
+    **rules: Any,
+) -> optax.GradientTransformationExtraArgs:
+    r"""NEAT's correction alone, to put before any optimizer.
+
+    .. math:: u = g - \alpha\, c\, \frac{g \cdot o}{o \cdot o}\, o,
+        \qquad c = \max(0, -\cos(g, o))
+
+    Args:
+      alpha: strength of the correction, at least 0, or a schedule.
+      opponent: whom the gradient is compared with; `gradient_ema(0.9)` by default.
+      scope: over which parameters conflict is measured.
+      watch_decay: decay of the average that noise is measured against; used with
+        `alpha_range`.
+      accumulator_dtype: dtype of the histories; by default the parameters' own.
+      **rules: the other arguments of `neat_rules`.
+
+    Returns:
+      A transformation from gradients to corrected gradients.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> tx = optax.chain(no.neat_correction(0.5), optax.adam(1e-3))
+      >>> params = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
+      >>> updates, state = tx.update(params, tx.init(params), params)
+
+    References:
+      neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
+    """
+    against = gradient_ema(0.9) if opponent is None else opponent
+    return contest(
+        against,
+        neat_rules(alpha, **rules),
+        scope=scope,
+        watch_decay=watch_decay if rules.get("alpha_range") is not None else None,
+        accumulator_dtype=accumulator_dtype,
+    )
+
+
+def scale_by_neat(
+    beta: optax.ScalarOrSchedule = 0.9,
+    *,
+    alpha: optax.ScalarOrSchedule = 0.25,
+    opponent: Opponent | None = None,
+    debias: bool = False,
+    nesterov: bool = False,
+    scope: Scope = per_leaf,
+    watch_decay: optax.ScalarOrSchedule = 0.9,
+    accumulator_dtype: Any = None,
+    **rules: Any,
+) -> optax.GradientTransformationExtraArgs:
+    r"""NEAT's correction and momentum in one.
+
+    .. math:: m_t = \beta\, m_{t-1} + (1 - \beta)\, u_t
+
+    with :math:`u_t` the corrected gradient. By default the opponent is
+    :math:`m_{t-1}` itself, and the momentum is the only buffer. This momentum is an
+    average: a learning rate `lr` here steps like `lr * (1 - beta)` in
+    `optax.sgd(momentum=beta)`.
+
+    Args:
+      beta: decay of the momentum in [0, 1), or a schedule.
+      alpha: strength of the correction, at least 0, or a schedule.
+      opponent: whom the gradient is compared with; its own momentum by default. Any
+        opponent that looks at `momentum(beta)` shares the buffer.
+      debias: whether to divide the momentum by `1 - beta^t`.
+      nesterov: whether to hand on `beta * m_t + (1 - beta) * u_t`, with `m_t` debiased
+        if asked for.
+      scope: over which parameters conflict is measured.
+      watch_decay: decay of the average that noise is measured against; used with
+        `alpha_range`.
+      accumulator_dtype: dtype of the histories; by default the parameters' own.
+      **rules: the other arguments of `neat_rules`.
+
+    Returns:
+      A transformation from gradients to a momentum, not yet scaled by a learning rate.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> tx = optax.chain(no.scale_by_neat(), optax.scale_by_learning_rate(0.05))
+      >>> g = jnp.array([0.5, -0.25])
+      >>> update, _ = tx.update(g, tx.init(g))
+      >>> [round(x, 6) for x in update.tolist()]
+      [-0.0025, 0.00125]
+    """
+    _checks.check_number("beta", beta, "[0, 1)")
+    _checks.check_bool("debias", debias)
+    _checks.check_bool("nesterov", nesterov)
+    own = momentum(beta)
+
+    def emit(corrected, memory, step):
+        decay = value_at(beta, step)
+        mean = memory / (1 - jnp.asarray(decay) ** (step + 1)) if debias else memory
+        return decay * mean + (1 - decay) * corrected if nesterov else mean
+
+    return contest(
+        own if opponent is None else opponent,
+        neat_rules(alpha, **rules),
+        scope=scope,
+        watch_decay=watch_decay if rules.get("alpha_range") is not None else None,
+        output=Output(own.histories[0], emit),
+        accumulator_dtype=accumulator_dtype,
+    )
+
+
+def neat(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    second_moment_decay: optax.ScalarOrSchedule | None = None,
+    eps: float = 1e-8,
+    precondition_conflict: bool = True,
+    debias: bool = False,
+    sign: bool = False,
+    centralize: bool = False,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    decouple_weight_decay: bool = True,
+    lookahead_period: int | None = None,
+    lookahead_step_size: float = 0.5,
+    l1: optax.ScalarOrSchedule | None = None,
+    prune_threshold: optax.ScalarOrSchedule | None = None,
+    measure: bool = False,
+    **neat_options: Any,
+) -> optax.GradientTransformationExtraArgs:
+    r"""The full NEAT optimizer: every option of the original, each off unless asked for.
+
+    In order: classical L2 decay or none; gradient centralisation; `scale_by_neat`,
+    preconditioned or not; sign; decoupled decay; learning rate; lookahead; soft
+    threshold; pruning.
+
+    Args:
+      learning_rate: positive number or schedule.
+      second_moment_decay: decay of the second moment of an Adam-like preconditioner;
+        None for none.
+      eps: added to the root of the second moment.
+      precondition_conflict: whether conflict is measured in the geometry of the
+        preconditioner.
+      debias: whether momentum and second moment are debiased.
+      sign: whether only the sign of the momentum is used, as in Lion.
+      centralize: whether the mean over all axes but the last is taken out of each
+        gradient of two or more axes.
+      weight_decay: at least 0, or a schedule; None for none.
+      decouple_weight_decay: whether decay acts on the parameters (as in AdamW) or is
+        added to the gradient, and so passes through correction and momentum (L2).
+      lookahead_period: steps between two synchronisations; None for no lookahead.
+      lookahead_step_size: how far the slow parameters go towards the fast ones.
+      l1: weight of an L1 penalty, applied as a proximal step of `learning_rate * l1`.
+      prune_threshold: size below which new parameters are zeroed.
+      measure: whether to record conflict, correction and update for `diagnostics`.
+      **neat_options: the other arguments of `scale_by_neat` and `neat_rules`: `alpha`,
+        `beta`, `opponent`, `correction`, `clip_ratio`, `warmup_steps`,
+        `conflict_threshold`, `alpha_range`, `correction_range`, `conflict_decay`,
+        `noise_decay`, `nesterov`, `scope`, `watch_decay`, `accumulator_dtype`.
+
+    Returns:
+      An optimizer. Needs `params` where decay, lookahead, `l1` or pruning are used.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> tx = no.neat(0.1)
+      >>> p, g = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.25])
+      >>> update, _ = tx.update(g, tx.init(p), p)
+      >>> optax.apply_updates(p, update).tolist()
+      [0.9950000047683716, -1.9975000619888306]
+
+    References:
+      neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
+    """
+    _checks.check_number("learning_rate", learning_rate, "(0, inf)")
+    for name, value in (
+        ("sign", sign),
+        ("centralize", centralize),
+        ("decouple_weight_decay", decouple_weight_decay),
+        ("measure", measure),
+    ):
+        _checks.check_bool(name, value)
+    step = scale_by_neat(debias=debias, measure=measure, **neat_options)
+    if second_moment_decay is not None:
+        step = precondition(
+            step,
+            decay=second_moment_decay,
+            eps=eps,
+            debias=debias,
+            as_metric=precondition_conflict,
+        )
+    parts = [step]
+    if centralize:
+        parts.insert(0, centralize_outputs())
+    if sign:
+        parts.append(optax.scale_by_sign())
+    if weight_decay is not None:
+        _checks.check_number("weight_decay", weight_decay, "[0, inf)")
+        decay = optax.add_decayed_weights(weight_decay)
+        parts.insert(len(parts) if decouple_weight_decay else 0, decay)
+    parts.append(optax.scale_by_learning_rate(learning_rate))
+    optimizer = optax.chain(*parts)
+    if lookahead_period is not None:
+        optimizer = keep_slow_params(optimizer, lookahead_period, lookahead_step_size)
+    optimizer = _sparsify(optimizer, learning_rate, l1, prune_threshold)
+    return measure_update(optimizer) if measure else optimizer
+
+
+def _sparsify(optimizer, learning_rate, l1, prune_threshold):
+    """Adds the thresholds, which go last so that zeros stay zero."""
+    parts = [optimizer]
+    if l1 is not None:
+        _checks.check_number("l1", l1, "[0, inf)")
+        parts.append(
+            soft_threshold(lambda t: value_at(learning_rate, t) * value_at(l1, t))
+        )
+    if prune_threshold is not None:
+        _checks.check_number("prune_threshold", prune_threshold, "[0, inf)")
+        parts.append(prune_below(prune_threshold))
+    return optax.chain(*parts) if len(parts) > 1 else optimizer
+
+
+def neat_adaptive(
+    learning_rate: optax.ScalarOrSchedule = 0.008, **options: Any
+) -> optax.GradientTransformationExtraArgs:
+    """The original's adaptive preset: Adam-like, corrected in the preconditioned space.
+
+    Opponent: the previous gradient. Alpha 0.25, beta 0.9, clip ratio 1, correction
+    scaled by 1 to 2.5, second moment 0.999, debiased.
+
+    Args:
+      learning_rate: positive number or schedule.
+      **options: arguments of `neat` that replace the preset's.
+    """
+    preset = dict(
+        opponent=previous_gradient(),
+        correction_range=(1.0, 2.5),
+        second_moment_decay=0.999,
+        debias=True,
+    )
+    return neat(learning_rate, **{**preset, **options})
+
+
+def neat_adaptive_alpha(
+    learning_rate: optax.ScalarOrSchedule = 1e-3, **options: Any
+) -> optax.GradientTransformationExtraArgs:
+    """The original's adaptive preset of its PyTorch studies: alpha adapts as well.
+
+    Opponent: the previous gradient. Alpha 0.25 within [0, 1], beta 0.9, second moment
+    0.999, debiased. Takes Adam's learning rate.
+
+    Args:
+      learning_rate: positive number or schedule.
+      **options: arguments of `neat` that replace the preset's.
+    """
+    preset = dict(
+        opponent=previous_gradient(),
+        alpha_range=(0.0, 1.0),
+        second_moment_decay=0.999,
+        debias=True,
+    )
+    return neat(learning_rate, **{**preset, **options})
+
+
+def neat_lion(
+    learning_rate: optax.ScalarOrSchedule = 3e-4, **options: Any
+) -> optax.GradientTransformationExtraArgs:
+    """The original's Lion preset: signs of a corrected, centralised momentum.
+
+    Alpha 0.2 within [0, 1], beta 0.9.
+
+    Args:
+      learning_rate: positive number or schedule.
+      **options: arguments of `neat` that replace the preset's; the original's quick
+        start adds `nesterov=True, lookahead_period=5`.
+    """
+    preset = dict(alpha=0.2, alpha_range=(0.0, 1.0), sign=True, centralize=True)
+    return neat(learning_rate, **{**preset, **options})
+
+
+def neat_light(
+    learning_rate: optax.ScalarOrSchedule = 0.05, **options: Any
+) -> optax.GradientTransformationExtraArgs:
+    """The original's lightweight preset: sparse weights by L1 and pruning.
+
+    L1 weight 1e-3, weights below 5e-3 zeroed.
+
+    Args:
+      learning_rate: positive number or schedule.
+      **options: arguments of `neat` that replace the preset's.
+    """
+    preset = dict(l1=1e-3, prune_threshold=5e-3)
+    return neat(learning_rate, **{**preset, **options})

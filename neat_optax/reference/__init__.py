@@ -1,0 +1,13 @@
+"""The oracle: NEAT in NumPy and float64, one tensor at a time.
+
+Written from the formulas of docs/math.md by the longest route: every vector is formed,
+every norm is taken of a vector. It imports nothing from the rest of the package but
+the configurations that it is called with, and nothing imports it but tests.
+"""
+
+from neat_optax.reference.players import PlayerStep as PlayerStep
+from neat_optax.reference.players import neat_player_step as neat_player_step
+from neat_optax.reference.single import State as State
+from neat_optax.reference.single import Step as Step
+from neat_optax.reference.single import neat_step as neat_step
+from neat_optax.reference.single import zeros_like as zeros_like

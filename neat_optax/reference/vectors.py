@@ -1,0 +1,89 @@
+"""Vector primitives in float64, each with its answer at zero."""
+
+import numpy as np
+
+
+def dot(a, b):
+    """Real inner product over all entries."""
+    return float(np.sum(a.real * b.real + a.imag * b.imag))
+
+
+def norm(a):
+    """Euclidean norm."""
+    return np.sqrt(dot(a, a))
+
+
+def unit(a):
+    """`a / |a|`, or zero for the zero vector."""
+    length = norm(a)
+    return a / length if length > 0 else np.zeros_like(a)
+
+
+def cosine(a, b):
+    """Cosine of the angle; 0 where a vector is zero."""
+    return float(np.clip(dot(unit(a), unit(b)), -1.0, 1.0))
+
+
+def conflict(gradient, opponent):
+    """`max(0, -cosine)`."""
+    return max(0.0, -cosine(gradient, opponent))
+
+
+def project(gradient, opponent):
+    """Component of the gradient along the opponent; zero for a zero opponent."""
+    axis = unit(opponent)
+    return dot(gradient, axis) * axis
+
+
+def limit(vector, longest):
+    """`vector`, shortened to the norm `longest` where it is longer."""
+    length = norm(vector)
+    return vector * (longest / length) if length > longest else vector
+
+
+def centralize(gradient):
+    """Takes out the mean over all axes but the last, from two axes up."""
+    if gradient.ndim < 2:
+        return gradient
+    axes = tuple(range(gradient.ndim - 1))
+    return gradient - gradient.mean(axis=axes, keepdims=True)
+
+
+def soften(param, strength):
+    """Proximal step of the L1 norm."""
+    return np.sign(param) * np.maximum(np.abs(param) - strength, 0.0)
+
+
+def prune(param, threshold):
+    """Zeroes entries below the threshold, strictly."""
+    return np.where(np.abs(param) < threshold, 0.0, param)
+
+
+def correction_direction(gradient, opponent, mode):
+    """The direction that a correction goes against."""
+    if mode == "cosine":
+        return gradient
+    return project(gradient, opponent)
+
+
+def scale_of(gradient, opponent, habit, config):
+    """Factor of the adaptive correction, from strength and habit of the opponent."""
+    if not config.adaptive_correction:
+        return 1.0
+    norms = norm(opponent) + norm(gradient)
+    strength = norm(opponent) / norms if norms > 0 else 0.0
+    low, high = (
+        config.adaptive_correction_min_scale,
+        config.adaptive_correction_max_scale,
+    )
+    return float(np.clip(1.0 + strength + habit, low, high))
+
+
+def average(mean, value, decay):
+    """One step of an exponential average."""
+    return decay * mean + (1.0 - decay) * value
+
+
+def ratio(a, b):
+    """`a / b`, or 0 for `b = 0`."""
+    return a / b if b > 0 else 0.0
