@@ -9,8 +9,8 @@ from neat_optax.config import NEATConfig as NEATConfig
 from neat_optax.config import PlayerNEATConfig as PlayerNEATConfig
 from neat_optax.config import from_config as from_config
 from neat_optax.conflict import detect_conflict as detect_conflict
-from neat_optax.contest import contest as contest
 from neat_optax.contest import Output as Output
+from neat_optax.contest import contest as contest
 from neat_optax.correction import adapt_alpha as adapt_alpha
 from neat_optax.correction import adapt_correction as adapt_correction
 from neat_optax.correction import clip_correction as clip_correction
@@ -25,12 +25,7 @@ from neat_optax.measures import measure_correction as measure_correction
 from neat_optax.measures import measure_update as measure_update
 from neat_optax.metric import precondition as precondition
 from neat_optax.neat import neat as neat
-from neat_optax.neat import neat_adaptive as neat_adaptive
-from neat_optax.neat import neat_adaptive_alpha as neat_adaptive_alpha
 from neat_optax.neat import neat_correction as neat_correction
-from neat_optax.neat import neat_light as neat_light
-from neat_optax.neat import neat_lion as neat_lion
-from neat_optax.neat import neat_rules as neat_rules
 from neat_optax.neat import scale_by_neat as scale_by_neat
 from neat_optax.opponents import History as History
 from neat_optax.opponents import Opponent as Opponent
@@ -39,6 +34,11 @@ from neat_optax.opponents import given as given
 from neat_optax.opponents import gradient_ema as gradient_ema
 from neat_optax.opponents import momentum as momentum
 from neat_optax.opponents import previous_gradient as previous_gradient
+from neat_optax.presets import neat_adaptive as neat_adaptive
+from neat_optax.presets import neat_adaptive_alpha as neat_adaptive_alpha
+from neat_optax.presets import neat_light as neat_light
+from neat_optax.presets import neat_lion as neat_lion
+from neat_optax.rules import neat_rules as neat_rules
 from neat_optax.scopes import Scope as Scope
 from neat_optax.scopes import by_label as by_label
 from neat_optax.scopes import per_leaf as per_leaf

@@ -61,9 +61,7 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be True or False, got {value!r}.")
 
 
-def check_same_structure(
-    name: str, tree: Any, like_name: str, like: Any, player_hint: bool = True
-) -> None:
+def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> None:
     """Raises unless two trees have the same structure and the same leaf shapes."""
     treedef, expected = jax.tree.structure(tree), jax.tree.structure(like)
     if treedef != expected:
@@ -74,11 +72,11 @@ def check_same_structure(
     pairs = zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True)
     for (path, leaf), other in pairs:
         if jnp.shape(leaf) != jnp.shape(other):
-            hint = _player_hint(leaf, other) if player_hint else ""
             raise ValueError(
                 f"`{name}` must have the shapes of `{like_name}`, got "
                 f"{jnp.shape(leaf)} for {jnp.shape(other)} at "
-                f"{jax.tree_util.keystr(path) or 'the root'}.{hint}"
+                f"{jax.tree_util.keystr(path) or 'the root'}."
+                f"{_player_hint(leaf, other)}"
             )
 
 

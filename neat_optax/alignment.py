@@ -29,20 +29,28 @@ class Alignment(NamedTuple):
 
         Divides by one norm at a time: the product of two small norms underflows.
         """
-        gradient_norm, opponent_norm = self._safe_norms()
-        cosine = self.go / gradient_norm / opponent_norm
+        cosine = self.go * self._per_gradient * self._per_opponent
         return jnp.where(self.comparable, jnp.clip(cosine, -1.0, 1.0), 0.0)
 
     @property
     def norm_ratio(self) -> jax.Array:
         """`|o| / |g|`; 0 where the vectors are not comparable."""
-        gradient_norm, opponent_norm = self._safe_norms()
-        return jnp.where(self.comparable, opponent_norm / gradient_norm, 0.0)
+        ratio = self.oo * self._per_opponent * self._per_gradient
+        return jnp.where(self.comparable, ratio, 0.0)
 
-    def _safe_norms(self) -> tuple[jax.Array, jax.Array]:
-        gg = jnp.where(self.comparable, self.gg, 1.0)
-        oo = jnp.where(self.comparable, self.oo, 1.0)
-        return jnp.sqrt(gg), jnp.sqrt(oo)
+    @property
+    def component(self) -> jax.Array:
+        """`g.o / o.o`, the projection's coefficient; 0 where not comparable."""
+        component = self.go * self._per_opponent * self._per_opponent
+        return jnp.where(self.comparable, component, 0.0)
+
+    @property
+    def _per_gradient(self) -> jax.Array:
+        return jax.lax.rsqrt(jnp.where(self.gg > 0, self.gg, 1.0))
+
+    @property
+    def _per_opponent(self) -> jax.Array:
+        return jax.lax.rsqrt(jnp.where(self.oo > 0, self.oo, 1.0))
 
 
 class Contest(NamedTuple):
@@ -65,12 +73,16 @@ class Contest(NamedTuple):
     on_opponent: jax.Array  # []
 
     @property
-    def correction_ratio(self) -> jax.Array:
-        """`|correction| / |gradient|` in plain coordinates, free of their scale."""
+    def squared_ratio(self) -> jax.Array:
+        """`|correction|^2 / |gradient|^2` in plain coordinates, free of their scale."""
         a = self.on_gradient
         b = self.on_opponent * self.raw.norm_ratio
-        squared = a * a + b * b + 2 * a * b * self.raw.cosine
-        return jnp.sqrt(jnp.maximum(squared, 0.0))
+        return jnp.maximum(a * a + b * b + 2 * a * b * self.raw.cosine, 0.0)
+
+    @property
+    def correction_ratio(self) -> jax.Array:
+        """`|correction| / |gradient|` in plain coordinates."""
+        return jnp.sqrt(self.squared_ratio)
 
     def scaled(self, factor: jax.Array) -> "Contest":
         """The same contest with its correction multiplied by `factor`."""

@@ -7,23 +7,21 @@ shape and a tree of a thousand leaves traces almost as fast as one of ten.
 """
 
 import functools
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
-from neat_optax.alignment import Alignment, Contest
-from neat_optax.opponents import (
-    History,
-    Opponent,
-    gradient_ema,
-    previous_gradient,
-    value_at,
-)
+from neat_optax import _checks, _leaf, _tree
+from neat_optax._leaf import Measured, Output, Plan, Verdict, make_plan
+from neat_optax.alignment import Contest
+from neat_optax.opponents import Opponent
 from neat_optax.scopes import Scope, per_leaf
+
+BLOCK = 8
+"""How many scopes are decided together: one set of scalar kernels serves a block,
+which saves compile time and dispatches; larger blocks gather more than they save."""
 
 
 class ContestState(NamedTuple):
@@ -32,40 +30,6 @@ class ContestState(NamedTuple):
     step: jax.Array  # [] int32
     memories: tuple[Any, ...]  # one tree like the parameters for each history
     rules: Any  # the rules' state, each array with a leading axis over scopes
-
-
-class Output(NamedTuple):
-    """What a contest hands on instead of the corrected gradient.
-
-    `emit(corrected, memory, step)` returns one leaf's update from the corrected
-    gradient and the new memory of `history`.
-    """
-
-    history: History
-    emit: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
-
-
-class _Measures(NamedTuple):
-    """Sums over one leaf or one scope."""
-
-    size: jax.Array
-    raw: Alignment
-    metric: Alignment | None
-    history: "_HistoryMeasures | None"
-
-
-class _HistoryMeasures(NamedTuple):
-    gap: jax.Array  # |g - ema|^2, measured and not expanded: the expansion cancels
-    ema: jax.Array  # |ema|^2
-    previous: Alignment
-
-
-class _Verdict(NamedTuple):
-    """What `decide` tells `combine` about one scope."""
-
-    finite: jax.Array
-    on_gradient: jax.Array
-    on_opponent: jax.Array
 
 
 def contest(
@@ -119,15 +83,15 @@ def contest(
       >>> update.tolist()
       [0.5, 0.0]
     """
-    plan = _plan(opponent, watch_decay, output)
-    measure = jax.jit(functools.partial(_measure, plan))
-    decide = jax.jit(functools.partial(_decide, rules))
-    combine = jax.jit(functools.partial(_combine, plan))
+    plan = make_plan(opponent, watch_decay, output)
+    measure = jax.jit(functools.partial(_leaf.measure, plan))
+    decide = jax.jit(jax.vmap(functools.partial(_decide, rules), (0, 0, None)))
+    combine = jax.jit(functools.partial(_leaf.combine, plan))
 
     def init_fn(params):
         _checks.check_inexact("params", params)
         zeros = functools.partial(jnp.zeros_like, dtype=accumulator_dtype)
-        blank = _open(_blank_measures(watch_decay is not None), jnp.zeros((), jnp.int32))
+        blank = _open(_leaf.blank(watch_decay is not None), jnp.zeros((), jnp.int32))
         count = scope.count(params)
         return ContestState(
             step=jnp.zeros((), jnp.int32),
@@ -159,9 +123,7 @@ def contest(
         )
         combined = [
             combine(*leaf, verdicts[owner], step)
-            for *leaf, owner in zip(
-                gradients, memories, opponents, owners, strict=True
-            )
+            for *leaf, owner in zip(gradients, memories, opponents, owners, strict=True)
         ]
         new_updates = treedef.unflatten([update for update, _ in combined])
         new_memories = tuple(
@@ -174,86 +136,7 @@ def contest(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-class _Plan(NamedTuple):
-    """Which buffers a contest keeps, and who reads which of them."""
-
-    histories: tuple[History, ...]
-    look: Callable[..., jax.Array]
-    opponent_slots: tuple[int, ...]
-    watch_slots: tuple[int, ...]  # (gradient_ema, previous_gradient), or ()
-    output_slot: int | None
-    emit: Callable[..., jax.Array] | None
-
-    def direction(self, memories, given, step):
-        """The opponent's direction for one leaf, in working precision."""
-        seen = tuple(_tree.widen(memories[slot]) for slot in self.opponent_slots)
-        return _tree.widen(self.look(seen, given, step))
-
-    def advance(self, slot, memory, gradient, corrected, finite, step):
-        """The next memory of one leaf; the old one where the gradient is not finite."""
-        history = self.histories[slot]
-        old = _tree.widen(memory)
-        decay = value_at(history.decay, step)
-        new = history.advance(old, gradient, corrected, decay)
-        return jnp.where(finite, new, old)
-
-
-def _plan(opponent: Opponent, watch_decay, output: Output | None) -> _Plan:
-    if watch_decay is not None:
-        _checks.check_number("watch_decay", watch_decay, "[0, 1)")
-    histories: list[History] = []
-
-    def slot(history: History) -> int:
-        for index, known in enumerate(histories):
-            if known.same_as(history):
-                return index
-        histories.append(history)
-        return len(histories) - 1
-
-    watched = (
-        gradient_ema(watch_decay).histories + previous_gradient().histories
-        if watch_decay is not None
-        else ()
-    )
-    opponent_slots = tuple(slot(history) for history in opponent.histories)
-    watch_slots = tuple(slot(history) for history in watched)
-    output_slot = None if output is None else slot(output.history)
-    emit = None if output is None else output.emit
-    return _Plan(
-        tuple(histories), opponent.look, opponent_slots, watch_slots, output_slot, emit
-    )
-
-
-def _measure(plan: _Plan, gradient, memories, given, metric, step) -> _Measures:
-    """All inner products of one leaf: the only pass over the parameters that reads."""
-    g = _tree.widen(gradient)
-    o = plan.direction(memories, given, step)
-    history = None
-    if plan.watch_slots:
-        ema, previous = (_tree.widen(memories[slot]) for slot in plan.watch_slots)
-        history = _HistoryMeasures(
-            gap=_tree.inner(g - ema, g - ema),
-            ema=_tree.inner(ema, ema),
-            previous=Alignment(*_tree.gram(g, previous)),
-        )
-    return _Measures(
-        size=jnp.asarray(g.size, jnp.float32),
-        raw=Alignment(*_tree.gram(g, o)),
-        metric=(
-            None if metric is None else Alignment(*_tree.gram(g / metric, o / metric))
-        ),
-        history=history,
-    )
-
-
-def _blank_measures(watched: bool) -> _Measures:
-    zero = jnp.zeros((), jnp.float32)
-    blank = Alignment(zero, zero, zero)
-    history = _HistoryMeasures(zero, zero, blank) if watched else None
-    return _Measures(zero, blank, None, history)
-
-
-def _open(measures: _Measures, step) -> Contest:
+def _open(measures: Measured, step) -> Contest:
     """The contest of one scope as the rules find it: measured, nothing decided."""
     raw = measures.raw
     zero = jnp.zeros_like(raw.gg)
@@ -273,7 +156,7 @@ def _open(measures: _Measures, step) -> Contest:
     )
 
 
-def _noise_and_steadiness(measures: _Measures):
+def _noise_and_steadiness(measures: Measured):
     if measures.history is None:
         return None, None
     gap, ema, previous = measures.history
@@ -282,73 +165,35 @@ def _noise_and_steadiness(measures: _Measures):
     return jnp.where(norms < jnp.inf, noise, 0.0), previous.cosine
 
 
-def _decide(rules, measures: _Measures, state, step) -> tuple[_Verdict, Any]:
+def _decide(rules, measures: Measured, state, step) -> tuple[Verdict, Any]:
     """Runs the rules on one scope."""
     decided, new_state = rules.update(_open(measures, step), state)
     finite = measures.raw.gg < jnp.inf
     new_state = jax.tree.map(lambda new, old: new.astype(old.dtype), new_state, state)
-    verdict = _Verdict(finite, decided.on_gradient, decided.on_opponent)
+    verdict = Verdict(finite, decided.on_gradient, decided.on_opponent)
+    verdict = jax.lax.optimization_barrier(verdict)
     return verdict, new_state
 
 
-def _decide_each(decide, measures: list[_Measures], state, step):
-    """Runs the rules scope by scope; their states are rows of stacked arrays."""
-    rows = [jax.tree.map(lambda x, i=i: x[i], state) for i in range(len(measures))]
-    decided = [
-        decide(scope_measures, row, step)
-        for scope_measures, row in zip(measures, rows, strict=True)
-    ]
-    new_rows = [row for _, row in decided]
-    if new_rows and jax.tree.leaves(state):
-        state = jax.tree.map(lambda *xs: jnp.stack(xs), *new_rows)
-    return [verdict for verdict, _ in decided], state
-
-
-def _combine(plan: _Plan, gradient, memories, given, verdict: _Verdict, step):
-    """One leaf's update and next memories: the only pass that writes.
-
-    The output is computed first and held behind a barrier, so that each history is
-    overwritten after its last reader and XLA need not copy it.
-    """
-    update, output_memory = _emit(plan, gradient, memories, given, verdict, step)
-    pending = [i for i in range(len(memories)) if i != plan.output_slot]
-    if pending:
-        update, output_memory, gradient, memories = jax.lax.optimization_barrier(
-            (update, output_memory, gradient, memories)
+def _decide_each(decide, measures: list[Measured], state, step):
+    """Runs the rules on all scopes, `BLOCK` at a time."""
+    verdicts, states = [], []
+    for start in range(0, len(measures), BLOCK):
+        block = jax.tree.map(
+            lambda *xs: jnp.stack(xs), *measures[start : start + BLOCK]
         )
-    g = _tree.widen(gradient)
-    corrected = _corrected(plan, gradient, memories, given, verdict, step)
-    new_memories = [output_memory] * len(memories)
-    for slot in pending:
-        memory = memories[slot]
-        new = plan.advance(slot, memory, g, corrected, verdict.finite, step)
-        new_memories[slot] = new.astype(memory.dtype)
-    return update, tuple(new_memories)
+        rows = jax.tree.map(lambda x, at=start: x[at : at + BLOCK], state)
+        decided, new_rows = decide(block, rows, step)
+        verdicts += [Verdict(*(x[i] for x in decided)) for i in range(block.size.size)]
+        states.append(new_rows)
+    if states:
+        state = jax.tree.map(lambda *xs: jnp.concatenate(xs), *states)
+    return verdicts, state
 
 
-def _emit(plan: _Plan, gradient, memories, given, verdict: _Verdict, step):
-    """The update, and the new memory that it is made from, if any."""
-    corrected = _corrected(plan, gradient, memories, given, verdict, step)
-    if plan.output_slot is None:
-        update = jnp.where(verdict.finite, corrected, 0)
-        return update.astype(gradient.dtype), None
-    memory = memories[plan.output_slot]
-    g = _tree.widen(gradient)
-    new = plan.advance(plan.output_slot, memory, g, corrected, verdict.finite, step)
-    update = jnp.where(verdict.finite, plan.emit(corrected, new, step), 0)
-    return update.astype(gradient.dtype), new.astype(memory.dtype)
-
-
-def _corrected(plan: _Plan, gradient, memories, given, verdict: _Verdict, step):
-    g = _tree.widen(gradient)
-    o = plan.direction(memories, given, step)
-    idle = verdict.on_opponent == 0  # keeps a non-finite given opponent out
-    return (1 + verdict.on_gradient) * g + jnp.where(idle, 0, verdict.on_opponent * o)
-
-
-def _sum_by_owner(measures: list[_Measures], owners: tuple[int, ...]):
+def _sum_by_owner(measures: list[Measured], owners: tuple[int, ...]):
     """Sums the leaves' measures over each scope."""
-    totals: dict[int, _Measures] = {}
+    totals: dict[int, Measured] = {}
     for owner, measured in zip(owners, measures, strict=True):
         known = totals.get(owner)
         totals[owner] = (
@@ -367,7 +212,7 @@ def _leaves_or_none(tree: Any, count: int) -> list[Any]:
     return [None] * count if tree is None else jax.tree.leaves(tree)
 
 
-def _check_update(plan: _Plan, updates, state: ContestState, params, opponent, metric):
+def _check_update(plan: Plan, updates, state: ContestState, params, opponent, metric):
     _checks.check_inexact("updates", updates)
     if state.memories:
         _checks.check_same_structure(

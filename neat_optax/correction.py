@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks
 from neat_optax.alignment import Contest
 from neat_optax.conflict import stateless_rule
 from neat_optax.opponents import value_at
@@ -34,9 +34,8 @@ def project_conflict(
 
     def rule(contest: Contest) -> Contest:
         strength = contest.strength * value_at(alpha, contest.step)
-        at = contest.alignment
-        component = _tree.safe_divide(at.cosine, at.norm_ratio)
-        on_opponent = contest.on_opponent - strength * contest.conflict * component
+        share = strength * contest.conflict
+        on_opponent = contest.on_opponent - share * contest.alignment.component
         return contest._replace(alpha=strength, on_opponent=on_opponent)
 
     return stateless_rule(rule)
@@ -133,7 +132,9 @@ def adapt_alpha(
         )
         wish = 1 + mean.conflict + mean.noise - 0.5 * jnp.maximum(mean.steadiness, 0)
         chosen = jnp.clip(
-            value_at(alpha, step) * wish, value_at(minimum, step), value_at(maximum, step)
+            value_at(alpha, step) * wish,
+            value_at(minimum, step),
+            value_at(maximum, step),
         )
         return contest._replace(strength=contest.strength * chosen), mean
 
@@ -206,8 +207,9 @@ def clip_correction(
 
     def rule(contest: Contest) -> Contest:
         bound = value_at(ratio, contest.step)
-        share = _tree.safe_divide(bound, contest.correction_ratio, jnp.inf)
-        return contest.scaled(jnp.minimum(share, 1.0))
+        squared = contest.squared_ratio
+        share = bound * jax.lax.rsqrt(jnp.where(squared > 0, squared, 1.0))
+        return contest.scaled(jnp.where(squared > 0, jnp.minimum(share, 1.0), 1.0))
 
     return stateless_rule(rule)
 

@@ -1,6 +1,6 @@
 """Reading the measures back out of any optimizer state."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -70,8 +70,10 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
     for name in Measures._fields:
         holders = [s for s in corrections if getattr(s.mean, name) is not None]
         if holders:
-            read = [(s.size, getattr(s.latest, name), getattr(s.mean, name))
-                    for s in holders]
+            read = [
+                (s.size, getattr(s.latest, name), getattr(s.mean, name))
+                for s in holders
+            ]
             found[name] = _summarise(read, params)
     if updates:
         read = [(s.size, s.latest, s.mean) for s in updates]
@@ -81,7 +83,10 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
 
 def _find(tree: Any, kind: type) -> list[Any]:
     """All states of one kind, those inside one another too."""
-    is_leaf: Callable[[Any], bool] = lambda node: isinstance(node, kind)
+
+    def is_leaf(node: Any) -> bool:
+        return isinstance(node, kind)
+
     found = [x for x in jax.tree.leaves(tree, is_leaf=is_leaf) if is_leaf(x)]
     nested = [_find(x.inner, kind) for x in found if hasattr(x, "inner")]
     return found + [x for group in nested for x in group]

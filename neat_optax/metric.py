@@ -1,4 +1,4 @@
-"""A second moment of the gradient: as a preconditioner, and as the metric of conflict."""
+"""The second moment of the gradient: preconditioner, and metric of conflict."""
 
 from typing import Any, NamedTuple
 

@@ -4,7 +4,6 @@ Nothing is computed here. Each recipe names an opponent, a chain of rules, and w
 comes after.
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import jax.numpy as jnp
@@ -12,35 +11,25 @@ import optax
 
 from neat_optax import _checks
 from neat_optax.centralization import centralize_outputs
-from neat_optax.conflict import detect_conflict
 from neat_optax.contest import Output, contest
-from neat_optax.correction import (
-    adapt_alpha,
-    adapt_correction,
-    clip_correction,
-    project_conflict,
-)
-from neat_optax.gating import gate_by_conflict, gate_by_warmup
 from neat_optax.lookahead import keep_slow_params
-from neat_optax.measures import measure_correction, measure_update
+from neat_optax.measures import measure_update
 from neat_optax.metric import precondition
 from neat_optax.opponents import (
     Opponent,
     gradient_ema,
     momentum,
-    previous_gradient,
     value_at,
 )
+from neat_optax.rules import CorrectionRule, Range, neat_rules
 from neat_optax.scopes import Scope, per_leaf
 from neat_optax.sparsity import prune_below, soft_threshold
 
-Range = tuple[optax.ScalarOrSchedule, optax.ScalarOrSchedule]
-CorrectionRule = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
 
-
-def neat_rules(
+def neat_correction(
     alpha: optax.ScalarOrSchedule = 0.25,
     *,
+    opponent: Opponent | None = None,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
     warmup_steps: int | None = None,
@@ -49,62 +38,10 @@ def neat_rules(
     correction_range: Range | None = None,
     conflict_decay: optax.ScalarOrSchedule = 0.9,
     noise_decay: optax.ScalarOrSchedule = 0.95,
-    measure: bool = False,
-) -> optax.GradientTransformation:
-    """The rules of NEAT in their order, for use in `contest`.
-
-    `chain(detect_conflict, adapt_alpha?, correction, adapt_correction?,
-    clip_correction, gate_by_conflict?, gate_by_warmup?, measure_correction?)`; a rule
-    with a question mark is there only where its argument is set.
-
-    Args:
-      alpha: strength of the correction, at least 0, or a schedule. 0 is the control
-        that measures and corrects nothing.
-      correction: `project_conflict` (the default) or `dampen_conflict`, or another
-        function from alpha to a rule.
-      clip_ratio: bound on the correction as a share of the gradient's norm.
-      warmup_steps: steps without correction at the start; None for none.
-      conflict_threshold: conflict below which nothing is corrected; None for none.
-      alpha_range: (minimum, maximum) of an adaptive alpha; None keeps alpha as it is.
-        Needs a contest with `watch_decay`.
-      correction_range: (minimum, maximum) of the factor of `adapt_correction`; None
-        leaves it out.
-      conflict_decay: decay of the averages of conflict.
-      noise_decay: decay of the averages of noise and steadiness.
-      measure: whether to record what was decided, for `diagnostics`.
-    """
-    correct = project_conflict if correction is None else correction
-    rules = [detect_conflict()]
-    if alpha_range is None:
-        rules.append(correct(alpha))
-    else:
-        _checks.check_range("alpha_range", alpha_range, "[0, inf)")
-        low, high = alpha_range
-        decays = {"conflict_decay": conflict_decay, "noise_decay": noise_decay}
-        rules.append(adapt_alpha(alpha, minimum=low, maximum=high, **decays))
-        rules.append(correct(1.0))
-    if correction_range is not None:
-        _checks.check_range("correction_range", correction_range, "(0, inf)")
-        low, high = correction_range
-        rules.append(adapt_correction(minimum=low, maximum=high, decay=conflict_decay))
-    rules.append(clip_correction(clip_ratio))
-    if conflict_threshold is not None:
-        rules.append(gate_by_conflict(conflict_threshold))
-    if warmup_steps is not None:
-        rules.append(gate_by_warmup(warmup_steps))
-    if measure:
-        rules.append(measure_correction())
-    return optax.chain(*rules)
-
-
-def neat_correction(
-    alpha: optax.ScalarOrSchedule = 0.25,
-    *,
-    opponent: Opponent | None = None,
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule = 0.9,
     accumulator_dtype: Any = None,
-    **rules: Any,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""NEAT's correction alone, to put before any optimizer.
 
@@ -118,7 +55,8 @@ def neat_correction(
       watch_decay: decay of the average that noise is measured against; used with
         `alpha_range`.
       accumulator_dtype: dtype of the histories; by default the parameters' own.
-      **rules: the other arguments of `neat_rules`.
+      correction, clip_ratio, warmup_steps, conflict_threshold, alpha_range,
+        correction_range, conflict_decay, noise_decay, measure: see `neat_rules`.
 
     Returns:
       A transformation from gradients to corrected gradients.
@@ -132,12 +70,23 @@ def neat_correction(
     References:
       neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
     """
-    against = gradient_ema(0.9) if opponent is None else opponent
+    rules = neat_rules(
+        alpha,
+        correction=correction,
+        clip_ratio=clip_ratio,
+        warmup_steps=warmup_steps,
+        conflict_threshold=conflict_threshold,
+        alpha_range=alpha_range,
+        correction_range=correction_range,
+        conflict_decay=conflict_decay,
+        noise_decay=noise_decay,
+        measure=measure,
+    )
     return contest(
-        against,
-        neat_rules(alpha, **rules),
+        gradient_ema(0.9) if opponent is None else opponent,
+        rules,
         scope=scope,
-        watch_decay=watch_decay if rules.get("alpha_range") is not None else None,
+        watch_decay=None if alpha_range is None else watch_decay,
         accumulator_dtype=accumulator_dtype,
     )
 
@@ -149,10 +98,18 @@ def scale_by_neat(
     opponent: Opponent | None = None,
     debias: bool = False,
     nesterov: bool = False,
+    correction: CorrectionRule | None = None,
+    clip_ratio: optax.ScalarOrSchedule = 1.0,
+    warmup_steps: int | None = None,
+    conflict_threshold: optax.ScalarOrSchedule | None = None,
+    alpha_range: Range | None = None,
+    correction_range: Range | None = None,
+    conflict_decay: optax.ScalarOrSchedule = 0.9,
+    noise_decay: optax.ScalarOrSchedule = 0.95,
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule = 0.9,
     accumulator_dtype: Any = None,
-    **rules: Any,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""NEAT's correction and momentum in one.
 
@@ -175,7 +132,8 @@ def scale_by_neat(
       watch_decay: decay of the average that noise is measured against; used with
         `alpha_range`.
       accumulator_dtype: dtype of the histories; by default the parameters' own.
-      **rules: the other arguments of `neat_rules`.
+      correction, clip_ratio, warmup_steps, conflict_threshold, alpha_range,
+        correction_range, conflict_decay, noise_decay, measure: see `neat_rules`.
 
     Returns:
       A transformation from gradients to a momentum, not yet scaled by a learning rate.
@@ -192,6 +150,18 @@ def scale_by_neat(
     _checks.check_bool("debias", debias)
     _checks.check_bool("nesterov", nesterov)
     own = momentum(beta)
+    rules = neat_rules(
+        alpha,
+        correction=correction,
+        clip_ratio=clip_ratio,
+        warmup_steps=warmup_steps,
+        conflict_threshold=conflict_threshold,
+        alpha_range=alpha_range,
+        correction_range=correction_range,
+        conflict_decay=conflict_decay,
+        noise_decay=noise_decay,
+        measure=measure,
+    )
 
     def emit(corrected, memory, step):
         decay = value_at(beta, step)
@@ -200,9 +170,9 @@ def scale_by_neat(
 
     return contest(
         own if opponent is None else opponent,
-        neat_rules(alpha, **rules),
+        rules,
         scope=scope,
-        watch_decay=watch_decay if rules.get("alpha_range") is not None else None,
+        watch_decay=None if alpha_range is None else watch_decay,
         output=Output(own.histories[0], emit),
         accumulator_dtype=accumulator_dtype,
     )
@@ -211,10 +181,22 @@ def scale_by_neat(
 def neat(
     learning_rate: optax.ScalarOrSchedule,
     *,
+    alpha: optax.ScalarOrSchedule = 0.25,
+    beta: optax.ScalarOrSchedule = 0.9,
+    opponent: Opponent | None = None,
+    correction: CorrectionRule | None = None,
+    clip_ratio: optax.ScalarOrSchedule = 1.0,
+    warmup_steps: int | None = None,
+    conflict_threshold: optax.ScalarOrSchedule | None = None,
+    alpha_range: Range | None = None,
+    correction_range: Range | None = None,
+    conflict_decay: optax.ScalarOrSchedule = 0.9,
+    noise_decay: optax.ScalarOrSchedule = 0.95,
     second_moment_decay: optax.ScalarOrSchedule | None = None,
     eps: float = 1e-8,
     precondition_conflict: bool = True,
     debias: bool = False,
+    nesterov: bool = False,
     sign: bool = False,
     centralize: bool = False,
     weight_decay: optax.ScalarOrSchedule | None = None,
@@ -223,10 +205,12 @@ def neat(
     lookahead_step_size: float = 0.5,
     l1: optax.ScalarOrSchedule | None = None,
     prune_threshold: optax.ScalarOrSchedule | None = None,
+    scope: Scope = per_leaf,
+    watch_decay: optax.ScalarOrSchedule = 0.9,
+    accumulator_dtype: Any = None,
     measure: bool = False,
-    **neat_options: Any,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The full NEAT optimizer: every option of the original, each off unless asked for.
+    r"""The full NEAT optimizer: every option of the original, off unless asked for.
 
     In order: classical L2 decay or none; gradient centralisation; `scale_by_neat`,
     preconditioned or not; sign; decoupled decay; learning rate; lookahead; soft
@@ -234,6 +218,10 @@ def neat(
 
     Args:
       learning_rate: positive number or schedule.
+      alpha, beta, opponent, nesterov, scope, watch_decay, accumulator_dtype: see
+        `scale_by_neat`.
+      correction, clip_ratio, warmup_steps, conflict_threshold, alpha_range,
+        correction_range, conflict_decay, noise_decay: see `neat_rules`.
       second_moment_decay: decay of the second moment of an Adam-like preconditioner;
         None for none.
       eps: added to the root of the second moment.
@@ -251,10 +239,6 @@ def neat(
       l1: weight of an L1 penalty, applied as a proximal step of `learning_rate * l1`.
       prune_threshold: size below which new parameters are zeroed.
       measure: whether to record conflict, correction and update for `diagnostics`.
-      **neat_options: the other arguments of `scale_by_neat` and `neat_rules`: `alpha`,
-        `beta`, `opponent`, `correction`, `clip_ratio`, `warmup_steps`,
-        `conflict_threshold`, `alpha_range`, `correction_range`, `conflict_decay`,
-        `noise_decay`, `nesterov`, `scope`, `watch_decay`, `accumulator_dtype`.
 
     Returns:
       An optimizer. Needs `params` where decay, lookahead, `l1` or pruning are used.
@@ -264,8 +248,8 @@ def neat(
       >>> tx = no.neat(0.1)
       >>> p, g = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.25])
       >>> update, _ = tx.update(g, tx.init(p), p)
-      >>> optax.apply_updates(p, update).tolist()
-      [0.9950000047683716, -1.9975000619888306]
+      >>> print(optax.apply_updates(p, update).round(4))
+      [ 0.995  -1.9975]
 
     References:
       neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
@@ -278,7 +262,25 @@ def neat(
         ("measure", measure),
     ):
         _checks.check_bool(name, value)
-    step = scale_by_neat(debias=debias, measure=measure, **neat_options)
+    step = scale_by_neat(
+        beta,
+        alpha=alpha,
+        opponent=opponent,
+        debias=debias,
+        nesterov=nesterov,
+        correction=correction,
+        clip_ratio=clip_ratio,
+        warmup_steps=warmup_steps,
+        conflict_threshold=conflict_threshold,
+        alpha_range=alpha_range,
+        correction_range=correction_range,
+        conflict_decay=conflict_decay,
+        noise_decay=noise_decay,
+        scope=scope,
+        watch_decay=watch_decay,
+        accumulator_dtype=accumulator_dtype,
+        measure=measure,
+    )
     if second_moment_decay is not None:
         step = precondition(
             step,
@@ -316,76 +318,3 @@ def _sparsify(optimizer, learning_rate, l1, prune_threshold):
         _checks.check_number("prune_threshold", prune_threshold, "[0, inf)")
         parts.append(prune_below(prune_threshold))
     return optax.chain(*parts) if len(parts) > 1 else optimizer
-
-
-def neat_adaptive(
-    learning_rate: optax.ScalarOrSchedule = 0.008, **options: Any
-) -> optax.GradientTransformationExtraArgs:
-    """The original's adaptive preset: Adam-like, corrected in the preconditioned space.
-
-    Opponent: the previous gradient. Alpha 0.25, beta 0.9, clip ratio 1, correction
-    scaled by 1 to 2.5, second moment 0.999, debiased.
-
-    Args:
-      learning_rate: positive number or schedule.
-      **options: arguments of `neat` that replace the preset's.
-    """
-    preset = dict(
-        opponent=previous_gradient(),
-        correction_range=(1.0, 2.5),
-        second_moment_decay=0.999,
-        debias=True,
-    )
-    return neat(learning_rate, **{**preset, **options})
-
-
-def neat_adaptive_alpha(
-    learning_rate: optax.ScalarOrSchedule = 1e-3, **options: Any
-) -> optax.GradientTransformationExtraArgs:
-    """The original's adaptive preset of its PyTorch studies: alpha adapts as well.
-
-    Opponent: the previous gradient. Alpha 0.25 within [0, 1], beta 0.9, second moment
-    0.999, debiased. Takes Adam's learning rate.
-
-    Args:
-      learning_rate: positive number or schedule.
-      **options: arguments of `neat` that replace the preset's.
-    """
-    preset = dict(
-        opponent=previous_gradient(),
-        alpha_range=(0.0, 1.0),
-        second_moment_decay=0.999,
-        debias=True,
-    )
-    return neat(learning_rate, **{**preset, **options})
-
-
-def neat_lion(
-    learning_rate: optax.ScalarOrSchedule = 3e-4, **options: Any
-) -> optax.GradientTransformationExtraArgs:
-    """The original's Lion preset: signs of a corrected, centralised momentum.
-
-    Alpha 0.2 within [0, 1], beta 0.9.
-
-    Args:
-      learning_rate: positive number or schedule.
-      **options: arguments of `neat` that replace the preset's; the original's quick
-        start adds `nesterov=True, lookahead_period=5`.
-    """
-    preset = dict(alpha=0.2, alpha_range=(0.0, 1.0), sign=True, centralize=True)
-    return neat(learning_rate, **{**preset, **options})
-
-
-def neat_light(
-    learning_rate: optax.ScalarOrSchedule = 0.05, **options: Any
-) -> optax.GradientTransformationExtraArgs:
-    """The original's lightweight preset: sparse weights by L1 and pruning.
-
-    L1 weight 1e-3, weights below 5e-3 zeroed.
-
-    Args:
-      learning_rate: positive number or schedule.
-      **options: arguments of `neat` that replace the preset's.
-    """
-    preset = dict(l1=1e-3, prune_threshold=5e-3)
-    return neat(learning_rate, **{**preset, **options})

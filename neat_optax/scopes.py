@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 
 
-
 class Scope(NamedTuple):
     """`owners(tree)` gives, for each leaf, the number of the scope that owns it."""
 
@@ -51,7 +50,9 @@ def by_label(labels: Any) -> Scope:
 
     def owners(tree: Any) -> tuple[int, ...]:
         tree_labels = labels(tree) if callable(labels) else labels
-        known = dict(zip(_paths(tree_labels), jax.tree.leaves(tree_labels)))
+        known = dict(
+            zip(_paths(tree_labels), jax.tree.leaves(tree_labels), strict=True)
+        )
         names = [_label_of(path, known) for path in _paths(tree)]
         order = {label: index for index, label in enumerate(sorted(set(names)))}
         return tuple(order[label] for label in names)

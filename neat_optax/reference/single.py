@@ -102,9 +102,7 @@ def _correct(g, o, root, old, config):
     gt, ot = g / judged_in, o / judged_in
     measured = v.conflict(gt, ot)
     habit = v.average(old.conflict_ema, measured, config.adaptive_correction_decay)
-    noise = v.ratio(
-        v.norm(g - old.gradient_ema), v.norm(g) + v.norm(old.gradient_ema)
-    )
+    noise = v.ratio(v.norm(g - old.gradient_ema), v.norm(g) + v.norm(old.gradient_ema))
     alignment = v.cosine(g, old.previous_gradient)
     noise_ema = v.average(old.gradient_noise_ema, noise, config.gradient_noise_decay)
     alignment_ema = v.average(old.alignment_ema, alignment, config.gradient_noise_decay)
