@@ -39,8 +39,9 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
         scope per leaf.
 
     Returns:
-      A dictionary from name to `Diagnostic`, with `conflict`, `correction_ratio`,
-      `active` (the share of steps and elements with a correction), `opponent_norm`,
+      A dictionary from name to `Diagnostic`, with `conflict`, `opposed` (the conflict
+      rate: the share of steps and elements with any conflict), `correction_ratio`,
+      `active` (the share with a correction), `opponent_norm`,
       `alpha`, `skipped` (the share with a gradient that was not finite), `noise` where
       the contest watches its history, and `update_alignment`, the cosine of the
       gradient with the applied update taken as a descent step, where the optimizer is

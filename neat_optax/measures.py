@@ -24,6 +24,7 @@ class Measures(NamedTuple):
     alpha: jax.Array  # effective alpha
     noise: jax.Array | None  # where the contest watches the history
     skipped: jax.Array  # 1 where the gradient is not finite
+    opposed: jax.Array  # 1 where there is any conflict: its mean is the conflict rate
 
 
 class MeasureCorrectionState(NamedTuple):
@@ -54,7 +55,7 @@ def measure_correction() -> optax.GradientTransformation:
     def init_fn(contest: Contest):
         zero = jnp.zeros((), jnp.float32)
         noise = None if contest.noise is None else zero
-        blank = Measures(zero, zero, zero, zero, zero, noise, zero)
+        blank = Measures(zero, zero, zero, zero, zero, noise, zero, zero)
         return MeasureCorrectionState(size=zero, latest=blank, mean=blank)
 
     def update_fn(contest: Contest, state, params=None):
@@ -80,6 +81,7 @@ def _measure(contest: Contest) -> Measures:
         alpha=contest.alpha,
         noise=contest.noise,
         skipped=(~finite).astype(jnp.float32),
+        opposed=(contest.conflict > 0).astype(jnp.float32),
     )
 
 

@@ -10,7 +10,10 @@ from neat_optax.opponents import previous_gradient
 
 
 def neat_adaptive(
-    learning_rate: optax.ScalarOrSchedule = 0.008, *, measure: bool = False
+    learning_rate: optax.ScalarOrSchedule = 0.008,
+    *,
+    alpha: optax.ScalarOrSchedule = 0.25,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam-like, with a correction that grows with a strong or habitual opponent.
 
@@ -19,10 +22,12 @@ def neat_adaptive(
 
     Args:
       learning_rate: positive number or schedule; Adam's scale.
+      alpha: strength of the correction; 0 is the control.
       measure: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
+        alpha=alpha,
         opponent=previous_gradient(),
         correction_range=(1.0, 2.5),
         second_moment_decay=0.999,
@@ -32,7 +37,10 @@ def neat_adaptive(
 
 
 def neat_adaptive_alpha(
-    learning_rate: optax.ScalarOrSchedule = 1e-3, *, measure: bool = False
+    learning_rate: optax.ScalarOrSchedule = 1e-3,
+    *,
+    alpha: optax.ScalarOrSchedule = 0.25,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam-like, with an alpha that follows conflict and noise.
 
@@ -41,10 +49,12 @@ def neat_adaptive_alpha(
 
     Args:
       learning_rate: positive number or schedule; Adam's scale.
+      alpha: strength of the correction; 0 is the control.
       measure: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
+        alpha=alpha,
         opponent=previous_gradient(),
         alpha_range=(0.0, 1.0),
         second_moment_decay=0.999,
@@ -54,7 +64,10 @@ def neat_adaptive_alpha(
 
 
 def neat_lion(
-    learning_rate: optax.ScalarOrSchedule = 3e-4, *, measure: bool = False
+    learning_rate: optax.ScalarOrSchedule = 3e-4,
+    *,
+    alpha: optax.ScalarOrSchedule = 0.2,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """The sign of a corrected, centralised momentum.
 
@@ -63,11 +76,12 @@ def neat_lion(
 
     Args:
       learning_rate: positive number or schedule; Lion's scale.
+      alpha: strength of the correction; 0 is the control.
       measure: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
-        alpha=0.2,
+        alpha=alpha,
         alpha_range=(0.0, 1.0),
         sign=True,
         centralize=True,
@@ -76,12 +90,18 @@ def neat_lion(
 
 
 def neat_light(
-    learning_rate: optax.ScalarOrSchedule = 0.05, *, measure: bool = False
+    learning_rate: optax.ScalarOrSchedule = 0.05,
+    *,
+    alpha: optax.ScalarOrSchedule = 0.25,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Sparse weights: an L1 penalty of 1e-3, and weights below 5e-3 zeroed.
 
     Args:
       learning_rate: positive number or schedule; see `scale_by_neat` on its scale.
+      alpha: strength of the correction; 0 is the control.
       measure: whether to record measures for `diagnostics`.
     """
-    return neat(learning_rate, l1=1e-3, prune_threshold=5e-3, measure=measure)
+    return neat(
+        learning_rate, alpha=alpha, l1=1e-3, prune_threshold=5e-3, measure=measure
+    )

@@ -1,0 +1,130 @@
+"""The command line: `neat-optax train`."""
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+_HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose errors are one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {message}\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns its exit status."""
+    try:
+        parser = _make_parser()
+    except ImportError as error:
+        print(f"neat-optax: error: {_HINT} ({error})", file=sys.stderr)
+        return 2
+    options = parser.parse_args(arguments)
+    try:
+        options.run(options)
+    except ValueError as error:
+        print(f"{parser.prog}: error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nstopped; the same command with --name continues it", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _make_parser() -> argparse.ArgumentParser:
+    from neat_optax.training.data import LOADERS
+    from neat_optax.training.optimizers import CANDIDATES, DEFAULT
+
+    parser = _Parser(
+        prog="neat-optax",
+        description="Train with gradients that disagree, next to the controls.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+    listed = "\n".join(f"  {name:20} {c.about}" for name, c in CANDIDATES.items())
+    train = commands.add_parser(
+        "train",
+        help="train optimizers side by side on one data set",
+        description="Trains an MLP with each optimizer over several seeds and learning "
+        "rates,\nselects the rate on validation data, and reports once on test data.",
+        epilog=f"optimizers:\n{listed}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = train.add_argument
+    add("--dataset", default="digits", help=f"{', '.join(LOADERS)} (default: digits)")
+    add(
+        "--optimizer",
+        action="append",
+        metavar="NAME",
+        help="one to train, with its control; may be repeated (default: "
+        f"{', '.join(DEFAULT)})",
+    )
+    add("--epochs", type=int, default=20, help="passes over the data (default: 20)")
+    add("--seeds", type=int, default=5, help="repetitions (default: 5)")
+    add("--batch-size", type=int, default=64, help="examples per step (default: 64)")
+    add(
+        "--learning-rate",
+        type=float,
+        help="one rate in NEAT's scale, others at the matching rate (default: each "
+        "optimizer tries a grid of five)",
+    )
+    add("--alpha", type=float, default=0.25, help="strength of NEAT (default: 0.25)")
+    add("--output", default="runs", help="folder for runs (default: runs)")
+    add(
+        "--name",
+        help="name of the run; an unfinished run of that name is continued (default: "
+        "the data set and the next free number)",
+    )
+    train.set_defaults(run=_train)
+    return parser
+
+
+def _train(options: argparse.Namespace) -> None:
+    from rich.console import Console
+
+    from neat_optax.training import report
+    from neat_optax.training.experiment import TrainConfig, load, run
+    from neat_optax.training.files import RunFolder
+    from neat_optax.training.optimizers import DEFAULT, with_controls
+
+    config = TrainConfig(
+        dataset=options.dataset,
+        optimizers=with_controls(tuple(options.optimizer or DEFAULT)),
+        epochs=options.epochs,
+        seeds=options.seeds,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        alpha=options.alpha,
+    )
+    data = load(config)
+    folder = RunFolder(options.output, options.name, dataclasses.asdict(config))
+    console = Console()
+    console.print(f"writing to {folder.path}", highlight=False)
+    with _progress(console) as bar:
+        task = bar.add_task("", total=config.epochs * len(config.optimizers))
+        result = run(
+            config,
+            data,
+            folder,
+            lambda name: bar.update(task, description=name, advance=1),
+        )
+    report.draw(result, folder.path / "curves.png")
+    report.write_tensorboard(result, folder.path / "tensorboard")
+    report.show(result, console)
+    console.print(f"written to {folder.path}", highlight=False)
+
+
+def _progress(console: Any) -> Any:
+    from rich import progress
+
+    return progress.Progress(
+        progress.TextColumn("{task.description:20}"),
+        progress.BarColumn(),
+        progress.MofNCompleteColumn(),
+        progress.TextColumn("epochs"),
+        progress.TimeElapsedColumn(),
+        console=console,
+    )

@@ -1,0 +1,191 @@
+"""One run: train every optimizer, select on validation, report once on test."""
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import flax
+import jax
+import numpy as np
+import optax
+
+from neat_optax import _checks
+from neat_optax.training import data as data_sets
+from neat_optax.training.files import RunFolder, plain
+from neat_optax.training.loop import Replicas, Trainer, make_trainer
+from neat_optax.training.optimizers import CANDIDATES, DEFAULT, rates
+from neat_optax.training.statistics import interval, paired, verdict
+
+CHECKPOINT_EVERY = 5
+"""Epochs between two checkpoints."""
+
+Tick = Callable[[str], None]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What `neat-optax train` is asked for."""
+
+    dataset: str = "digits"
+    optimizers: tuple[str, ...] = DEFAULT
+    epochs: int = 20
+    seeds: int = 5
+    batch_size: int = 64
+    learning_rate: float | None = None
+    alpha: float = 0.25
+
+    def __post_init__(self) -> None:
+        _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
+        for name in self.optimizers:
+            _checks.check_choice("optimizer", name, tuple(CANDIDATES))
+        if len(set(self.optimizers)) != len(self.optimizers) or not self.optimizers:
+            raise ValueError(
+                "`optimizer` must be given at least once and each name once, got "
+                f"{', '.join(self.optimizers) or 'none'}."
+            )
+        for name in ("epochs", "seeds", "batch_size"):
+            _checks.check_count(name, getattr(self, name), minimum=1)
+        if self.learning_rate is not None:
+            _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
+        _checks.check_number("alpha", self.alpha, "[0, inf)")
+
+
+class Trained(NamedTuple):
+    """One optimizer after training, over all its rates and seeds."""
+
+    rates: tuple[float, ...]
+    rows: list[dict[str, Any]]  # per epoch: measure -> nested list [rate][seed]
+    replicas: Replicas
+    seconds: float
+
+
+def load(config: TrainConfig) -> data_sets.Data:
+    """The data that a configuration asks for, if its batches fit."""
+    data = data_sets.load(config.dataset)
+    if config.batch_size > len(data.train.y):
+        raise ValueError(
+            f"`batch_size` must be at most the {len(data.train.y)} training examples, "
+            f"got {config.batch_size}."
+        )
+    return data
+
+
+def run(
+    config: TrainConfig, data: data_sets.Data, folder: RunFolder, tick: Tick
+) -> dict[str, Any]:
+    """Trains, selects, tests, and writes everything but the picture.
+
+    Args:
+      config: what to do.
+      data: from `load(config)`.
+      folder: where to write; unfinished work found there is continued.
+      tick: called with the optimizer's name after each of its epochs.
+
+    Returns:
+      The content of `result.json`.
+    """
+    reports, lines = {}, []
+    for name in config.optimizers:
+        trainer = _trainer(name, config, data)
+        trained = _train(name, trainer, config, folder, tick)
+        reports[name] = _report(trained, trainer, config, data.test)
+        lines += [
+            {"optimizer": name, "epoch": epoch, "learning_rate": trained.rates, **row}
+            for epoch, row in enumerate(trained.rows, start=1)
+        ]
+        text = "".join(json.dumps(plain(line)) + "\n" for line in lines)
+        folder.write_text("metrics.jsonl", text)
+    result = {
+        "config": dataclasses.asdict(config),
+        "environment": _environment(),
+        "optimizers": reports,
+        "differences": _differences(reports),
+    }
+    folder.write("result.json", plain(result))
+    return plain(result)
+
+
+def _trainer(name: str, config: TrainConfig, data: data_sets.Data) -> Trainer:
+    return make_trainer(
+        lambda rate: CANDIDATES[name].build(rate, config.alpha),
+        data,
+        seeds=config.seeds,
+        rates=rates(name, config.learning_rate),
+        batch_size=config.batch_size,
+    )
+
+
+def _train(
+    name: str, trainer: Trainer, config: TrainConfig, folder: RunFolder, tick: Tick
+) -> Trained:
+    done, replicas, rows = folder.restore(name, trainer.init())
+    for _ in range(done):
+        tick(name)
+    tried = rates(name, config.learning_rate)
+    start = time.perf_counter()
+    for epoch in range(done, config.epochs):
+        replicas, measures = trainer.epoch(replicas, epoch)
+        shape = (len(tried), config.seeds)
+        rows.append({key: np.reshape(x, shape).tolist() for key, x in measures.items()})
+        last = epoch + 1 == config.epochs
+        if last or (epoch + 1) % CHECKPOINT_EVERY == 0:
+            folder.save(name, epoch + 1, replicas, rows)
+        tick(name)
+    return Trained(tried, rows, replicas, time.perf_counter() - start)
+
+
+def _report(
+    trained: Trained, trainer: Trainer, config: TrainConfig, test: data_sets.Split
+) -> dict[str, Any]:
+    """Selects a rate by mean validation accuracy, and only then looks at the test."""
+    validation = np.asarray(trained.rows[-1]["validation_accuracy"]).mean(axis=1)
+    best = int(validation.argmax())
+    chosen = slice(best * config.seeds, (best + 1) * config.seeds)
+    params = jax.tree.map(lambda x: x[chosen], trained.replicas.params)
+    accuracy = np.asarray(trainer.accuracy(params, test)).tolist()
+    mean_over_run = {
+        key: float(np.mean([row[key][best] for row in trained.rows]))
+        for key in ("conflict", "opposed", "correction_ratio", "update_alignment")
+    }
+    return {
+        "learning_rate": trained.rates[best],
+        "learning_rates_tried": trained.rates,
+        "validation_accuracy_by_rate": validation.tolist(),
+        "test_accuracy": accuracy,
+        "test_accuracy_interval": interval(accuracy),
+        "mean_over_run": mean_over_run,
+        "curves": {
+            key: [row[key][best] for row in trained.rows] for key in trained.rows[0]
+        },
+        "seconds": trained.seconds,
+    }
+
+
+def _differences(reports: dict[str, Any]) -> dict[str, Any]:
+    """Each optimizer against its control, seed by seed."""
+    differences = {}
+    for name, report in reports.items():
+        control = CANDIDATES[name].control
+        if control not in reports:
+            continue
+        difference = paired(report["test_accuracy"], reports[control]["test_accuracy"])
+        ratio = report["mean_over_run"]["correction_ratio"]
+        differences[name] = {
+            "control": control,
+            "interval": difference,
+            "verdict": verdict(name, control, difference, ratio),
+        }
+    return differences
+
+
+def _environment() -> dict[str, str]:
+    return {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "device": jax.devices()[0].device_kind,
+    }

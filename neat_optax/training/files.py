@@ -1,0 +1,112 @@
+"""The run folder: written atomically, never overwritten, resumable.
+
+runs/<name>/config.json     what was asked for, written first
+            metrics.jsonl   one line per optimizer, epoch and learning rate
+            checkpoints/    one orbax checkpoint per optimizer
+            tensorboard/    the selected runs' curves
+            result.json     the result, written last
+            curves.png
+"""
+
+import json
+import os
+import pathlib
+import shutil
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+
+
+class RunFolder:
+    """One run's files. Opening it creates or resumes the folder."""
+
+    def __init__(self, root: str, name: str | None, config: dict[str, Any]):
+        self.path = _choose(pathlib.Path(root), name, config)
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.write("config.json", config)
+        self._checkpointer = ocp.StandardCheckpointer()
+
+    def write(self, file: str, content: Any) -> None:
+        """Writes JSON, so that a reader sees all of it or nothing."""
+        self.write_text(file, json.dumps(content, indent=2) + "\n")
+
+    def write_text(self, file: str, text: str) -> None:
+        """Writes text, so that a reader sees all of it or nothing."""
+        temporary = self.path / f".{file}.tmp"
+        temporary.write_text(text)
+        os.replace(temporary, self.path / file)
+
+    def save(self, optimizer: str, epoch: int, replicas: Any, rows: list[dict]) -> None:
+        """Replaces an optimizer's checkpoint by one after `epoch` epochs."""
+        folder = self._checkpoints(optimizer)
+        self._checkpointer.save(folder / str(epoch), replicas)
+        self._checkpointer.wait_until_finished()
+        rows_file = folder / f"{epoch}.json"
+        temporary = folder / ".rows.tmp"
+        temporary.write_text(json.dumps(rows))
+        os.replace(temporary, rows_file)  # from here on, this checkpoint counts
+        for old in folder.glob("*.json"):
+            if old != rows_file:
+                old.unlink()
+                shutil.rmtree(folder / old.stem)
+
+    def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
+        """The last checkpoint of an optimizer; (0, like, []) if there is none."""
+        folder = self._checkpoints(optimizer)
+        complete = sorted(folder.glob("*.json"), key=lambda file: int(file.stem))
+        if not complete:
+            for leftover in folder.iterdir():
+                shutil.rmtree(leftover)
+            return 0, like, []
+        epoch = int(complete[-1].stem)
+        abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+        replicas = self._checkpointer.restore(folder / str(epoch), abstract)
+        return epoch, replicas, json.loads(complete[-1].read_text())
+
+    def _checkpoints(self, optimizer: str) -> pathlib.Path:
+        folder = self.path.resolve() / "checkpoints" / optimizer
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+
+def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
+    """The folder to write to: a new one, or an unfinished one of the same run."""
+    if name is None:
+        number = 1
+        while (root / f"{config['dataset']}-{number}").exists():
+            number += 1
+        return root / f"{config['dataset']}-{number}"
+    path = root / name
+    if (path / "result.json").exists():
+        raise ValueError(
+            f"`name` must be that of a new or unfinished run, got {name}: {path} holds "
+            "a result."
+        )
+    known = path / "config.json"
+    if known.exists() and json.loads(known.read_text()) != json.loads(
+        json.dumps(config)
+    ):
+        raise ValueError(
+            f"`name` must be that of a run with the same options, got {name}: {known} "
+            "holds others."
+        )
+    if path.exists() and not known.exists() and any(path.iterdir()):
+        raise ValueError(f"`name` must not be a folder in use, got {name}: {path}.")
+    return path
+
+
+def plain(value: Any) -> Any:
+    """Arrays and named tuples as values that JSON can hold; nan becomes null."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if hasattr(value, "_asdict"):
+        return plain(value._asdict())
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    if isinstance(value, (np.ndarray, jax.Array)):
+        return plain(np.asarray(value).tolist())
+    if isinstance(value, float) and not np.isfinite(value):
+        return None
+    return value

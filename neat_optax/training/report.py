@@ -1,0 +1,100 @@
+"""What a person sees of a run: a table, sentences, a picture, TensorBoard curves."""
+
+import pathlib
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+import tensorboardX
+from rich.console import Console
+from rich.table import Table
+
+CURVES = (
+    ("validation_accuracy", "validation accuracy"),
+    ("conflict", "mean conflict with the momentum"),
+    ("correction_ratio", "correction / gradient"),
+)
+
+
+def show(result: dict[str, Any], console: Console) -> None:
+    """Prints the table and the verdicts."""
+    config = result["config"]
+    table = Table(
+        title=f"{config['dataset']}: {config['seeds']} seeds, {config['epochs']} "
+        "epochs, rate selected on validation"
+    )
+    table.add_column("optimizer", no_wrap=True)
+    for heading in (
+        "rate",
+        "test %",
+        "to control",
+        "conflicts",
+        "correction",
+        "seconds",
+    ):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, report in result["optimizers"].items():
+        table.add_row(name, *_cells(report, result["differences"].get(name)))
+    console.print(table)
+    console.print(
+        "test: accuracy, mean and 95 % interval over seeds; to control: mean paired "
+        "difference in points; conflicts: share of steps and weights whose gradient "
+        "opposes its opponent, or its own average where there is none; correction: "
+        "its norm as a share of the gradient's.",
+        style="dim",
+    )
+    for difference in result["differences"].values():
+        console.print(difference["verdict"], highlight=False)
+
+
+def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[str]:
+    run = report["mean_over_run"]
+    return [
+        f"{report['learning_rate']:.3g}",
+        _percent(report["test_accuracy_interval"]),
+        "" if difference is None else f"{100 * difference['interval']['mean']:+.2f}",
+        f"{run['opposed']:.1%}",
+        f"{run['correction_ratio']:.2%}",
+        f"{report['seconds']:.1f}",
+    ]
+
+
+def _percent(accuracy: dict[str, Any]) -> str:
+    mean = f"{100 * accuracy['mean']:.2f}"
+    if accuracy["low"] is None:
+        return f"{mean} (one seed)"
+    return f"{mean} ± {50 * (accuracy['high'] - accuracy['low']):.2f}"
+
+
+def draw(result: dict[str, Any], path: pathlib.Path) -> None:
+    """Saves the curves of every optimizer: mean over seeds, and their range."""
+    figure = matplotlib.figure.Figure(figsize=(13, 4), layout="constrained")
+    for axes, (key, label) in zip(figure.subplots(1, len(CURVES)), CURVES, strict=True):
+        for name, report in result["optimizers"].items():
+            values = np.asarray(report["curves"][key])  # [epoch, seed]
+            epochs = np.arange(1, len(values) + 1)
+            style = "--" if name == "control" else "-"
+            (line,) = axes.plot(epochs, values.mean(axis=1), style, label=name)
+            axes.fill_between(
+                epochs,
+                values.min(axis=1),
+                values.max(axis=1),
+                color=line.get_color(),
+                alpha=0.15,
+                linewidth=0,
+            )
+        axes.set_xlabel("epoch")
+        axes.set_ylabel(label)
+        axes.grid(alpha=0.3)
+    figure.axes[0].legend()
+    figure.suptitle(f"{result['config']['dataset']}: mean and range over seeds")
+    figure.savefig(path, dpi=120)
+
+
+def write_tensorboard(result: dict[str, Any], folder: pathlib.Path) -> None:
+    """Writes each optimizer's curves, averaged over seeds, as TensorBoard scalars."""
+    for name, report in result["optimizers"].items():
+        with tensorboardX.SummaryWriter(str(folder / name)) as writer:
+            for key, rows in report["curves"].items():
+                for epoch, values in enumerate(rows, start=1):
+                    writer.add_scalar(key, float(np.mean(values)), epoch)

@@ -1,0 +1,52 @@
+"""Means, intervals, and what may be said about a difference."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from scipy import stats
+
+
+class Interval(NamedTuple):
+    """A mean with its 95 % confidence interval over seeds."""
+
+    mean: float
+    low: float
+    high: float
+
+
+def interval(values: Sequence[float]) -> Interval:
+    """Student's interval of the mean; nan bounds for fewer than two values."""
+    values = np.asarray(values, np.float64)
+    mean = float(values.mean())
+    if len(values) < 2:
+        return Interval(mean, float("nan"), float("nan"))
+    error = float(stats.sem(values))
+    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    return Interval(mean, mean - reach, mean + reach)
+
+
+def paired(values: Sequence[float], control: Sequence[float]) -> Interval:
+    """Interval of the seed-by-seed difference to the control."""
+    return interval(np.asarray(values) - np.asarray(control))
+
+
+def verdict(
+    name: str, control: str, difference: Interval, correction_ratio: float
+) -> str:
+    """One sentence on whether a difference to the control exceeds its noise."""
+    points = f"{100 * difference.mean:+.2f} points"
+    did = (
+        "corrects nothing"
+        if correction_ratio == 0
+        else f"changes the gradient by {100 * correction_ratio:.2g} % on average"
+    )
+    if np.isnan(difference.low):
+        return (
+            f"{name} {did}; its difference to {control} is {points}, and one seed "
+            "says nothing about the noise."
+        )
+    span = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    larger = difference.low > 0 or difference.high < 0
+    says = "larger than its noise" if larger else "not larger than its noise"
+    return f"{name} {did}; its difference to {control}, {points} ({span}), is {says}."
