@@ -6,6 +6,7 @@ from typing import Any
 import optax
 
 from neat_optax import _checks
+from neat_optax._players import correct_between_players
 from neat_optax.correction import dampen_conflict, project_conflict
 from neat_optax.neat import neat
 from neat_optax.opponents import (
@@ -15,6 +16,8 @@ from neat_optax.opponents import (
     momentum,
     previous_gradient,
 )
+from neat_optax.rules import neat_rules
+from neat_optax.sparsity import prune_below, soft_threshold
 
 _INTERVALS = {
     "learning_rate": "(0, inf)",
@@ -43,6 +46,25 @@ _CHOICES = {
     "update_mode": ("momentum", "lion"),
 }
 _COUNTS = ("correction_warmup_steps", "lookahead_k")
+_SINGLE_ONLY = {
+    "opponent_source": "momentum",
+    "adaptive_alpha": False,
+    "adaptive_preconditioning": False,
+    "bias_correction": False,
+    "update_mode": "momentum",
+    "nesterov": False,
+    "lookahead_k": 0,
+    "gradient_centralization": False,
+}
+_RULE_OPTIONS = (
+    "alpha",
+    "correction",
+    "clip_ratio",
+    "warmup_steps",
+    "conflict_threshold",
+    "correction_range",
+    "conflict_decay",
+)
 _PAIRS = ("adaptive_alpha_m{}", "adaptive_correction_m{}_scale")
 
 
@@ -113,7 +135,7 @@ class PlayerNEATConfig(NEATConfig):
     """Configuration of NEAT between players.
 
     Options of the single-gradient optimizer that have no meaning between players are
-    refused by `from_config` where they differ from their defaults.
+    refused by `from_config` where they are switched on.
     """
 
     opponent_mode: str = "mean_excluding_self"
@@ -131,17 +153,51 @@ def from_config(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
     """The optax transformation that a configuration describes.
 
     Args:
-      config: a `NEATConfig`.
+      config: a `NEATConfig`, for gradients shaped like the parameters, or a
+        `PlayerNEATConfig`, for gradients with a leading player axis.
 
     Raises:
-      ValueError: for anything else.
+      ValueError: for anything else, and for a `PlayerNEATConfig` with an option that
+        has no meaning between players.
 
     Example:
       >>> tx = from_config(NEATConfig(learning_rate=0.05, alpha=0.5))
     """
     if not isinstance(config, NEATConfig):
         raise ValueError(f"`config` must be a NEATConfig, got {config!r}.")
+    if isinstance(config, PlayerNEATConfig):
+        return _between_players(config)
     return neat(**_options(config))
+
+
+def _between_players(
+    config: PlayerNEATConfig,
+) -> optax.GradientTransformationExtraArgs:
+    unused = [
+        name for name, off in _SINGLE_ONLY.items() if getattr(config, name) != off
+    ]
+    if unused:
+        raise ValueError(
+            f"`{unused[0]}` must be {_SINGLE_ONLY[unused[0]]!r} between players, got "
+            f"{getattr(config, unused[0])!r}."
+        )
+    options = _options(config)
+    rules = {name: options[name] for name in _RULE_OPTIONS}
+    correction = correct_between_players(
+        neat_rules(**rules),
+        include_self=config.opponent_mode == "batch_mean",
+        add=config.player_reduction == "sum",
+    )
+    parts = [correction, optax.ema(config.beta, debias=False)]
+    if config.weight_decay:
+        decay = optax.add_decayed_weights(config.weight_decay)
+        parts.insert(len(parts) if config.decouple_weight_decay else 1, decay)
+    parts.append(optax.scale_by_learning_rate(config.learning_rate))
+    if config.sparsity_l1:
+        parts.append(soft_threshold(config.learning_rate * config.sparsity_l1))
+    if config.prune_threshold:
+        parts.append(prune_below(config.prune_threshold))
+    return optax.chain(*parts)
 
 
 def _options(config: NEATConfig) -> dict[str, Any]:

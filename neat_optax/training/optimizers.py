@@ -1,7 +1,7 @@
 """The optimizers that are compared, each as a function of its learning rate.
 
 Every one measures conflict: those without a correction carry a contest of alpha 0 in
-front, which changes no update. Every corrected one has a control, the same with alpha 0.
+front, which changes no update. Every corrected one has a control: itself with alpha 0.
 """
 
 from collections.abc import Callable

@@ -6,6 +6,7 @@ from typing import Any
 import matplotlib.figure
 import numpy as np
 import tensorboardX
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -21,7 +22,10 @@ def show(result: dict[str, Any], console: Console) -> None:
     config = result["config"]
     table = Table(
         title=f"{config['dataset']}: {config['seeds']} seeds, {config['epochs']} "
-        "epochs, rate selected on validation"
+        "epochs, rate selected on validation",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+        collapse_padding=True,
     )
     table.add_column("optimizer", no_wrap=True)
     for heading in (
@@ -30,7 +34,6 @@ def show(result: dict[str, Any], console: Console) -> None:
         "to control",
         "conflicts",
         "correction",
-        "seconds",
     ):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in result["optimizers"].items():
@@ -55,14 +58,13 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
         "" if difference is None else f"{100 * difference['interval']['mean']:+.2f}",
         f"{run['opposed']:.1%}",
         f"{run['correction_ratio']:.2%}",
-        f"{report['seconds']:.1f}",
     ]
 
 
 def _percent(accuracy: dict[str, Any]) -> str:
     mean = f"{100 * accuracy['mean']:.2f}"
     if accuracy["low"] is None:
-        return f"{mean} (one seed)"
+        return mean
     return f"{mean} ± {50 * (accuracy['high'] - accuracy['low']):.2f}"
 
 
