@@ -158,7 +158,7 @@ def combine(plan: Plan, gradient, memories, given, verdict: Verdict, step):
 def _emit(plan: Plan, gradient, memories, given, verdict: Verdict, step):
     """The update, and the new memory that it is made from, if any."""
     corrected = _corrected(plan, gradient, memories, given, verdict, step)
-    if plan.output_slot is None:
+    if plan.output_slot is None or plan.emit is None:
         update = jnp.where(verdict.finite, corrected, 0)
         return update.astype(gradient.dtype), None
     memory = memories[plan.output_slot]

@@ -4,6 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 SMALL_LEAF = 4096
 """Leaves up to this size are measured by one kernel instead of three, which saves
@@ -54,6 +55,11 @@ def safe_divide(numerator: Any, denominator: Any, otherwise: Any = 0.0) -> jax.A
     nonzero = denominator != 0
     quotient = numerator / jnp.where(nonzero, denominator, 1)
     return jnp.where(nonzero, quotient, jnp.asarray(otherwise, quotient.dtype))
+
+
+def increment(step: jax.Array) -> jax.Array:
+    """The next step number, which stays at the largest one."""
+    return jnp.asarray(optax.safe_increment(step), step.dtype)
 
 
 def leaf_names(tree: Any) -> list[str]:

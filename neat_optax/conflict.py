@@ -1,5 +1,8 @@
 """From alignment to conflict."""
 
+from collections.abc import Callable
+from typing import Any
+
 import jax.numpy as jnp
 import optax
 
@@ -21,16 +24,33 @@ def reaches(conflict_value, threshold):
     return conflict_value >= threshold - COSINE_ERROR
 
 
-def stateless_rule(rule) -> optax.GradientTransformation:
+def stateless_rule(
+    decide: Callable[[Contest], Contest],
+) -> optax.GradientTransformation:
     """Lifts a function from `Contest` to `Contest` to a transformation."""
+    return stateful_rule(
+        lambda _: optax.EmptyState(),
+        lambda contest, state: (decide(contest), state),
+    )
 
-    def init_fn(contest):
-        del contest
-        return optax.EmptyState()
 
-    def update_fn(contest: Contest, state, params=None):
+def stateful_rule(
+    init: Callable[[Contest], Any],
+    decide: Callable[[Contest, Any], tuple[Contest, Any]],
+) -> optax.GradientTransformation:
+    """Lifts functions on one `Contest` to a transformation.
+
+    Args:
+      init: from a blank contest to the rule's state, scalars for one scope.
+      decide: from a contest and the state to the contest and the state after it.
+    """
+
+    def init_fn(params: Any) -> Any:
+        return init(params)
+
+    def update_fn(updates: Any, state: Any, params: Any = None) -> tuple[Any, Any]:
         del params
-        return rule(contest), state
+        return decide(updates, state)
 
     return optax.GradientTransformation(init_fn, update_fn)
 

@@ -88,10 +88,12 @@ def contest(
     decide = jax.jit(jax.vmap(functools.partial(_decide, rules), (0, 0, None)))
     combine = jax.jit(functools.partial(_leaf.combine, plan))
 
-    def init_fn(params):
+    def init_fn(params: Any) -> ContestState:
         _checks.check_inexact("params", params)
         zeros = functools.partial(jnp.zeros_like, dtype=accumulator_dtype)
-        blank = _open(_leaf.blank(watch_decay is not None), jnp.zeros((), jnp.int32))
+        blank: Any = _open(
+            _leaf.blank(watch_decay is not None), jnp.zeros((), jnp.int32)
+        )
         count = scope.count(params)
         return ContestState(
             step=jnp.zeros((), jnp.int32),
@@ -130,7 +132,7 @@ def contest(
             treedef.unflatten([memories[slot] for _, memories in combined])
             for slot in range(len(plan.histories))
         )
-        new_step = optax.safe_increment(step)
+        new_step = _tree.increment(step)
         return new_updates, ContestState(new_step, new_memories, rules_state)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

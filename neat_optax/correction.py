@@ -8,7 +8,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax.alignment import Contest
-from neat_optax.conflict import stateless_rule
+from neat_optax.conflict import stateful_rule, stateless_rule
 from neat_optax.opponents import value_at
 
 
@@ -113,7 +113,7 @@ def adapt_alpha(
     _checks.check_number("conflict_decay", conflict_decay, "[0, 1)")
     _checks.check_number("noise_decay", noise_decay, "[0, 1)")
 
-    def init_fn(contest: Contest):
+    def init(contest: Contest) -> AdaptAlphaState:
         if contest.noise is None:
             raise ValueError(
                 "`watch_decay` must be set in the contest for adapt_alpha, got None."
@@ -121,8 +121,7 @@ def adapt_alpha(
         zero = jnp.zeros((), jnp.float32)
         return AdaptAlphaState(zero, zero, zero)
 
-    def update_fn(contest: Contest, state, params=None):
-        del params
+    def decide(contest: Contest, state):
         step = contest.step
         slow, fast = value_at(conflict_decay, step), value_at(noise_decay, step)
         mean = AdaptAlphaState(
@@ -138,7 +137,7 @@ def adapt_alpha(
         )
         return contest._replace(strength=contest.strength * chosen), mean
 
-    return optax.GradientTransformation(init_fn, update_fn)
+    return stateful_rule(init, decide)
 
 
 class AdaptCorrectionState(NamedTuple):
@@ -172,12 +171,11 @@ def adapt_correction(
     _checks.check_range("(minimum, maximum)", (minimum, maximum), "(0, inf)")
     _checks.check_number("decay", decay, "[0, 1)")
 
-    def init_fn(contest):
+    def init(contest: Contest) -> AdaptCorrectionState:
         del contest
         return AdaptCorrectionState(jnp.zeros((), jnp.float32))
 
-    def update_fn(contest: Contest, state, params=None):
-        del params
+    def decide(contest: Contest, state):
         step = contest.step
         usual = _average(state.conflict, contest.conflict, value_at(decay, step))
         ratio = contest.alignment.norm_ratio
@@ -187,7 +185,7 @@ def adapt_correction(
         )
         return contest.scaled(factor), AdaptCorrectionState(usual)
 
-    return optax.GradientTransformation(init_fn, update_fn)
+    return stateful_rule(init, decide)
 
 
 def clip_correction(

@@ -53,11 +53,12 @@ def keep_slow_params(
 
     def update_fn(updates, state, params=None, **extra_args):
         _checks.check_params(params, "keep_slow_params")
-        updates, lookahead_state = lookahead(extra_args).update(
+        pair: Any
+        pair, lookahead_state = lookahead(extra_args).update(
             updates, state.lookahead, _pair(params, state.slow)
         )
-        slow = optax.apply_updates(state.slow, updates.slow)
-        return updates.fast, KeepSlowParamsState(slow, lookahead_state)
+        slow = optax.apply_updates(state.slow, pair.slow)
+        return pair.fast, KeepSlowParamsState(slow, lookahead_state)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

@@ -12,6 +12,7 @@ import optax
 
 from neat_optax import _tree
 from neat_optax.alignment import Alignment, Contest
+from neat_optax.conflict import stateful_rule
 
 
 class Measures(NamedTuple):
@@ -52,21 +53,20 @@ def measure_correction() -> optax.GradientTransformation:
     their average over all steps; skipped steps enter with no conflict.
     """
 
-    def init_fn(contest: Contest):
+    def init(contest: Contest) -> MeasureCorrectionState:
         zero = jnp.zeros((), jnp.float32)
         noise = None if contest.noise is None else zero
         blank = Measures(zero, zero, zero, zero, zero, noise, zero, zero)
         return MeasureCorrectionState(size=zero, latest=blank, mean=blank)
 
-    def update_fn(contest: Contest, state, params=None):
-        del params
+    def decide(contest: Contest, state):
         latest = _measure(contest)
         mean = jax.tree.map(
             lambda old, new: _running_mean(old, new, contest.step), state.mean, latest
         )
         return contest, MeasureCorrectionState(contest.size, latest, mean)
 
-    return optax.GradientTransformation(init_fn, update_fn)
+    return stateful_rule(init, decide)
 
 
 def _measure(contest: Contest) -> Measures:
@@ -115,7 +115,7 @@ def measure_update(
         latest = jnp.asarray(cosines, jnp.float32)
         size = jnp.asarray([g.size for g in gradients], jnp.float32)
         mean = _running_mean(state.mean, latest, state.step)
-        step = optax.safe_increment(state.step)
+        step = _tree.increment(state.step)
         return updates, MeasureUpdateState(inner_state, step, size, latest, mean)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

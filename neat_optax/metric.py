@@ -65,7 +65,7 @@ def precondition(
 
     def update_fn(updates, state, params=None, **extra_args):
         rate = value_at(decay, state.step)
-        step = optax.safe_increment(state.step)
+        step = _tree.increment(state.step)
         moment = jax.tree.map(
             lambda g, v: _advance(g, v, rate), updates, state.second_moment
         )

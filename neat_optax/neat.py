@@ -248,8 +248,8 @@ def neat(
       >>> tx = no.neat(0.1)
       >>> p, g = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.25])
       >>> update, _ = tx.update(g, tx.init(p), p)
-      >>> print(optax.apply_updates(p, update).round(4))
-      [ 0.995  -1.9975]
+      >>> [round(x, 4) for x in optax.apply_updates(p, update).tolist()]
+      [0.995, -1.9975]
 
     References:
       neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
@@ -289,7 +289,7 @@ def neat(
             debias=debias,
             as_metric=precondition_conflict,
         )
-    parts = [step]
+    parts: list[optax.GradientTransformation] = [step]
     if centralize:
         parts.insert(0, centralize_outputs())
     if sign:
@@ -311,9 +311,11 @@ def _sparsify(optimizer, learning_rate, l1, prune_threshold):
     parts = [optimizer]
     if l1 is not None:
         _checks.check_number("l1", l1, "[0, inf)")
-        parts.append(
-            soft_threshold(lambda t: value_at(learning_rate, t) * value_at(l1, t))
-        )
+
+        def strength(step: Any) -> Any:
+            return value_at(learning_rate, step) * value_at(l1, step)
+
+        parts.append(soft_threshold(strength))
     if prune_threshold is not None:
         _checks.check_number("prune_threshold", prune_threshold, "[0, inf)")
         parts.append(prune_below(prune_threshold))

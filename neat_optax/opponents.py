@@ -28,10 +28,10 @@ class History(NamedTuple):
         """Whether one buffer can serve both."""
         if self.advance is not other.advance:
             return False
-        plain = isinstance(self.decay, (int, float)) and isinstance(
-            other.decay, (int, float)
-        )
-        return self.decay is other.decay or (plain and self.decay == other.decay)
+        mine, theirs = self.decay, other.decay
+        if isinstance(mine, (int, float)) and isinstance(theirs, (int, float)):
+            return mine == theirs
+        return mine is theirs
 
 
 class Opponent(NamedTuple):

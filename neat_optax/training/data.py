@@ -1,6 +1,6 @@
 """Data sets that ship with scikit-learn, split and standardised."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from sklearn import datasets
@@ -17,8 +17,8 @@ LOADERS = {
 class Split(NamedTuple):
     """Inputs and labels."""
 
-    x: np.ndarray  # [examples, features] float32, standardised
-    y: np.ndarray  # [examples] int32
+    x: Any  # [examples, features] float32, standardised
+    y: Any  # [examples] int32
 
 
 class Data(NamedTuple):
@@ -40,13 +40,14 @@ def load(name: str) -> Data:
     The split is stratified and always the same; mean and deviation are those of the
     training part.
     """
-    x, y = LOADERS[name](return_X_y=True)
+    bunch: Any = LOADERS[name]()
+    x, y = bunch.data, bunch.target
     x, x_test, y, y_test = _hold_out(x, y, 0.2)
     x, x_validation, y, y_validation = _hold_out(x, y, 0.25)
     scaler = StandardScaler().fit(x)
 
     def part(inputs, labels):
-        standardised = scaler.transform(inputs).astype(np.float32)
+        standardised = np.asarray(scaler.transform(inputs), np.float32)
         return Split(standardised, labels.astype(np.int32))
 
     return Data(part(x, y), part(x_validation, y_validation), part(x_test, y_test))

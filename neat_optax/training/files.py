@@ -105,7 +105,7 @@ def plain(value: Any) -> Any:
         return plain(value._asdict())
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
-    if isinstance(value, (np.ndarray, jax.Array)):
+    if isinstance(value, (np.ndarray, np.generic, jax.Array)):
         return plain(np.asarray(value).tolist())
     if isinstance(value, float) and not np.isfinite(value):
         return None

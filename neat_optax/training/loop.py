@@ -32,7 +32,7 @@ class Trainer(NamedTuple):
     """Jitted functions over all replicas at once."""
 
     init: Callable[[], Replicas]
-    epoch: Callable[[Replicas, jax.Array], tuple[Replicas, dict[str, jax.Array]]]
+    epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
     accuracy: Callable[[Any, Split], jax.Array]
 
 

@@ -17,8 +17,7 @@ class Interval(NamedTuple):
 
 def interval(values: Sequence[float]) -> Interval:
     """Student's interval of the mean; nan bounds for fewer than two values."""
-    values = np.asarray(values, np.float64)
-    mean = float(values.mean())
+    mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, float("nan"), float("nan"))
     error = float(stats.sem(values))
@@ -28,7 +27,7 @@ def interval(values: Sequence[float]) -> Interval:
 
 def paired(values: Sequence[float], control: Sequence[float]) -> Interval:
     """Interval of the seed-by-seed difference to the control."""
-    return interval(np.asarray(values) - np.asarray(control))
+    return interval([a - b for a, b in zip(values, control, strict=True)])
 
 
 def verdict(

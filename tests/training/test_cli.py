@@ -1,0 +1,82 @@
+import json
+import subprocess
+import sys
+
+import pytest
+
+from neat_optax.training.cli import main
+
+QUICK = "--dataset wine --epochs 2 --seeds 2 --batch-size 32 --learning-rate 0.5"
+
+
+def call(arguments, tmp_path):
+    return main(["train", *arguments.split(), "--output", str(tmp_path)])
+
+
+def test_train_writes_everything_and_says_what_happened(tmp_path, capsys):
+    assert call(f"{QUICK} --name quick --optimizer neat --optimizer sgd", tmp_path) == 0
+    printed = capsys.readouterr().out
+    assert "neat" in printed
+    assert "larger than its noise" in " ".join(printed.split())
+    run = tmp_path / "quick"
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    result = json.loads((run / "result.json").read_text())
+    assert list(result["optimizers"]) == ["neat", "control", "sgd"]
+    assert len((run / "metrics.jsonl").read_text().splitlines()) == 6
+    assert list((run / "tensorboard" / "neat").glob("events.out.tfevents.*"))
+
+
+def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
+    (tmp_path / "old").mkdir()
+    (tmp_path / "old" / "result.json").write_text("{}")
+    assert call(f"{QUICK} --name old", tmp_path) == 2
+    assert_one_line(capsys.readouterr().err, "got old")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("--epochs 0", "`epochs` must be an integer >= 1, got 0."),
+        ("--dataset mnist", "`dataset` must be one of digits"),
+        ("--optimizer adamw", "`optimizer` must be one of neat"),
+        ("--learning-rate -1", "`learning_rate` must be in (0, inf), got -1.0."),
+        ("--batch-size 5000", "`batch_size` must be at most the 1077"),
+    ],
+)
+def test_a_bad_value_gives_one_line_and_leaves_nothing(
+    arguments, message, tmp_path, capsys
+):
+    assert call(arguments, tmp_path) == 2
+    assert_one_line(capsys.readouterr().err, message)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("arguments", ["--epochs many", "--bogus", "--seeds 2.5"])
+def test_what_cannot_be_parsed_gives_one_line(arguments, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        call(arguments, tmp_path)
+    assert stopped.value.code == 2
+    assert_one_line(capsys.readouterr().err, "error")
+
+
+def test_help_lists_the_optimizers(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--help"])
+    assert stopped.value.code == 0
+    assert "heavy-ball SGD" in capsys.readouterr().out
+
+
+def test_the_package_is_a_command():
+    done = subprocess.run(
+        [sys.executable, "-m", "neat_optax", "train", "--epochs", "0"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert_one_line(done.stderr, "`epochs` must be an integer >= 1, got 0.")
+
+
+def assert_one_line(text, message):
+    assert message in text
+    assert len(text.strip().splitlines()) == 1

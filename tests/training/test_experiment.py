@@ -1,0 +1,109 @@
+import json
+
+import numpy as np
+import pytest
+
+from neat_optax.training import experiment
+from neat_optax.training.experiment import TrainConfig, load, run
+from neat_optax.training.files import RunFolder
+
+CONFIG = TrainConfig(
+    dataset="wine",
+    optimizers=("neat", "control"),
+    epochs=6,
+    seeds=2,
+    batch_size=32,
+)
+
+
+def finish(folder, config=CONFIG, tick=lambda _: None):
+    return run(config, load(config), folder, tick)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return folder, finish(folder)
+
+
+def test_result_holds_what_was_asked(done):
+    folder, result = done
+    assert json.loads((folder.path / "result.json").read_text()) == result
+    assert set(result["optimizers"]) == {"neat", "control"}
+    assert set(result["differences"]) == {"neat"}
+    for report in result["optimizers"].values():
+        assert len(report["test_accuracy"]) == 2
+        assert len(report["curves"]["loss"]) == 6
+
+
+def test_rate_is_the_best_on_validation(done):
+    for report in done[1]["optimizers"].values():
+        best = int(np.argmax(report["validation_accuracy_by_rate"]))
+        assert report["learning_rate"] == report["learning_rates_tried"][best]
+
+
+def test_difference_is_paired_by_seed(done):
+    reports = done[1]["optimizers"]
+    expected = np.mean(
+        np.subtract(
+            reports["neat"]["test_accuracy"], reports["control"]["test_accuracy"]
+        )
+    )
+    found = done[1]["differences"]["neat"]["interval"]["mean"]
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_control_corrects_nothing_but_sees_conflict(done):
+    run_means = done[1]["optimizers"]["control"]["mean_over_run"]
+    assert run_means["correction_ratio"] == 0
+    assert run_means["opposed"] > 0
+
+
+def test_metrics_have_a_line_per_optimizer_and_epoch(done):
+    lines = (done[0].path / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["optimizer"], row["epoch"]) for row in rows] == [
+        (name, epoch) for name in ("neat", "control") for epoch in range(1, 7)
+    ]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
+    ticks = []
+
+    def stop_in_the_fifth_epoch(name):
+        ticks.append(name)
+        if len(ticks) == 5:
+            raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, tick=stop_in_the_fifth_epoch)
+    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}))
+    whole = done[1]
+    for name, report in whole["optimizers"].items():
+        assert report["curves"] == resumed["optimizers"][name]["curves"]
+        assert report["test_accuracy"] == resumed["optimizers"][name]["test_accuracy"]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "mnist"}, "`dataset` must be one of digits.*got mnist"),
+        ({"optimizers": ("sgdd",)}, "`optimizer` must be one of neat.*got sgdd"),
+        ({"optimizers": ()}, "`optimizer` must be given at least once.*got none"),
+        ({"optimizers": ("neat", "neat")}, "each name once, got neat, neat"),
+        ({"epochs": 0}, "`epochs` must be an integer >= 1, got 0"),
+        ({"seeds": 1.5}, "`seeds` must be an integer >= 1, got 1.5"),
+        ({"learning_rate": 0.0}, r"`learning_rate` must be in \(0, inf\), got 0.0"),
+        ({"alpha": -1.0}, r"`alpha` must be in \[0, inf\), got -1.0"),
+    ],
+)
+def test_bad_options_are_named(options, message):
+    with pytest.raises(ValueError, match=message):
+        TrainConfig(**options)
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    with pytest.raises(ValueError, match="`batch_size` must be at most the 106"):
+        load(TrainConfig(dataset="wine", batch_size=107))

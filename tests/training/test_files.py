@@ -1,0 +1,69 @@
+import json
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax.training.files import RunFolder, plain
+
+CONFIG = {"dataset": "digits", "epochs": 3, "optimizers": ("neat",)}
+
+
+def test_runs_are_numbered(tmp_path):
+    first = RunFolder(str(tmp_path), None, CONFIG)
+    second = RunFolder(str(tmp_path), None, CONFIG)
+    assert [first.path.name, second.path.name] == ["digits-1", "digits-2"]
+
+
+def test_a_finished_run_is_never_overwritten(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    folder.write("result.json", {"kept": True})
+    with pytest.raises(ValueError, match=r"`name` must be .* got mine"):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+    assert json.loads((folder.path / "result.json").read_text()) == {"kept": True}
+
+
+def test_an_unfinished_run_continues_only_with_the_same_options(tmp_path):
+    RunFolder(str(tmp_path), "mine", CONFIG)
+    RunFolder(str(tmp_path), "mine", CONFIG)
+    with pytest.raises(ValueError, match="same options, got mine"):
+        RunFolder(str(tmp_path), "mine", {**CONFIG, "epochs": 4})
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="folder in use, got mine"):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+
+
+def test_the_last_complete_checkpoint_comes_back(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3), "step": jnp.zeros((), jnp.int32)}
+    assert folder.restore("neat", like) == (0, like, [])
+    for epoch in (5, 10):
+        state = {"w": jnp.full(3, float(epoch)), "step": jnp.asarray(epoch, jnp.int32)}
+        folder.save("neat", epoch, state, [{"loss": epoch}])
+    epoch, state, rows = RunFolder(str(tmp_path), "mine", CONFIG).restore("neat", like)
+    assert (epoch, rows) == (10, [{"loss": 10}])
+    np.testing.assert_array_equal(state["w"], [10.0, 10.0, 10.0])
+    assert state["step"].dtype == jnp.int32
+
+
+def test_a_checkpoint_without_its_rows_does_not_count(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
+    (folder.path / "checkpoints" / "neat" / "5.json").unlink()
+    assert folder.restore("neat", like)[0] == 0
+    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
+    assert folder.restore("neat", like)[0] == 5
+
+
+def test_plain_is_what_json_can_hold():
+    value = {"a": jnp.ones(2), "b": (float("nan"), 1), "c": np.float32(2)}
+    assert json.loads(json.dumps(plain(value))) == {
+        "a": [1.0, 1.0],
+        "b": [None, 1],
+        "c": 2.0,
+    }

@@ -1,0 +1,41 @@
+import math
+
+import numpy as np
+
+from neat_optax.training.statistics import Interval, interval, paired, verdict
+
+
+def test_interval_is_students():
+    mean, low, high = interval([1.0, 2.0, 3.0])
+    reach = 4.302652729911275 * 1.0 / math.sqrt(3)  # t(0.975, 2), deviation 1
+    np.testing.assert_allclose([mean, low, high], [2.0, 2.0 - reach, 2.0 + reach])
+
+
+def test_one_value_has_no_interval():
+    assert math.isnan(interval([0.5]).low)
+
+
+def test_paired_uses_the_differences():
+    difference = paired([0.5, 0.7, 0.9], [0.4, 0.6, 0.8])
+    np.testing.assert_allclose(difference, [0.1, 0.1, 0.1])
+
+
+def test_verdict_says_which_side_of_the_noise():
+    inside = verdict("neat", "control", Interval(0.01, -0.01, 0.03), 0.002)
+    above = verdict("neat", "control", Interval(0.02, 0.01, 0.03), 0.002)
+    below = verdict("neat", "control", Interval(-0.02, -0.03, -0.01), 0.002)
+    assert "is not larger than its noise" in inside
+    assert "is larger than its noise" in above
+    assert "is larger than its noise" in below
+    assert "-2.00 points" in below
+    assert "0.2 %" in inside
+
+
+def test_verdict_admits_that_nothing_happened():
+    assert "corrects nothing" in verdict("sgd", "control", Interval(0, -1, 1), 0.0)
+
+
+def test_verdict_of_one_seed_claims_nothing():
+    nan = float("nan")
+    said = verdict("neat", "control", Interval(0.1, nan, nan), 0.1)
+    assert "one seed says nothing" in said
