@@ -8,7 +8,9 @@ from neat_optax.conflict import reaches, stateless_rule
 from neat_optax.opponents import value_at
 
 
-def gate_by_warmup(steps: int) -> optax.GradientTransformation:
+def gate_by_warmup(
+    steps: optax.ScalarOrSchedule,
+) -> optax.GradientTransformation:
     r"""Rule: no correction during the first `steps` steps.
 
     .. math:: q \leftarrow q \cdot [t \ge T]
@@ -16,7 +18,7 @@ def gate_by_warmup(steps: int) -> optax.GradientTransformation:
     with :math:`t` counted from 0. The opponent and all averages learn from the start.
 
     Args:
-      steps: :math:`T`, an integer of at least 0.
+      steps: :math:`T`, an integer of at least 0, or a schedule.
     """
     _checks.check_count("steps", steps)
 

@@ -32,7 +32,7 @@ def neat_correction(
     opponent: Opponent | None = None,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
-    warmup_steps: int | None = None,
+    warmup_steps: optax.ScalarOrSchedule | None = None,
     conflict_threshold: optax.ScalarOrSchedule | None = None,
     alpha_range: Range | None = None,
     correction_range: Range | None = None,
@@ -100,7 +100,7 @@ def scale_by_neat(
     nesterov: bool = False,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
-    warmup_steps: int | None = None,
+    warmup_steps: optax.ScalarOrSchedule | None = None,
     conflict_threshold: optax.ScalarOrSchedule | None = None,
     alpha_range: Range | None = None,
     correction_range: Range | None = None,
@@ -186,7 +186,7 @@ def neat(
     opponent: Opponent | None = None,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
-    warmup_steps: int | None = None,
+    warmup_steps: optax.ScalarOrSchedule | None = None,
     conflict_threshold: optax.ScalarOrSchedule | None = None,
     alpha_range: Range | None = None,
     correction_range: Range | None = None,
@@ -239,6 +239,9 @@ def neat(
       l1: weight of an L1 penalty, applied as a proximal step of `learning_rate * l1`.
       prune_threshold: size below which new parameters are zeroed.
       measure: whether to record conflict, correction and update for `diagnostics`.
+
+    Under `optax.inject_hyperparams`, name `correction` and `lookahead_period` among the
+    `static_args` where they are used: the one is a function, the other a whole number.
 
     Returns:
       An optimizer. Needs `params` where decay, lookahead, `l1` or pruning are used.

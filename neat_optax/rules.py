@@ -24,7 +24,7 @@ def neat_rules(
     *,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
-    warmup_steps: int | None = None,
+    warmup_steps: optax.ScalarOrSchedule | None = None,
     conflict_threshold: optax.ScalarOrSchedule | None = None,
     alpha_range: Range | None = None,
     correction_range: Range | None = None,

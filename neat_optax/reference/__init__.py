@@ -1,8 +1,8 @@
 """The oracle: NEAT in NumPy and float64, one tensor at a time.
 
 Written from the formulas of docs/math.md by the longest route: every vector is formed,
-every norm is taken of a vector. It imports nothing from the rest of the package but
-the configurations that it is called with, and nothing imports it but tests.
+every norm is taken of a vector. It imports nothing but NumPy, and nothing of the
+package imports it. Configurations are read by their field names.
 """
 
 from neat_optax.reference.players import PlayerStep as PlayerStep

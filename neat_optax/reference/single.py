@@ -61,11 +61,11 @@ def neat_step(param: Any, grad: Any, state: State, config: Any) -> Step:
         raise ValueError(
             f"`grad` must have the shape of `param`, got {g.shape} for {p0.shape}."
         )
-    if not np.all(np.isfinite(g)):
-        return _skip(p0, _filled(p0, state))
     old = _filled(p0, state)
     if not config.decouple_weight_decay:
         g = g + config.weight_decay * p0
+    if not np.all(np.isfinite(g)):
+        return _skip(p0, g, old, config)
     if config.gradient_centralization:
         g = v.centralize(g)
     moment = v.average(old.second_moment, np.abs(g) ** 2, config.second_moment_beta)
@@ -74,13 +74,7 @@ def neat_step(param: Any, grad: Any, state: State, config: Any) -> Step:
     q, facts = _correct(g, o, root, old, config)
     m = v.average(old.momentum, g + q, config.beta)
     x = _direction(m, g + q, root, old.step + 1, config)
-    fast = p0 - config.learning_rate * x
-    if config.decouple_weight_decay:
-        fast = fast - config.learning_rate * config.weight_decay * p0
-    p, slow = _look_ahead(fast, old, config)
-    p = v.prune(
-        v.soften(p, config.learning_rate * config.sparsity_l1), config.prune_threshold
-    )
+    p, slow = _move(p0, x, old, config)
     new = State(
         momentum=m,
         nce=q,
@@ -158,12 +152,15 @@ def _root(moment, count, config):
     return np.sqrt(moment) + config.eps
 
 
-def _look_ahead(fast, old, config):
-    k = config.lookahead_k
-    if k == 0 or (old.step + 1) % k != 0:
-        return fast, old.slow_param
-    slow = old.slow_param + config.lookahead_alpha * (fast - old.slow_param)
-    return slow, slow
+def _move(p0, x, old, config):
+    """The new parameter and slow copy: decay, learning rate, lookahead, thresholds."""
+    decay = config.weight_decay if config.decouple_weight_decay else 0.0
+    p = p0 - config.learning_rate * (x + decay * p0)
+    slow = old.slow_param
+    if config.lookahead_k > 0 and (old.step + 1) % config.lookahead_k == 0:
+        p = slow = slow + config.lookahead_alpha * (p - slow)
+    p = v.soften(p, config.learning_rate * config.sparsity_l1)
+    return v.prune(p, config.prune_threshold), slow
 
 
 def _metrics(g, q, x, o, p, facts):
@@ -183,12 +180,30 @@ def _metrics(g, q, x, o, p, facts):
     }
 
 
-def _skip(p0, old):
-    """A gradient that is not finite: nothing is learned from it but the count."""
+def _skip(p0, g, old, config):
+    """A gradient that is not finite: the step goes on as with an update of zero.
+
+    Histories are left as they were, the second moment where an entry is not finite;
+    the scalar averages see zeros.
+    """
+    finite = np.isfinite(g)
+    square = np.abs(np.where(finite, g, 0.0)) ** 2
+    moment = v.average(old.second_moment, square, config.second_moment_beta)
     zero = np.zeros_like(p0)
+    p, slow = _move(p0, zero, old, config)
     facts = dict.fromkeys(("conflict", "noise", "alpha"), 0.0)
-    new = dataclasses.replace(old, nce=zero, step=old.step + 1)
-    return Step(p0, new, _metrics(zero, zero, zero, zero, p0, facts))
+    decay = config.gradient_noise_decay
+    new = dataclasses.replace(
+        old,
+        nce=zero,
+        second_moment=np.where(finite, moment, old.second_moment),
+        slow_param=slow,
+        conflict_ema=v.average(old.conflict_ema, 0.0, config.adaptive_correction_decay),
+        gradient_noise_ema=v.average(old.gradient_noise_ema, 0.0, decay),
+        alignment_ema=v.average(old.alignment_ema, 0.0, decay),
+        step=old.step + 1,
+    )
+    return Step(p, new, _metrics(zero, zero, zero, zero, p, facts))
 
 
 def _preconditioned(config):

@@ -12,7 +12,7 @@ from rich.table import Table
 
 CURVES = (
     ("validation_accuracy", "validation accuracy"),
-    ("conflict", "mean conflict with the momentum"),
+    ("conflict", "mean conflict"),
     ("correction_ratio", "correction / gradient"),
 )
 
@@ -70,27 +70,31 @@ def _percent(accuracy: dict[str, Any]) -> str:
 
 def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     """Saves the curves of every optimizer: mean over seeds, and their range."""
-    figure = matplotlib.figure.Figure(figsize=(13, 4), layout="constrained")
-    for axes, (key, label) in zip(figure.subplots(1, len(CURVES)), CURVES, strict=True):
+    figure = matplotlib.figure.Figure(figsize=(13, 4.6), layout="constrained")
+    panels = figure.subplots(1, len(CURVES))
+    for axes, (key, label) in zip(panels, CURVES, strict=True):
         for name, report in result["optimizers"].items():
-            values = np.asarray(report["curves"][key])  # [epoch, seed]
-            epochs = np.arange(1, len(values) + 1)
-            style = "--" if name == "control" else "-"
-            (line,) = axes.plot(epochs, values.mean(axis=1), style, label=name)
-            axes.fill_between(
-                epochs,
-                values.min(axis=1),
-                values.max(axis=1),
-                color=line.get_color(),
-                alpha=0.15,
-                linewidth=0,
-            )
+            _draw_curve(axes, name, np.asarray(report["curves"][key]))
         axes.set_xlabel("epoch")
         axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
-    figure.axes[0].legend()
+    handles, labels = panels[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     figure.suptitle(f"{result['config']['dataset']}: mean and range over seeds")
     figure.savefig(path, dpi=120)
+
+
+def _draw_curve(axes: Any, name: str, values: np.ndarray) -> None:
+    """One optimizer's values of shape (epoch, seed); controls are dashed, on top."""
+    epochs = np.arange(1, len(values) + 1)
+    control = name.endswith("control")
+    style = {"linestyle": "--", "zorder": 3} if control else {}
+    (line,) = axes.plot(epochs, values.mean(axis=1), label=name, **style)
+    low, high = values.min(axis=1), values.max(axis=1)
+    axes.fill_between(
+        epochs, low, high, color=line.get_color(), alpha=0.15, linewidth=0
+    )
 
 
 def write_tensorboard(result: dict[str, Any], folder: pathlib.Path) -> None:
