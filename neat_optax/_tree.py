@@ -11,12 +11,6 @@ SMALL_LEAF = 4096
 dispatches; above it, three vectorised reductions are faster (docs/performance.md)."""
 
 
-def working_dtype(*arrays: Any) -> Any:
-    """Real dtype in which `arrays` are multiplied and summed: float32 or wider."""
-    dtype = jnp.result_type(jnp.float32, *(jnp.result_type(x) for x in arrays))
-    return jnp.finfo(dtype).dtype
-
-
 def widen(x: Any) -> jax.Array:
     """`x` in the precision of its arithmetic: float32 or wider, complex stays so."""
     return jnp.asarray(x, jnp.result_type(jnp.float32, x))
@@ -35,26 +29,20 @@ def gram(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     """The three inner products `(a.a, a.b, b.b)`."""
     if a.size > SMALL_LEAF:
         return inner(a, a), inner(a, b), inner(b, b)
-    products = (_pointwise(a, a), _pointwise(a, b), _pointwise(b, b))
-    dtype = jnp.result_type(*products)
-    zero = jnp.zeros((), dtype)
-    return jax.lax.reduce(
-        tuple(product.astype(dtype) for product in products),
-        (zero, zero, zero),
-        lambda x, y: tuple(left + right for left, right in zip(x, y, strict=True)),
-        tuple(range(a.ndim)),
-    )
+    products = jnp.stack([_pointwise(a, a), _pointwise(a, b), _pointwise(b, b)])
+    aa, ab, bb = jnp.sum(products, axis=tuple(range(1, products.ndim)))
+    return aa, ab, bb
 
 
-def safe_divide(numerator: Any, denominator: Any, otherwise: Any = 0.0) -> jax.Array:
-    """`numerator / denominator`, or `otherwise` where the denominator is zero.
+def safe_divide(numerator: Any, denominator: Any) -> jax.Array:
+    """`numerator / denominator`, or 0 where the denominator is zero.
 
     The denominator is replaced before the division, so that gradients are clean too.
     """
     numerator, denominator = jnp.asarray(numerator), jnp.asarray(denominator)
     nonzero = denominator != 0
     quotient = numerator / jnp.where(nonzero, denominator, 1)
-    return jnp.where(nonzero, quotient, jnp.asarray(otherwise, quotient.dtype))
+    return jnp.where(nonzero, quotient, 0)
 
 
 def increment(step: jax.Array) -> jax.Array:

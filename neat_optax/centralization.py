@@ -4,6 +4,8 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neat_optax import _checks
+
 
 def centralize_outputs() -> optax.GradientTransformationExtraArgs:
     r"""Takes out the mean gradient of each output unit.
@@ -19,7 +21,10 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
     """
 
     def update_fn(updates, state, params=None, **extra_args):
-        del params, extra_args
+        del extra_args
+        _checks.check_inexact("updates", updates)
+        if params is not None:
+            _checks.check_same_structure("updates", updates, "params", params)
         return jax.tree.map(_center, updates), state
 
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update_fn)

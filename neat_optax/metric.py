@@ -60,7 +60,10 @@ def precondition(
     inner = optax.with_extra_args_support(inner)
 
     def init_fn(params):
-        moment = jax.tree.map(lambda p: jnp.zeros_like(jnp.real(p)), params)
+        _checks.check_inexact("params", params)
+        moment = jax.tree.map(
+            lambda p: jnp.zeros_like(p, dtype=jnp.finfo(p.dtype).dtype), params
+        )
         return PreconditionState(jnp.zeros((), jnp.int32), moment, inner.init(params))
 
     def update_fn(updates, state, params=None, **extra_args):

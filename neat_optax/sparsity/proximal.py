@@ -83,6 +83,8 @@ def _threshold(
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
         _checks.check_params(params, name)
+        _checks.check_inexact("updates", updates)
+        _checks.check_same_structure("updates", updates, "params", params)
         at = value_at(level, state.count)
 
         def leaf(u, p):

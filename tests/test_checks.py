@@ -1,0 +1,116 @@
+"""The wording of every error: argument, rule and value."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax import _checks
+
+
+def refuses(message):
+    return pytest.raises(ValueError, match=message)
+
+
+@pytest.mark.parametrize("value", [0, 0.5, np.float32(0.25), np.int64(0)])
+def test_numbers_in_the_interval_pass(value):
+    _checks.check_number("decay", value, "[0, 1)")
+
+
+@pytest.mark.parametrize("value", [lambda _: 7.0, jnp.asarray(7.0)])
+def test_schedules_and_arrays_pass(value):
+    _checks.check_number("decay", value, "[0, 1)")
+    _checks.check_count("steps", value)
+
+
+@pytest.mark.parametrize(
+    ("interval", "value"),
+    [
+        ("[0, 1)", 1.0),
+        ("[0, 1)", -1e-9),
+        ("(0, 1]", 0.0),
+        ("[0, 1]", 1.1),
+        ("(0, inf)", 0),
+        ("[0, inf)", np.inf),
+        ("[0, inf)", np.nan),
+    ],
+)
+def test_numbers_outside_are_refused(interval, value):
+    with pytest.raises(ValueError) as error:
+        _checks.check_number("decay", value, interval)
+    assert str(error.value) == f"`decay` must be in {interval}, got {value}."
+
+
+@pytest.mark.parametrize("value", ["0.5", None, True, (0.5,)])
+def test_what_is_no_number_is_refused(value):
+    with pytest.raises(ValueError) as error:
+        _checks.check_number("decay", value, "[0, 1)")
+    expected = f"`decay` must be a number in [0, 1) or a schedule, got {value!r}."
+    assert str(error.value) == expected
+
+
+@pytest.mark.parametrize("value", [-1, 1.0, True, "2", None])
+def test_counts(value):
+    _checks.check_count("steps", 0)
+    _checks.check_count("steps", np.int32(3))
+    with refuses(r"^`steps` must be an integer >= 0, got "):
+        _checks.check_count("steps", value)
+    with refuses(r"^`period` must be an integer >= 1, got 0\.$"):
+        _checks.check_count("period", 0, minimum=1)
+
+
+def test_ranges():
+    _checks.check_range("pair", (0.0, 0.0), "[0, inf)")
+    _checks.check_range("pair", (lambda _: 3.0, 1.0), "[0, inf)")
+    with refuses(r"^`pair` must be a \(minimum, maximum\) pair, got 3\.$"):
+        _checks.check_range("pair", 3, "[0, inf)")
+    with refuses(r"^`pair` must be in \[0, inf\), got -1\.$"):
+        _checks.check_range("pair", (-1, 2), "[0, inf)")
+    with refuses(r"^`pair` must be \(minimum, maximum\) in order, got \(2, 1\)\.$"):
+        _checks.check_range("pair", (2, 1), "[0, inf)")
+
+
+def test_choices_and_bools():
+    _checks.check_choice("mode", "a", ("a", "b"))
+    with refuses(r"^`mode` must be one of a, b, got c\.$"):
+        _checks.check_choice("mode", "c", ("a", "b"))
+    _checks.check_bool("flag", np.bool_(True))
+    with refuses(r"^`flag` must be True or False, got 1\.$"):
+        _checks.check_bool("flag", 1)
+
+
+def test_structures():
+    like = {"a": jnp.ones(2), "b": None}
+    _checks.check_same_structure("x", {"a": jnp.zeros(2), "b": None}, "y", like)
+    with refuses(r"^`x` must have the tree structure of `y`, .*, got "):
+        _checks.check_same_structure("x", {"a": jnp.ones(2)}, "y", like)
+    with refuses(r"^`x` must have the shapes of `y`, got \(3,\) for \(2,\) at \['a'\]"):
+        _checks.check_same_structure("x", {"a": jnp.ones(3), "b": None}, "y", like)
+    with refuses(r"got \(3,\) for \(\) at the root\. A leading player axis must be re"):
+        _checks.check_same_structure("x", jnp.ones(3), "y", jnp.ones(()))
+
+
+def test_the_hint_at_players_is_given_only_for_a_leading_axis():
+    with pytest.raises(ValueError) as error:
+        _checks.check_same_structure("x", jnp.ones((2, 3)), "y", jnp.ones(2))
+    assert "player" not in str(error.value)
+
+
+@pytest.mark.parametrize("leaf", [jnp.ones(2, "int32"), np.ones(1, bool), 3])
+def test_integer_leaves(leaf):
+    _checks.check_inexact("updates", {"a": 1.0, "b": jnp.ones(1, "complex64")})
+    with refuses(r"^`updates` must have floating or complex leaves, got .* at \['k'\]"):
+        _checks.check_inexact("updates", {"k": leaf})
+
+
+def test_missing_params():
+    _checks.check_params({}, "tx")
+    with refuses(r"^`params` must be passed to update for tx, got None: call tx\.upd"):
+        _checks.check_params(None, "tx")
+
+
+def test_fields_take_no_schedules():
+    _checks.check_fields({"alpha": 0.5}, {"alpha": "[0, 1]"})
+    with refuses(r"^`alpha` must be in \[0, 1\], got 2\.$"):
+        _checks.check_fields({"alpha": 2}, {"alpha": "[0, 1]"})
+    with refuses(r"^`alpha` must be a number in \[0, 1\], got <function"):
+        _checks.check_fields({"alpha": lambda _: 0.5}, {"alpha": "[0, 1]"})

@@ -1,0 +1,193 @@
+"""Measures, found in any state."""
+
+import flax.linen
+import flax.training.train_state
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+import neat_optax as no
+
+NAMES = {
+    "conflict",
+    "correction_ratio",
+    "opposed",
+    "active",
+    "opponent_norm",
+    "alpha",
+    "skipped",
+    "update_alignment",
+}
+PARAMS = {"a": jnp.ones(1), "b": jnp.ones((3,))}
+GRADIENT = {"a": jnp.ones(1), "b": jnp.array([3.0, 4.0, 0.0])}
+OPPONENT = {"a": -2 * jnp.ones(1), "b": jnp.array([-2.0, 0.0, 0.0])}
+
+
+def measured(**options):
+    return no.neat(0.1, beta=0.0, opponent=no.given(), measure=True, **options)
+
+
+def one_step(tx):
+    state = tx.init(PARAMS)
+    return tx.update(GRADIENT, state, PARAMS, opponent=OPPONENT)[1]
+
+
+def test_by_hand():
+    """Conflicts 1 and .6, of 1 and 3 elements; |q|/|g| is alpha c^2."""
+    found = no.diagnostics(one_step(measured(alpha=0.5)))
+    assert found.keys() == NAMES
+    expected = {
+        "conflict": (1 + 3 * 0.6) / 4,
+        "correction_ratio": (0.5 + 3 * 0.18) / 4,
+        "opposed": 1.0,
+        "active": 1.0,
+        "opponent_norm": 2.0,
+        "alpha": 0.5,
+        "skipped": 0.0,
+    }
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name].latest, value, rtol=1e-6, err_msg=name)
+        np.testing.assert_allclose(found[name].mean, value, rtol=1e-6, err_msg=name)
+    np.testing.assert_allclose(found["conflict"].per_leaf, [1.0, 0.6], rtol=1e-6)
+
+
+def test_update_alignment_is_with_the_applied_update():
+    """Leaf a steps along its gradient; b along (3 - .54, 4): cosine by hand."""
+    found = no.diagnostics(one_step(measured(alpha=0.5)))["update_alignment"]
+    corrected = np.array([3 - 0.5 * 0.6 * 3, 4.0])
+    cosine = np.array([3.0, 4.0]) @ corrected / 5 / np.linalg.norm(corrected)
+    np.testing.assert_allclose(found.per_leaf, [1.0, cosine], rtol=1e-6)
+
+
+def test_per_leaf_by_path():
+    found = no.diagnostics(one_step(measured()), PARAMS)["conflict"]
+    np.testing.assert_allclose(found.per_leaf["a"], 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found.per_leaf["b"], 0.6, rtol=1e-6)
+
+
+def test_per_leaf_needs_a_scope_for_each_leaf():
+    state = one_step(measured(scope=no.whole_tree))
+    with pytest.raises(
+        ValueError, match=r"^`params` must have one leaf for each of the"
+    ):
+        no.diagnostics(state, PARAMS)
+
+
+def test_the_mean_is_over_all_steps_and_latest_is_the_last():
+    tx = measured()
+    state = tx.init(PARAMS)
+    for opponent in (OPPONENT, GRADIENT):
+        _, state = tx.update(GRADIENT, state, PARAMS, opponent=opponent)
+    found = no.diagnostics(state)["conflict"]
+    np.testing.assert_allclose([found.latest, found.mean], [0.0, 0.35], rtol=1e-6)
+
+
+def test_before_the_first_step_all_are_zero():
+    found = no.diagnostics(measured().init(PARAMS))
+    assert found.keys() == NAMES
+    for name, value in found.items():
+        assert (value.latest, value.mean) == (0.0, 0.0), name
+
+
+def test_skipped_steps_are_counted():
+    tx = measured()
+    bad = {"a": jnp.full(1, jnp.nan), "b": GRADIENT["b"]}
+    _, state = tx.update(bad, tx.init(PARAMS), PARAMS, opponent=OPPONENT)
+    assert no.diagnostics(state)["skipped"].latest == 0.25
+
+
+def test_noise_is_there_where_history_is_watched():
+    """First step: the average is zero, so all of the gradient is noise."""
+    found = no.diagnostics(one_step(measured(alpha_range=(0.0, 1.0))))
+    assert found.keys() == NAMES | {"noise"}
+    np.testing.assert_allclose(found["noise"].mean, 1.0, rtol=1e-6)
+
+
+def test_a_state_without_measures_is_refused():
+    for state in (no.neat(0.1).init(PARAMS), optax.adam(0.1).init(PARAMS), {}):
+        with pytest.raises(
+            ValueError, match=r"^`opt_state` must hold measures, got none"
+        ):
+            no.diagnostics(state)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda tx: optax.chain(optax.clip_by_global_norm(1e3), tx),
+        lambda tx: optax.masked(
+            tx, {"a": True, "b": True}, mask_compatible_extra_args=True
+        ),
+        lambda tx: optax.partition(
+            {"x": tx, "y": tx}, {"a": "x", "b": "y"}, mask_compatible_extra_args=True
+        ),
+        lambda tx: optax.apply_if_finite(tx, 3),
+        lambda tx: optax.MultiSteps(tx, 1),
+        lambda tx: no.keep_slow_params(tx, 5),
+        lambda tx: no.measure_update(tx),
+    ],
+    ids=["chain", "masked", "partition", "finite", "multi", "slow", "twice"],
+)
+def test_found_inside(wrap):
+    found = no.diagnostics(one_step(wrap(measured())))
+    np.testing.assert_allclose(found["conflict"].mean, (1 + 3 * 0.6) / 4, rtol=1e-6)
+
+
+def test_found_in_a_train_state():
+    state = flax.training.train_state.TrainState.create(
+        apply_fn=None, params=PARAMS, tx=no.neat(0.1, measure=True)
+    )
+    state = state.apply_gradients(grads=GRADIENT).apply_gradients(
+        grads=jax.tree.map(jnp.negative, GRADIENT)
+    )
+    found = no.diagnostics(state, state.params)
+    np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found["conflict"].per_leaf["a"], 0.5, rtol=1e-6)
+
+
+def test_found_in_an_nnx_optimizer():
+    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    optimizer = nnx.Optimizer(model, no.neat(0.1, measure=True), wrt=nnx.Param)
+    gradient = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 3)))))(model)
+    optimizer.update(model, gradient)
+    optimizer.update(model, jax.tree.map(jnp.negative, gradient))
+    found = no.diagnostics(optimizer)
+    np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
+    np.testing.assert_allclose(found["conflict"].mean, 0.5, rtol=1e-6)
+
+
+def _alternate(tx, steps):
+    """Scanned steps on alternating gradients; conflicts after each of them."""
+
+    def body(state, sign):
+        gradient = jax.tree.map(lambda g: sign * g, GRADIENT)
+        _, state = tx.update(gradient, state, PARAMS)
+        return state, no.diagnostics(state)["conflict"].latest
+
+    signs = (-1.0) ** jnp.arange(steps)
+    return jax.lax.scan(body, tx.init(PARAMS), signs)
+
+
+def test_inside_scan():
+    tx = no.neat(0.1, opponent=no.previous_gradient(), measure=True)
+    state, conflicts = jax.jit(lambda: _alternate(tx, 4))()
+    np.testing.assert_allclose(conflicts, [0.0, 1.0, 1.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(no.diagnostics(state)["conflict"].mean, 0.75, rtol=1e-6)
+
+
+def test_inside_vmap():
+    """Three runs at once, read together and one by one."""
+    tx = no.neat(0.1, opponent=no.given(), measure=True)
+    scales = jnp.array([1.0, -1.0, 0.0])
+
+    def run(scale):
+        opponent = jax.tree.map(lambda o: scale * o, OPPONENT)
+        state = tx.init(PARAMS)
+        return tx.update(GRADIENT, state, PARAMS, opponent=opponent)[1]
+
+    states = jax.jit(jax.vmap(run))(scales)
+    found = jax.vmap(no.diagnostics)(states)["conflict"].mean
+    np.testing.assert_allclose(found, [0.7, 0.0, 0.0], rtol=1e-6)

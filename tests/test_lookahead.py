@@ -1,0 +1,85 @@
+"""Lookahead over plain parameters."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neat_optax as no
+
+
+def descend(tx, steps, gradient=1.0):
+    params, path = jnp.array([2.0]), []
+    state = tx.init(params)
+    for _ in range(steps):
+        update, state = tx.update(jnp.full(1, gradient), state, params)
+        params = optax.apply_updates(params, update)
+        path.append(float(params[0]))
+    return path
+
+
+def test_by_hand():
+    """Two steps of -.5 from 2 to 1, half-way back to 1.5, and the same again."""
+    tx = no.keep_slow_params(optax.sgd(0.5), period=2, step_size=0.5)
+    assert descend(tx, 4) == [1.5, 1.5, 1.0, 1.0]
+
+
+def test_a_whole_step_is_no_lookahead():
+    tx = no.keep_slow_params(optax.sgd(0.5), period=2, step_size=1.0)
+    assert descend(tx, 3) == [1.5, 1.0, 0.5]
+
+
+def test_agrees_with_optax_lookahead():
+    fast = optax.adam(0.1)
+    ours = no.keep_slow_params(fast, 3, 0.25)
+    theirs = optax.lookahead(fast, 3, 0.25)
+    params = jnp.array([1.0, -2.0])
+    pair = optax.LookaheadParams.init_synced(params)
+    states = [ours.init(params), theirs.init(pair)]
+    rng = np.random.default_rng(0)
+    for _ in range(7):
+        gradient = jnp.asarray(rng.normal(size=2), jnp.float32)
+        update, states[0] = ours.update(gradient, states[0], params)
+        updates, states[1] = theirs.update(gradient, states[1], pair)
+        params = optax.apply_updates(params, update)
+        pair = optax.apply_updates(pair, updates)
+        np.testing.assert_allclose(params, pair.fast, rtol=1e-6)
+        np.testing.assert_allclose(states[0].slow, pair.slow, rtol=1e-6)
+
+
+def test_extra_arguments_reach_the_optimizer():
+    tx = no.keep_slow_params(no.neat(0.1, opponent=no.given(), measure=True))
+    params = jnp.ones(2)
+    _, state = tx.update(params, tx.init(params), params, opponent=-params)
+    np.testing.assert_allclose(no.diagnostics(state)["conflict"].mean, 1.0, rtol=1e-6)
+
+
+def test_the_slow_parameters_are_a_copy():
+    """Parameters may be donated without taking the slow ones with them."""
+    tx = no.keep_slow_params(optax.sgd(0.1))
+    params = jnp.ones(3)
+    state = tx.init(params)
+    params = jax.jit(lambda p: p + 1, donate_argnums=0)(params)
+    np.testing.assert_array_equal(state.slow, [1.0, 1.0, 1.0])
+
+
+def test_missing_params():
+    tx = no.keep_slow_params(optax.sgd(0.1))
+    with pytest.raises(
+        ValueError, match=r"^`params` must be passed to update for keep_"
+    ):
+        tx.update(jnp.ones(1), tx.init(jnp.ones(1)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"period": 0}, r"^`period` must be an integer >= 1, got 0\.$"),
+        ({"period": 2.5}, r"^`period` must be an integer >= 1, got 2\.5\.$"),
+        ({"step_size": 0.0}, r"^`step_size` must be in \(0, 1\], got 0\.0\.$"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        no.keep_slow_params(optax.sgd(0.1), **options)

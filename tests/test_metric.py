@@ -1,0 +1,105 @@
+"""The second moment, as preconditioner and as metric."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neat_optax as no
+
+
+def play(tx, gradients):
+    state = tx.init(jnp.zeros(1))
+    for gradient in gradients:
+        update, state = tx.update(jnp.full(1, gradient), state)
+    return update, state
+
+
+def test_by_hand():
+    """v = .25 * 16 = 4, then 3 + .25 * 4 = 4: 2 / (2 + .5)."""
+    tx = no.precondition(optax.identity(), decay=0.75, eps=0.5)
+    update, state = play(tx, [4.0])
+    np.testing.assert_allclose(update, 4 / 2.5)
+    update, state = play(tx, [4.0, 2.0])
+    np.testing.assert_allclose(update, 2 / 2.5)
+    np.testing.assert_allclose(state.second_moment, 4.0)
+
+
+def test_debiased_first_step_is_the_sign():
+    tx = no.precondition(optax.identity(), decay=0.999, eps=1e-8, debias=True)
+    np.testing.assert_allclose(play(tx, [-3.0])[0], -1.0, rtol=2e-5)
+
+
+def test_plain_momentum_inside_is_adam():
+    """Without a correction, and debiased, the two are one optimizer."""
+    ours = no.precondition(no.scale_by_neat(0.9, alpha=0.0, debias=True), debias=True)
+    adam = optax.scale_by_adam(0.9, 0.999, eps=1e-8)
+    rng = np.random.default_rng(0)
+    params = jnp.zeros(4)
+    states = [ours.init(params), adam.init(params)]
+    for _ in range(5):
+        gradient = jnp.asarray(rng.normal(size=4), jnp.float32)
+        (a, b), states = zip(
+            ours.update(gradient, states[0]),
+            adam.update(gradient, states[1]),
+            strict=True,
+        )
+        np.testing.assert_allclose(a, b, rtol=2e-5)
+
+
+def _spy():
+    """Hands on its own metric in place of the gradient."""
+
+    def update_fn(updates, state, params=None, *, metric=None, **extra):
+        del params, extra
+        return (updates if metric is None else metric), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, update_fn)
+
+
+def test_the_metric_is_passed_only_if_asked_for():
+    update, _ = play(no.precondition(_spy()), [4.0])
+    np.testing.assert_allclose(update, 1.0)
+    update, _ = play(no.precondition(_spy(), decay=0.0, as_metric=False), [4.0])
+    np.testing.assert_allclose(update, 1.0, rtol=1e-6)
+    update, _ = play(no.precondition(_spy(), decay=0.75, as_metric=False), [4.0])
+    np.testing.assert_allclose(update, 2.0, rtol=1e-6)
+
+
+def test_the_moment_of_complex_leaves_is_real():
+    tx = no.precondition(optax.identity(), decay=0.75, eps=1e-8)
+    params = jnp.zeros(1, jnp.complex64)
+    update, state = tx.update(jnp.array([4j + 3]), tx.init(params))
+    assert state.second_moment.dtype == jnp.float32
+    np.testing.assert_allclose(state.second_moment, 25 / 4)
+    np.testing.assert_allclose(update, (3 + 4j) / 2.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
+def test_a_moment_learns_from_finite_gradients_only(bad):
+    tx = no.precondition(no.scale_by_neat(), decay=0.75)
+    _, before = play(tx, [4.0])
+    update, after = play(tx, [4.0, bad])
+    np.testing.assert_array_equal(after.second_moment, before.second_moment)
+    assert update == 0.0
+
+
+def test_low_precision_keeps_the_moments_dtype():
+    tx = no.precondition(optax.identity())
+    state = jax.eval_shape(tx.init, jnp.ones(2, "bfloat16"))
+    assert state.second_moment.dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"decay": 1.0}, r"^`decay` must be in \[0, 1\), got 1\.0\.$"),
+        ({"eps": 0.0}, r"^`eps` must be in \(0, inf\), got 0\.0\.$"),
+        ({"debias": 1}, r"^`debias` must be True or False, got 1\.$"),
+        ({"as_metric": None}, r"^`as_metric` must be True or False, got None\.$"),
+    ],
+)
+def test_bad_arguments(options, message):
+    with pytest.raises(ValueError, match=message):
+        no.precondition(optax.identity(), **options)

@@ -1,0 +1,96 @@
+"""Over which parameters a contest is held."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neat_optax as no
+
+TREE = {"a": jnp.ones(2), "b": {"c": jnp.ones((1, 2)), "d": jnp.ones(())}}
+
+
+def test_owners():
+    assert no.per_leaf.owners(TREE) == (0, 1, 2)
+    assert no.whole_tree.owners(TREE) == (0, 0, 0)
+    assert no.by_label({"a": "y", "b": "x"}).owners(TREE) == (1, 0, 0)
+    assert no.by_label({"a": 1, "b": {"c": 0, "d": 1}}).owners(TREE) == (1, 0, 1)
+
+
+def test_labels_from_a_function():
+    scope = no.by_label(lambda tree: jax.tree.map(jnp.ndim, tree))
+    assert scope.owners(TREE) == (1, 2, 0)
+
+
+@pytest.mark.parametrize(
+    ("scope", "count"), [(no.per_leaf, 3), (no.whole_tree, 1), (no.by_label("x"), 1)]
+)
+def test_counts(scope, count):
+    assert scope.count(TREE) == count
+    assert scope.count({}) == 0
+
+
+def test_a_leaf_without_label_is_refused():
+    scope = no.by_label({"a": "x", "b": {"c": "x"}})
+    with pytest.raises(
+        ValueError, match=r"^`labels` must cover every leaf, got none fo"
+    ):
+        no.neat_correction(scope=scope).init(TREE)
+
+
+def _correct(tx, gradient, opponent):
+    update, _ = tx.update(gradient, tx.init(gradient), opponent=opponent)
+    return update
+
+
+def _random(seed):
+    rng = np.random.default_rng(seed)
+    return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), TREE)
+
+
+def test_whole_tree_is_the_contest_of_the_concatenated_vector():
+    gradient, noise = _random(0), _random(1)
+    opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
+    tx = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
+    flat = no.neat_correction(1.0, opponent=no.given())
+    ravel = jax.flatten_util.ravel_pytree
+    expected = _correct(flat, ravel(gradient)[0], ravel(opponent)[0])
+    actual = ravel(_correct(tx, gradient, opponent))[0]
+    np.testing.assert_allclose(actual, expected, rtol=1e-5)
+    assert not np.allclose(actual, ravel(gradient)[0])
+
+
+def test_labelled_groups_are_contests_of_their_own():
+    gradient, noise = _random(2), _random(3)
+    opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
+    whole = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
+    labels = no.by_label({"a": "own", "b": "shared"})
+    labelled = no.neat_correction(1.0, opponent=no.given(), scope=labels)
+    actual = _correct(labelled, gradient, opponent)
+    for key in ("a", "b"):
+        expected = _correct(whole, gradient[key], opponent[key])
+        for x, y in zip(
+            jax.tree.leaves(actual[key]), jax.tree.leaves(expected), strict=True
+        ):
+            np.testing.assert_allclose(x, y, rtol=1e-5)
+
+
+def test_by_hand_over_two_leaves():
+    """g = (1, 1), o = (-1, 1): per leaf the first is opposed; together g.o = 0."""
+    gradient = {"x": jnp.ones(1), "y": jnp.ones(1)}
+    opponent = {"x": -jnp.ones(1), "y": jnp.ones(1)}
+    per_leaf = no.neat_correction(1.0, opponent=no.given())
+    whole = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
+    assert _correct(per_leaf, gradient, opponent) == {"x": 0.0, "y": 1.0}
+    assert _correct(whole, gradient, opponent) == {"x": 1.0, "y": 1.0}
+
+
+def test_more_scopes_than_one_block():
+    """Twenty leaves, each with the conflict of its own number."""
+    gradient = [jnp.array([1.0, 0.0])] * 20
+    angles = np.linspace(np.pi / 2, np.pi, 20)
+    opponent = [jnp.array([np.cos(x), np.sin(x)], "float32") for x in angles]
+    tx = no.neat_correction(opponent=no.given(), measure=True)
+    _, state = tx.update(gradient, tx.init(gradient), opponent=opponent)
+    conflicts = no.diagnostics(state)["conflict"].per_leaf
+    np.testing.assert_allclose(conflicts, -np.cos(angles), atol=1e-6)
