@@ -1,6 +1,6 @@
 """Gradient transformations for gradients that disagree, on Optax."""
 
-import importlib.metadata
+from importlib.metadata import version as _version
 
 from neat_optax.alignment import Alignment as Alignment
 from neat_optax.alignment import Contest as Contest
@@ -46,4 +46,4 @@ from neat_optax.scopes import whole_tree as whole_tree
 from neat_optax.sparsity import prune_below as prune_below
 from neat_optax.sparsity import soft_threshold as soft_threshold
 
-__version__ = importlib.metadata.version("neat-optax")
+__version__ = _version("neat-optax")

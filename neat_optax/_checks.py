@@ -61,6 +61,30 @@ def check_bool(name: str, value: Any) -> None:
         raise ValueError(f"`{name}` must be True or False, got {value!r}.")
 
 
+def check_kind(name: str, value: Any, kind: type) -> None:
+    """Raises unless `value` is of a kind, such as an `Opponent`."""
+    if isinstance(value, kind):
+        return
+    hint = "; did you forget to call it?" if callable(value) else "."
+    raise ValueError(f"`{name}` must be of type {kind.__name__}, got {value!r}{hint}")
+
+
+def check_function(name: str, value: Any) -> None:
+    """Raises unless `value` can be called."""
+    if not callable(value):
+        raise ValueError(f"`{name}` must be a function, got {value!r}.")
+
+
+def check_dtype(name: str, value: Any) -> None:
+    """Raises unless `value` is None or names a floating or complex dtype."""
+    try:
+        inexact = value is None or jnp.issubdtype(jnp.dtype(value), jnp.inexact)
+    except TypeError:
+        inexact = False
+    if not inexact:
+        raise ValueError(f"`{name}` must be a floating dtype or None, got {value!r}.")
+
+
 def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> None:
     """Raises unless two trees have the same structure and the same leaf shapes."""
     treedef, expected = jax.tree.structure(tree), jax.tree.structure(like)

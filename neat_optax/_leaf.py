@@ -59,6 +59,7 @@ class Plan(NamedTuple):
 
     histories: tuple[History, ...]
     look: Callable[..., jax.Array]
+    needs_given: bool
     opponent_slots: tuple[int, ...]
     watch_slots: tuple[int, ...]  # (gradient_ema, previous_gradient), or ()
     output_slot: int | None
@@ -100,7 +101,13 @@ def make_plan(opponent: Opponent, watch_decay, output: Output | None) -> Plan:
     output_slot = None if output is None else slot(output.history)
     emit = None if output is None else output.emit
     return Plan(
-        tuple(histories), opponent.look, opponent_slots, watch_slots, output_slot, emit
+        histories=tuple(histories),
+        look=opponent.look,
+        needs_given=opponent.needs_given,
+        opponent_slots=opponent_slots,
+        watch_slots=watch_slots,
+        output_slot=output_slot,
+        emit=emit,
     )
 
 

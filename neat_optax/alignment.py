@@ -66,7 +66,7 @@ class Contest(NamedTuple):
     raw: Alignment  # in plain coordinates: what bounds and measures are stated in
     noise: jax.Array | None  # [] |g - ema| / (|g| + |ema|), where a history is watched
     steadiness: jax.Array | None  # [] cosine with the previous gradient, likewise
-    conflict: jax.Array  # [] max(0, -cosine), set by detect_conflict
+    conflict: jax.Array | None  # [] max(0, -cosine), None before detect_conflict
     strength: jax.Array  # [] factor on the alpha of every correction rule that follows
     alpha: jax.Array  # [] effective alpha of the last correction rule
     on_gradient: jax.Array  # []
@@ -83,6 +83,14 @@ class Contest(NamedTuple):
     def correction_ratio(self) -> jax.Array:
         """`|correction| / |gradient|` in plain coordinates."""
         return jnp.sqrt(self.squared_ratio)
+
+    def detected(self, reader: str) -> jax.Array:
+        """The conflict, for a rule that needs it to be there."""
+        if self.conflict is None:
+            raise ValueError(
+                f"`rules` must have detect_conflict before {reader}, got none there."
+            )
+        return self.conflict
 
     def scaled(self, factor: jax.Array) -> "Contest":
         """The same contest with its correction multiplied by `factor`."""

@@ -83,6 +83,10 @@ def contest(
       >>> update.tolist()
       [0.5, 0.0]
     """
+    _checks.check_kind("opponent", opponent, Opponent)
+    _checks.check_kind("rules", rules, optax.GradientTransformation)
+    _checks.check_kind("scope", scope, Scope)
+    _checks.check_dtype("accumulator_dtype", accumulator_dtype)
     plan = make_plan(opponent, watch_decay, output)
     measure = jax.jit(functools.partial(_leaf.measure, plan))
     decide = jax.jit(jax.vmap(functools.partial(_decide, rules), (0, 0, None)))
@@ -150,7 +154,7 @@ def _open(measures: Measured, step) -> Contest:
         raw=raw,
         noise=noise,
         steadiness=steadiness,
-        conflict=zero,
+        conflict=None,
         strength=zero + 1,
         alpha=zero,
         on_gradient=zero,
@@ -222,7 +226,7 @@ def _check_update(plan: Plan, updates, state: ContestState, params, opponent, me
         )
     elif params is not None:
         _checks.check_same_structure("updates", updates, "params", params)
-    if not plan.opponent_slots and opponent is None:
+    if plan.needs_given and opponent is None:
         raise ValueError(
             "`opponent` must be passed to update for given(), got None: "
             "call tx.update(updates, state, params, opponent=tree)."

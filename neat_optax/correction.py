@@ -34,7 +34,7 @@ def project_conflict(
 
     def rule(contest: Contest) -> Contest:
         strength = contest.strength * value_at(alpha, contest.step)
-        share = strength * contest.conflict
+        share = strength * contest.detected("project_conflict")
         on_opponent = contest.on_opponent - share * contest.alignment.component
         return contest._replace(alpha=strength, on_opponent=on_opponent)
 
@@ -58,7 +58,8 @@ def dampen_conflict(
 
     def rule(contest: Contest) -> Contest:
         strength = contest.strength * value_at(alpha, contest.step)
-        on_gradient = contest.on_gradient - strength * contest.conflict
+        share = strength * contest.detected("dampen_conflict")
+        on_gradient = contest.on_gradient - share
         return contest._replace(alpha=strength, on_gradient=on_gradient)
 
     return stateless_rule(rule)
@@ -125,7 +126,7 @@ def adapt_alpha(
         step = contest.step
         slow, fast = value_at(conflict_decay, step), value_at(noise_decay, step)
         mean = AdaptAlphaState(
-            conflict=_average(state.conflict, contest.conflict, slow),
+            conflict=_average(state.conflict, contest.detected("adapt_alpha"), slow),
             noise=_average(state.noise, contest.noise, fast),
             steadiness=_average(state.steadiness, contest.steadiness, fast),
         )
@@ -177,9 +178,10 @@ def adapt_correction(
 
     def decide(contest: Contest, state):
         step = contest.step
-        usual = _average(state.conflict, contest.conflict, value_at(decay, step))
+        measured = contest.detected("adapt_correction")
+        usual = _average(state.conflict, measured, value_at(decay, step))
         ratio = contest.alignment.norm_ratio
-        reliability = ratio / (1 + ratio) + jnp.maximum(contest.conflict, usual)
+        reliability = ratio / (1 + ratio) + jnp.maximum(measured, usual)
         factor = jnp.clip(
             1 + reliability, value_at(minimum, step), value_at(maximum, step)
         )

@@ -36,7 +36,7 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
         Flax's `TrainState` and `nnx.Optimizer`. Works inside `jit`, and on the stacked
         states that `scan` and `vmap` return through `jax.vmap(diagnostics)`.
       params: the parameters, if `per_leaf` is to be a dictionary by path. Needs one
-        scope per leaf.
+        optimizer that measures every leaf on its own.
 
     Returns:
       A dictionary from name to `Diagnostic`, with `conflict`, `opposed` (the conflict
@@ -48,8 +48,9 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       wrapped in `measure_update`. Before the first step all are zero.
 
     Raises:
-      ValueError: if the state holds no measures, or if `params` does not have one leaf
-        for each scope.
+      ValueError: if the state holds no measures; if `params` is given and the scopes
+        are not its leaves: with another scope than `per_leaf`, or with the leaves
+        divided by `optax.masked` or `optax.partition`.
 
     Example:
       >>> import jax.numpy as jnp, neat_optax as no
@@ -101,15 +102,16 @@ def _summarise(read: Sequence[tuple[Any, Any, Any]], params: Any) -> Diagnostic:
     return Diagnostic(
         latest=_tree.safe_divide(jnp.sum(size * latest), jnp.sum(size)),
         mean=_tree.safe_divide(jnp.sum(size * mean), jnp.sum(size)),
-        per_leaf=mean if params is None else _by_path(mean, params),
+        per_leaf=mean if params is None else _by_path(mean, len(read), params),
     )
 
 
-def _by_path(values: jax.Array, params: Any) -> dict[str, jax.Array]:
+def _by_path(values: jax.Array, holders: int, params: Any) -> dict[str, jax.Array]:
     names = _tree.leaf_names(params)
-    if len(names) != values.shape[0]:
+    if holders > 1 or len(names) != values.shape[0]:
         raise ValueError(
-            f"`params` must have one leaf for each of the {values.shape[0]} scopes, "
-            f"got {len(names)}."
+            "`params` must be left out unless every leaf is one scope of one "
+            f"optimizer, got {len(names)} leaves for {values.shape[0]} scopes in "
+            f"{holders}."
         )
     return {name: values[i] for i, name in enumerate(names)}

@@ -43,7 +43,7 @@ def gate_by_conflict(
     _checks.check_number("threshold", threshold, "[0, 1]")
 
     def rule(contest: Contest) -> Contest:
-        reached = reaches(contest.conflict, value_at(threshold, contest.step))
-        return contest.scaled(reached)
+        measured = contest.detected("gate_by_conflict")
+        return contest.scaled(reaches(measured, value_at(threshold, contest.step)))
 
     return stateless_rule(rule)

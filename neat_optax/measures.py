@@ -73,15 +73,16 @@ def _measure(contest: Contest) -> Measures:
     finite = contest.raw.gg < jnp.inf
     ratio = contest.correction_ratio
     opponent_norm = jnp.sqrt(contest.raw.oo)
+    conflict = contest.detected("measure_correction")
     return Measures(
-        conflict=contest.conflict,
+        conflict=conflict,
         correction_ratio=ratio,
         active=(ratio > 0).astype(jnp.float32),
         opponent_norm=jnp.where(opponent_norm < jnp.inf, opponent_norm, 0.0),
         alpha=contest.alpha,
         noise=contest.noise,
         skipped=(~finite).astype(jnp.float32),
-        opposed=(contest.conflict > 0).astype(jnp.float32),
+        opposed=(conflict > 0).astype(jnp.float32),
     )
 
 

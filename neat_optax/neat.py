@@ -4,6 +4,8 @@ Nothing is computed here. Each recipe names an opponent, a chain of rules, and w
 comes after.
 """
 
+from __future__ import annotations
+
 from typing import Any
 
 import jax.numpy as jnp
@@ -304,6 +306,8 @@ def neat(
     parts.append(optax.scale_by_learning_rate(learning_rate))
     optimizer = optax.chain(*parts)
     if lookahead_period is not None:
+        _checks.check_count("lookahead_period", lookahead_period, minimum=1)
+        _checks.check_number("lookahead_step_size", lookahead_step_size, "(0, 1]")
         optimizer = keep_slow_params(optimizer, lookahead_period, lookahead_step_size)
     optimizer = _sparsify(optimizer, learning_rate, l1, prune_threshold)
     return measure_update(optimizer) if measure else optimizer

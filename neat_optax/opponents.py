@@ -39,10 +39,12 @@ class Opponent(NamedTuple):
 
     `memories` holds one array for each history; `given` is the leaf of the extra
     argument `opponent=` of `update`, or None; `step` is the int32 step number.
+    `needs_given` makes a missing `opponent=` an error.
     """
 
     histories: tuple[History, ...]
     look: Callable[[tuple[jax.Array, ...], jax.Array | None, jax.Array], jax.Array]
+    needs_given: bool = False
 
 
 def value_at(value: optax.ScalarOrSchedule, step: jax.Array) -> Any:
@@ -94,6 +96,8 @@ def blended(
       second: the opponent :math:`b`.
       weight: :math:`w` in [0, 1], or a schedule.
     """
+    _checks.check_kind("first", first, Opponent)
+    _checks.check_kind("second", second, Opponent)
     _checks.check_number("weight", weight, "[0, 1]")
     split = len(first.histories)
 
@@ -103,7 +107,8 @@ def blended(
         b = second.look(memories[split:], given, step)
         return share * a + (1 - share) * b
 
-    return Opponent(first.histories + second.histories, look)
+    needs_given = first.needs_given or second.needs_given
+    return Opponent(first.histories + second.histories, look, needs_given)
 
 
 def given() -> Opponent:
@@ -117,7 +122,7 @@ def given() -> Opponent:
         del memories, step
         return given
 
-    return Opponent((), look)
+    return Opponent((), look, needs_given=True)
 
 
 def _latest(history: History) -> Opponent:

@@ -3,6 +3,8 @@
 Each is `neat` with other defaults; for anything else call `neat`.
 """
 
+from __future__ import annotations
+
 import optax
 
 from neat_optax.neat import neat

@@ -1,5 +1,7 @@
 """The rules of NEAT, composed in their order."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 
 import optax
@@ -55,6 +57,8 @@ def neat_rules(
       measure: whether to record what was decided, for `diagnostics`.
     """
     correct = project_conflict if correction is None else correction
+    _checks.check_function("correction", correct)
+    _checks.check_number("clip_ratio", clip_ratio, "(0, inf)")
     rules = [detect_conflict()]
     if alpha_range is None:
         rules.append(correct(alpha))
@@ -70,8 +74,10 @@ def neat_rules(
         rules.append(adapt_correction(minimum=low, maximum=high, decay=conflict_decay))
     rules.append(clip_correction(clip_ratio))
     if conflict_threshold is not None:
+        _checks.check_number("conflict_threshold", conflict_threshold, "[0, 1]")
         rules.append(gate_by_conflict(conflict_threshold))
     if warmup_steps is not None:
+        _checks.check_count("warmup_steps", warmup_steps)
         rules.append(gate_by_warmup(warmup_steps))
     if measure:
         rules.append(measure_correction())

@@ -7,9 +7,17 @@ import jax
 
 
 class Scope(NamedTuple):
-    """`owners(tree)` gives, for each leaf, the number of the scope that owns it."""
+    """A division of the leaves among scopes.
 
+    `owners(tree)` gives, for each leaf, the number of the scope that owns it. Scopes
+    are numbered in the order of their first leaves.
+    """
+
+    name: str
     owners: Callable[[Any], tuple[int, ...]]
+
+    def __repr__(self) -> str:
+        return f"<scope {self.name}>"
 
     def count(self, tree: Any) -> int:
         """How many scopes there are."""
@@ -24,10 +32,10 @@ def _all(tree: Any) -> tuple[int, ...]:
     return (0,) * len(jax.tree.leaves(tree))
 
 
-per_leaf = Scope(_each)
+per_leaf = Scope("per_leaf", _each)
 """Every array is a contest of its own, as in the original."""
 
-whole_tree = Scope(_all)
+whole_tree = Scope("whole_tree", _all)
 """One contest over all parameters together."""
 
 
@@ -37,7 +45,8 @@ def by_label(labels: Any) -> Scope:
     Args:
       labels: a tree of labels with the structure of the parameters, or of a prefix of
         it, or a function from the parameters to such a tree. Labels are strings,
-        numbers or other sortable values; scopes are numbered in sorted order.
+        numbers or other hashable values; scopes are numbered in the order in which
+        the leaves first name them.
 
     Raises:
       ValueError: at init, if a leaf has no label.
@@ -54,10 +63,10 @@ def by_label(labels: Any) -> Scope:
             zip(_paths(tree_labels), jax.tree.leaves(tree_labels), strict=True)
         )
         names = [_label_of(path, known) for path in _paths(tree)]
-        order = {label: index for index, label in enumerate(sorted(set(names)))}
+        order = {label: index for index, label in enumerate(dict.fromkeys(names))}
         return tuple(order[label] for label in names)
 
-    return Scope(owners)
+    return Scope("by_label", owners)
 
 
 def _paths(tree: Any) -> list[tuple[Any, ...]]:

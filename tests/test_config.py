@@ -135,8 +135,3 @@ def test_the_default_is_the_default_optimizer():
 def test_what_is_no_configuration_is_refused(config):
     with pytest.raises(ValueError, match=r"^`config` must be a NEATConfig, got "):
         no.from_config(config)
-
-
-def test_players_are_not_silently_taken_for_single_gradients():
-    with pytest.raises(ValueError, match=r"`config` must be"):
-        no.from_config(no.PlayerNEATConfig())

@@ -1,9 +1,11 @@
 """The command line: `neat-optax train`."""
 
 import argparse
+import contextlib
 import dataclasses
+import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
@@ -26,11 +28,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         options.run(options)
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"{parser.prog}: error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("\nstopped; the same command with --name continues it", file=sys.stderr)
         return 130
     return 0
 
@@ -44,7 +45,7 @@ def _make_parser() -> argparse.ArgumentParser:
         description="Train with gradients that disagree, next to the controls.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    listed = "\n".join(f"  {name:20} {c.about}" for name, c in CANDIDATES.items())
+    listed = "\n".join(f"  {name:24}{c.about}" for name, c in CANDIDATES.items())
     train = commands.add_parser(
         "train",
         help="train optimizers side by side on one data set",
@@ -103,18 +104,42 @@ def _train(options: argparse.Namespace) -> None:
     folder = RunFolder(options.output, options.name, dataclasses.asdict(config))
     console = Console()
     console.print(f"writing to {folder.path}", highlight=False)
-    with _progress(console) as bar:
+    with _progress(console) as bar, _stop_between_epochs() as stopped:
         task = bar.add_task("", total=config.epochs * len(config.optimizers))
-        result = run(
-            config,
-            data,
-            folder,
-            lambda name: bar.update(task, description=name, advance=1),
-        )
+
+        def tick(name: str) -> None:
+            bar.update(task, description=name, advance=1)
+            if stopped():
+                console.print(
+                    f"stopped; the same options and --name {folder.path.name} go on "
+                    "from the last checkpoint",
+                    highlight=False,
+                )
+                raise KeyboardInterrupt
+
+        result = run(config, data, folder, tick)
     report.draw(result, folder.path / "curves.png")
     report.write_tensorboard(result, folder.path / "tensorboard")
     report.show(result, console)
     console.print(f"written to {folder.path}", highlight=False)
+
+
+@contextlib.contextmanager
+def _stop_between_epochs() -> Iterator[Callable[[], bool]]:
+    """Turns the first Ctrl-C into a request: compiled work must not be cut short."""
+    requests: list[int] = []
+    before = signal.getsignal(signal.SIGINT)
+
+    def request(number: int, frame: Any) -> None:
+        del frame
+        requests.append(number)
+        signal.signal(signal.SIGINT, before)  # the second one acts at once
+
+    signal.signal(signal.SIGINT, request)
+    try:
+        yield lambda: bool(requests)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def _progress(console: Any) -> Any:

@@ -59,7 +59,6 @@ class Trained(NamedTuple):
     rates: tuple[float, ...]
     rows: list[dict[str, Any]]  # per epoch: measure -> nested list [rate][seed]
     replicas: Replicas
-    seconds: float
 
 
 def load(config: TrainConfig) -> data_sets.Data:
@@ -85,7 +84,7 @@ def run(
       tick: called with the optimizer's name after each of its epochs.
 
     Returns:
-      The content of `result.json`.
+      The content of `result.json`, where a nan is null.
     """
     reports, lines = {}, []
     for name in config.optimizers:
@@ -105,7 +104,7 @@ def run(
         "differences": _differences(reports),
     }
     folder.write("result.json", plain(result))
-    return plain(result)
+    return result
 
 
 def _trainer(name: str, config: TrainConfig, data: data_sets.Data) -> Trainer:
@@ -125,16 +124,19 @@ def _train(
     for _ in range(done):
         tick(name)
     tried = rates(name, config.learning_rate)
-    start = time.perf_counter()
     for epoch in range(done, config.epochs):
+        start = time.perf_counter()
         replicas, measures = trainer.epoch(replicas, epoch)
         shape = (len(tried), config.seeds)
-        rows.append({key: np.reshape(x, shape).tolist() for key, x in measures.items()})
+        row: dict[str, Any] = {
+            key: np.reshape(x, shape).tolist() for key, x in measures.items()
+        }
+        rows.append({**row, "seconds": time.perf_counter() - start})
         last = epoch + 1 == config.epochs
         if last or (epoch + 1) % CHECKPOINT_EVERY == 0:
             folder.save(name, epoch + 1, replicas, rows)
         tick(name)
-    return Trained(tried, rows, replicas, time.perf_counter() - start)
+    return Trained(tried, rows, replicas)
 
 
 def _report(
@@ -158,9 +160,11 @@ def _report(
         "test_accuracy_interval": interval(accuracy),
         "mean_over_run": mean_over_run,
         "curves": {
-            key: [row[key][best] for row in trained.rows] for key in trained.rows[0]
+            key: [row[key][best] for row in trained.rows]
+            for key in trained.rows[0]
+            if key != "seconds"
         },
-        "seconds": trained.seconds,
+        "seconds": sum(row["seconds"] for row in trained.rows),
     }
 
 

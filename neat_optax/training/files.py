@@ -78,23 +78,35 @@ def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
         while (root / f"{config['dataset']}-{number}").exists():
             number += 1
         return root / f"{config['dataset']}-{number}"
+    if name in ("", "..") or name != pathlib.PurePath(name).name:
+        raise ValueError(f"`name` must be the name of a folder, got {name!r}.")
     path = root / name
     if (path / "result.json").exists():
         raise ValueError(
             f"`name` must be that of a new or unfinished run, got {name}: {path} holds "
-            "a result."
+            "a result; choose another."
         )
-    known = path / "config.json"
-    if known.exists() and json.loads(known.read_text()) != json.loads(
-        json.dumps(config)
-    ):
-        raise ValueError(
-            f"`name` must be that of a run with the same options, got {name}: {known} "
-            "holds others."
-        )
-    if path.exists() and not known.exists() and any(path.iterdir()):
-        raise ValueError(f"`name` must not be a folder in use, got {name}: {path}.")
+    if not (path / "config.json").exists():
+        if path.exists() and any(path.iterdir()):
+            raise ValueError(f"`name` must not be a folder in use, got {name}: {path}.")
+        return path
+    _check_same_options(path / "config.json", config)
     return path
+
+
+def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:
+    try:
+        known = json.loads(file.read_text())
+    except json.JSONDecodeError as error:
+        message = f"`name` must be that of a readable run: {file}: {error}."
+        raise ValueError(message) from error
+    asked = json.loads(json.dumps(config))
+    for option in asked:
+        if known.get(option) != asked[option]:
+            raise ValueError(
+                f"`{option}` must be {known.get(option)!r} to continue {file.parent}, "
+                f"got {asked[option]!r}."
+            )
 
 
 def plain(value: Any) -> Any:

@@ -99,5 +99,9 @@ def rates(name: str, learning_rate: float | None) -> tuple[float, ...]:
     """The learning rates to try: a grid, or one matched to a given rate of NEAT."""
     base = CANDIDATES[name].base_rate
     if learning_rate is not None:
-        return (learning_rate * base / NEAT_RATE,)
-    return tuple(base * factor for factor in SPREAD)
+        return (_rounded(learning_rate * base / NEAT_RATE),)
+    return tuple(_rounded(base * factor) for factor in SPREAD)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.6g}")

@@ -10,6 +10,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
+from neat_optax.training.statistics import Interval
+
 CURVES = (
     ("validation_accuracy", "validation accuracy"),
     ("conflict", "mean conflict"),
@@ -20,9 +22,10 @@ CURVES = (
 def show(result: dict[str, Any], console: Console) -> None:
     """Prints the table and the verdicts."""
     config = result["config"]
+    rate = "selected on validation" if config["learning_rate"] is None else "as given"
     table = Table(
-        title=f"{config['dataset']}: {config['seeds']} seeds, {config['epochs']} "
-        "epochs, rate selected on validation",
+        title=f"{config['dataset']}, seeds: {config['seeds']}, epochs: "
+        f"{config['epochs']}, rate {rate}",
         box=box.SIMPLE_HEAD,
         pad_edge=False,
         collapse_padding=True,
@@ -55,17 +58,17 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
     return [
         f"{report['learning_rate']:.3g}",
         _percent(report["test_accuracy_interval"]),
-        "" if difference is None else f"{100 * difference['interval']['mean']:+.2f}",
+        "" if difference is None else f"{100 * difference['interval'].mean:+.2f}",
         f"{run['opposed']:.1%}",
         f"{run['correction_ratio']:.2%}",
     ]
 
 
-def _percent(accuracy: dict[str, Any]) -> str:
-    mean = f"{100 * accuracy['mean']:.2f}"
-    if accuracy["low"] is None:
+def _percent(accuracy: Interval) -> str:
+    mean = f"{100 * accuracy.mean:.2f}"
+    if np.isnan(accuracy.low):
         return mean
-    return f"{mean} ± {50 * (accuracy['high'] - accuracy['low']):.2f}"
+    return f"{mean} ± {50 * (accuracy.high - accuracy.low):.2f}"
 
 
 def draw(result: dict[str, Any], path: pathlib.Path) -> None:

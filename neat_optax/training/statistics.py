@@ -45,6 +45,8 @@ def verdict(
             f"{name} {did}; its difference to {control} is {points}, and one seed "
             "says nothing about the noise."
         )
+    if difference == Interval(0.0, 0.0, 0.0):
+        return f"{name} {did}; for every seed it ends as accurate as {control}."
     span = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
     larger = difference.low > 0 or difference.high < 0
     says = "larger than its noise" if larger else "not larger than its noise"

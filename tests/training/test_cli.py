@@ -1,10 +1,13 @@
 import json
+import signal
 import subprocess
 import sys
 
 import pytest
 
+from neat_optax.training import experiment
 from neat_optax.training.cli import main
+from neat_optax.training.files import RunFolder
 
 QUICK = "--dataset wine --epochs 2 --seeds 2 --batch-size 32 --learning-rate 0.5"
 
@@ -17,7 +20,7 @@ def test_train_writes_everything_and_says_what_happened(tmp_path, capsys):
     assert call(f"{QUICK} --name quick --optimizer neat --optimizer sgd", tmp_path) == 0
     printed = capsys.readouterr().out
     assert "neat" in printed
-    assert "larger than its noise" in " ".join(printed.split())
+    assert "neat changes the gradient by" in " ".join(printed.split())
     run = tmp_path / "quick"
     assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
     result = json.loads((run / "result.json").read_text())
@@ -80,3 +83,30 @@ def test_the_package_is_a_command():
 def assert_one_line(text, message):
     assert message in text
     assert len(text.strip().splitlines()) == 1
+
+
+def test_an_output_that_is_a_file_gives_one_line(tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    assert call(QUICK, tmp_path / "file") == 2
+    assert_one_line(capsys.readouterr().err, "Not a directory")
+
+
+def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
+    tmp_path, capsys, monkeypatch
+):
+    quick = f"{QUICK} --epochs 4 --optimizer control --name mine"
+    save = RunFolder.save
+
+    def interrupted(self, optimizer, epoch, *rest):
+        save(self, optimizer, epoch, *rest)
+        if epoch == 2:
+            signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "save", interrupted)
+        assert call(quick, tmp_path) == 130
+    assert "--name mine" in " ".join(capsys.readouterr().out.split())
+    assert not (tmp_path / "mine" / "result.json").exists()
+    assert call(quick, tmp_path) == 0
+    assert (tmp_path / "mine" / "result.json").exists()

@@ -26,7 +26,9 @@ def test_a_finished_run_is_never_overwritten(tmp_path):
 def test_an_unfinished_run_continues_only_with_the_same_options(tmp_path):
     RunFolder(str(tmp_path), "mine", CONFIG)
     RunFolder(str(tmp_path), "mine", CONFIG)
-    with pytest.raises(ValueError, match="same options, got mine"):
+    with pytest.raises(
+        ValueError, match=r"`epochs` must be 3 to continue .*mine, got 4"
+    ):
         RunFolder(str(tmp_path), "mine", {**CONFIG, "epochs": 4})
 
 
@@ -67,3 +69,16 @@ def test_plain_is_what_json_can_hold():
         "b": [None, 1],
         "c": 2.0,
     }
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "a/b", ".."])
+def test_a_name_is_one_folder(name, tmp_path):
+    with pytest.raises(ValueError, match="`name` must be the name of a folder, got"):
+        RunFolder(str(tmp_path / "runs"), name, CONFIG)
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    (folder.path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"readable run: .*config\.json"):
+        RunFolder(str(tmp_path), "mine", CONFIG)

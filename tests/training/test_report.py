@@ -4,25 +4,22 @@ import numpy as np
 from rich.console import Console
 
 from neat_optax.training import report
+from neat_optax.training.statistics import Interval
 
 
 def make_result():
     def one(low):
         return {
             "learning_rate": 0.2,
-            "test_accuracy_interval": {
-                "mean": 0.9,
-                "low": low,
-                "high": 1.8 - (low or 0),
-            },
+            "test_accuracy_interval": Interval(0.9, low, 1.8 - low),
             "mean_over_run": {"opposed": 0.25, "correction_ratio": 0.01},
             "curves": {key: np.full((3, 2), 0.5).tolist() for key, _ in report.CURVES},
         }
 
-    difference = {"interval": {"mean": 0.0123}, "verdict": "it is what it is."}
+    difference = {"interval": Interval(0.0123, 0, 1), "verdict": "it is what it is."}
     return {
-        "config": {"dataset": "digits", "seeds": 2, "epochs": 3},
-        "optimizers": {"neat": one(0.89), "control": one(None)},
+        "config": {"dataset": "digits", "seeds": 2, "epochs": 3, "learning_rate": None},
+        "optimizers": {"neat": one(0.89), "control": one(float("nan"))},
         "differences": {"neat": difference},
     }
 
@@ -51,3 +48,12 @@ def test_tensorboard_files_hold_the_curves(tmp_path):
     for name in ("neat", "control"):
         (file,) = (tmp_path / name).glob("events.out.tfevents.*")
         assert b"validation_accuracy" in file.read_bytes()
+
+
+def test_a_diverged_run_is_shown_and_not_a_crash(tmp_path):
+    result = make_result()
+    curves = result["optimizers"]["neat"]["curves"]
+    curves["validation_accuracy"] = [[float("nan")] * 2] * 3
+    report.draw(result, tmp_path / "curves.png")
+    report.write_tensorboard(result, tmp_path)
+    report.show(result, Console(file=io.StringIO()))

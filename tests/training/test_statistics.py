@@ -39,3 +39,10 @@ def test_verdict_of_one_seed_claims_nothing():
     nan = float("nan")
     said = verdict("neat", "control", Interval(0.1, nan, nan), 0.1)
     assert "one seed says nothing" in said
+
+
+def test_verdict_says_when_every_seed_ends_the_same():
+    said = verdict("sgd", "control", Interval(0.0, 0.0, 0.0), 0.0)
+    assert (
+        said == "sgd corrects nothing; for every seed it ends as accurate as control."
+    )
