@@ -72,6 +72,7 @@ def neat_correction(
     References:
       neat-optim, specification nce_spec_v2. The differences are in docs/math.md.
     """
+    _checks.check_number("watch_decay", watch_decay, "[0, 1)")
     rules = neat_rules(
         alpha,
         correction=correction,
@@ -152,6 +153,7 @@ def scale_by_neat(
     _checks.check_bool("debias", debias)
     _checks.check_bool("nesterov", nesterov)
     own = momentum(beta)
+    _checks.check_number("watch_decay", watch_decay, "[0, 1)")
     rules = neat_rules(
         alpha,
         correction=correction,
@@ -264,9 +266,12 @@ def neat(
         ("sign", sign),
         ("centralize", centralize),
         ("decouple_weight_decay", decouple_weight_decay),
+        ("precondition_conflict", precondition_conflict),
         ("measure", measure),
     ):
         _checks.check_bool(name, value)
+    _checks.check_number("eps", eps, "(0, inf)")
+    _checks.check_number("lookahead_step_size", lookahead_step_size, "(0, 1]")
     step = scale_by_neat(
         beta,
         alpha=alpha,
@@ -287,6 +292,7 @@ def neat(
         measure=measure,
     )
     if second_moment_decay is not None:
+        _checks.check_number("second_moment_decay", second_moment_decay, "[0, 1)")
         step = precondition(
             step,
             decay=second_moment_decay,
@@ -307,7 +313,6 @@ def neat(
     optimizer = optax.chain(*parts)
     if lookahead_period is not None:
         _checks.check_count("lookahead_period", lookahead_period, minimum=1)
-        _checks.check_number("lookahead_step_size", lookahead_step_size, "(0, 1]")
         optimizer = keep_slow_params(optimizer, lookahead_period, lookahead_step_size)
     optimizer = _sparsify(optimizer, learning_rate, l1, prune_threshold)
     return measure_update(optimizer) if measure else optimizer

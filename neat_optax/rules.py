@@ -59,6 +59,8 @@ def neat_rules(
     correct = project_conflict if correction is None else correction
     _checks.check_function("correction", correct)
     _checks.check_number("clip_ratio", clip_ratio, "(0, inf)")
+    _checks.check_number("conflict_decay", conflict_decay, "[0, 1)")
+    _checks.check_number("noise_decay", noise_decay, "[0, 1)")
     rules = [detect_conflict()]
     if alpha_range is None:
         rules.append(correct(alpha))

@@ -139,6 +139,15 @@ def each(names=tuple(TABLE)):
 STATELESS = ("centralize_outputs", "soft_threshold", "prune_below")
 """Elementwise, without memory: what is not finite goes through them."""
 
+NO_SCHEDULE = (
+    "contest",
+    "contest given",
+    "keep_slow_params",
+    "measure_update",
+    "centralize_outputs",
+)
+"""Without a number of their own that could be a schedule."""
+
 SLOW = ("neat all on", "keep_slow_params")
 """Their state starts from the parameters' values, not from their shapes alone."""
 

@@ -78,6 +78,25 @@ def test_choices_and_bools():
         _checks.check_bool("flag", 1)
 
 
+def test_kinds_and_functions():
+    _checks.check_kind("count", 3, int)
+    with refuses(r"^`count` must be of type int, got 'x'\.$"):
+        _checks.check_kind("count", "x", int)
+    with refuses(r"^`count` must be of type int, got <.*; did you forget to call"):
+        _checks.check_kind("count", len, int)
+    _checks.check_function("rule", len)
+    with refuses(r"^`rule` must be a function, got 'x'\.$"):
+        _checks.check_function("rule", "x")
+
+
+def test_dtypes():
+    for dtype in (None, "bfloat16", jnp.float32, np.complex64):
+        _checks.check_dtype("dtype", dtype)
+    for dtype in (jnp.int32, "none", 3):
+        with refuses(r"^`dtype` must be a floating dtype or None, got "):
+            _checks.check_dtype("dtype", dtype)
+
+
 def test_structures():
     like = {"a": jnp.ones(2), "b": None}
     _checks.check_same_structure("x", {"a": jnp.zeros(2), "b": None}, "y", like)

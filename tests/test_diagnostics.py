@@ -71,7 +71,7 @@ def test_per_leaf_by_path():
 def test_per_leaf_needs_a_scope_for_each_leaf():
     state = one_step(measured(scope=no.whole_tree))
     with pytest.raises(
-        ValueError, match=r"^`params` must have one leaf for each of the"
+        ValueError, match=r"^`params` must be left out unless every leaf is"
     ):
         no.diagnostics(state, PARAMS)
 
@@ -191,3 +191,18 @@ def test_inside_vmap():
     states = jax.jit(jax.vmap(run))(scales)
     found = jax.vmap(no.diagnostics)(states)["conflict"].mean
     np.testing.assert_allclose(found, [0.7, 0.0, 0.0], rtol=1e-6)
+
+
+def test_names_are_refused_where_the_leaves_are_divided():
+    labels = {"w": "mine", "b": "other"}
+    parts = {"mine": no.neat(0.1, measure=True), "other": no.neat(0.1, measure=True)}
+    state = optax.partition(parts, labels).init(PARAMS)
+    with pytest.raises(ValueError, match="got 2 leaves for 2 scopes in 2"):
+        no.diagnostics(state, PARAMS)
+
+
+def test_labels_in_any_order_keep_the_names_of_their_leaves():
+    scope = no.by_label({"w": "a", "b": "z"})
+    by_leaf = no.diagnostics(one_step(measured()), PARAMS)["conflict"].per_leaf
+    by_label = no.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
+    assert by_label.per_leaf == by_leaf

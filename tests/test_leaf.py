@@ -26,7 +26,7 @@ def test_a_plan_names_each_buffer_once():
 
 def test_a_plan_without_watching_or_output():
     plan = _leaf.make_plan(no.given(), None, None)
-    assert plan == _leaf.Plan((), plan.look, (), (), None, None)
+    assert plan == _leaf.Plan((), plan.look, True, (), (), None, None)
 
 
 def test_measure_by_hand():
@@ -70,7 +70,17 @@ def _donating_step(tx):
 @pytest.mark.parametrize("leaves", [1, 20], ids=["one big leaf", "many leaves"])
 @pytest.mark.parametrize(
     "tx",
-    [no.scale_by_neat(), no.neat_correction()],
+    [
+        no.scale_by_neat(),
+        pytest.param(
+            no.neat_correction(),
+            marks=pytest.mark.skipif(
+                jax.__version_info__ < (0, 11),
+                reason="this XLA drops the optimization barrier before it decides "
+                "where to copy",
+            ),
+        ),
+    ],
     ids=["scale_by_neat", "neat_correction"],
 )
 def test_donated_state_is_not_copied(tx, leaves):

@@ -154,7 +154,9 @@ def _check_against_oracle(tree, config, seed, dtype, **tolerance):
         for _ in range(4)
     ]
     if rng.random() < 0.5:
-        gradients[2] = {k: g.at[(0,) * g.ndim].set(jnp.nan) for k, g in params.items()}
+        gradients[2] = {
+            k: g.at[(0,) * g.ndim].set(jnp.nan) for k, g in gradients[2].items()
+        }
     tx = no.from_config(config)
     state, update = tx.init(params), jax.jit(tx.update)
     wide = {k: np.asarray(v, np.float64) for k, v in params.items()}

@@ -90,6 +90,21 @@ def test_bad_arguments_are_named_as_they_were_passed(recipe, name, value, messag
         recipe(**{name: value})
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"opponent": no.momentum}, r"^`opponent` must be .*did you forget to call it"),
+        ({"opponent": "momentum"}, r"^`opponent` must be of type Opponent, got 'mom"),
+        ({"scope": "per_leaf"}, r"^`scope` must be of type Scope, got 'per_leaf'"),
+        ({"accumulator_dtype": "int8"}, r"^`accumulator_dtype` must be a floating dt"),
+        ({"correction": "cosine"}, r"^`correction` must be a function, got 'cosine'"),
+    ],
+)
+def test_arguments_of_another_kind(options, message):
+    with pytest.raises(ValueError, match=message):
+        no.neat_correction(**options)
+
+
 BAD_OF_NEAT = [
     ("learning_rate", 0.0, r"must be in \(0, inf\), got 0\.0\."),
     ("beta", 1.0, r"must be in \[0, 1\), got 1\.0\."),

@@ -13,13 +13,13 @@ TREE = {"a": jnp.ones(2), "b": {"c": jnp.ones((1, 2)), "d": jnp.ones(())}}
 def test_owners():
     assert no.per_leaf.owners(TREE) == (0, 1, 2)
     assert no.whole_tree.owners(TREE) == (0, 0, 0)
-    assert no.by_label({"a": "y", "b": "x"}).owners(TREE) == (1, 0, 0)
-    assert no.by_label({"a": 1, "b": {"c": 0, "d": 1}}).owners(TREE) == (1, 0, 1)
+    assert no.by_label({"a": "y", "b": "x"}).owners(TREE) == (0, 1, 1)
+    assert no.by_label({"a": 1, "b": {"c": 0, "d": 1}}).owners(TREE) == (0, 1, 0)
 
 
 def test_labels_from_a_function():
     scope = no.by_label(lambda tree: jax.tree.map(jnp.ndim, tree))
-    assert scope.owners(TREE) == (1, 2, 0)
+    assert scope.owners(TREE) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(

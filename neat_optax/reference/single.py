@@ -64,10 +64,10 @@ def neat_step(param: Any, grad: Any, state: State, config: Any) -> Step:
     old = _filled(p0, state)
     if not config.decouple_weight_decay:
         g = g + config.weight_decay * p0
-    if not np.all(np.isfinite(g)):
-        return _skip(p0, g, old, config)
     if config.gradient_centralization:
         g = v.centralize(g)
+    if not np.all(np.isfinite(g)):
+        return _skip(p0, g, old, config)
     moment = v.average(old.second_moment, np.abs(g) ** 2, config.second_moment_beta)
     root = _root(moment, old.step + 1, config)
     o = _opponent(old, config)

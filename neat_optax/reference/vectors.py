@@ -46,7 +46,8 @@ def centralize(gradient):
     if gradient.ndim < 2:
         return gradient
     axes = tuple(range(gradient.ndim - 1))
-    return gradient - gradient.mean(axis=axes, keepdims=True)
+    with np.errstate(invalid="ignore"):  # infinities of both signs have no mean
+        return gradient - gradient.mean(axis=axes, keepdims=True)
 
 
 def soften(param, strength):

@@ -64,7 +64,7 @@ def prune_below(
 
 def _shrink(z, strength):
     size = jnp.abs(z)
-    return jnp.where(size > strength, _tree.safe_divide(size - strength, size), 0.0)
+    return jnp.where(size <= strength, 0.0, 1 - _tree.safe_divide(strength, size))
 
 
 def _cut(z, threshold):
@@ -91,7 +91,8 @@ def _threshold(
             z = _tree.widen(p) + _tree.widen(u)
             keep = factor(z, at)
             moved = jnp.where(keep == 1.0, u, keep * z - _tree.widen(p))
-            return jnp.where(keep == 0.0, -p, moved).astype(u.dtype)
+            dtype = jnp.result_type(u, p)  # in which -p is exact
+            return jnp.where(keep == 0.0, -p, moved).astype(dtype)
 
         updates = jax.tree.map(leaf, updates, params)
         count = optax.safe_increment(state.count)
