@@ -194,7 +194,7 @@ def test_inside_vmap():
 
 
 def test_names_are_refused_where_the_leaves_are_divided():
-    labels = {"w": "mine", "b": "other"}
+    labels = {"a": "mine", "b": "other"}
     parts = {"mine": no.neat(0.1, measure=True), "other": no.neat(0.1, measure=True)}
     state = optax.partition(parts, labels).init(PARAMS)
     with pytest.raises(ValueError, match="got 2 leaves for 2 scopes in 2"):
@@ -202,7 +202,7 @@ def test_names_are_refused_where_the_leaves_are_divided():
 
 
 def test_labels_in_any_order_keep_the_names_of_their_leaves():
-    scope = no.by_label({"w": "a", "b": "z"})
+    scope = no.by_label({"a": "z", "b": "a"})
     by_leaf = no.diagnostics(one_step(measured()), PARAMS)["conflict"].per_leaf
     by_label = no.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
     assert by_label.per_leaf == by_leaf
