@@ -80,6 +80,7 @@ class Plan(NamedTuple):
 
 
 def make_plan(opponent: Opponent, watch_decay, output: Output | None) -> Plan:
+    """Collects the histories that a contest needs, each of them once."""
     if watch_decay is not None:
         _checks.check_number("watch_decay", watch_decay, "[0, 1)")
     histories: list[History] = []
@@ -134,6 +135,7 @@ def measure(plan: Plan, gradient, memories, given, metric, step) -> Measured:
 
 
 def blank(watched: bool) -> Measured:
+    """The measures of an empty scope, from which rules make their first state."""
     zero = jnp.zeros((), jnp.float32)
     blank = Alignment(zero, zero, zero)
     history = MeasuredHistory(zero, zero, blank) if watched else None

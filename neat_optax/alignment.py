@@ -57,20 +57,34 @@ class Contest(NamedTuple):
     """One scope's contest: what was measured, and the correction decided so far.
 
     The correction is `on_gradient * gradient + on_opponent * opponent`. Rules read the
-    measures and return the contest with other coefficients.
+    measures and return the contest with other coefficients. Every field is a scalar.
+
+    Attributes:
+      step: steps taken before this one.
+      size: number of elements in the scope.
+      alignment: products in the geometry of the metric, which conflict is judged by.
+      raw: products in plain coordinates, which bounds and measures are stated in.
+      noise: `|g - ema| / (|g| + |ema|)` against the gradient's own average; None
+        unless the contest has `watch_decay`.
+      steadiness: cosine with the previous gradient; None likewise.
+      conflict: `max(0, -cosine)`; None before `detect_conflict`.
+      strength: factor on the alpha of every correction rule that follows.
+      alpha: effective alpha of the last correction rule.
+      on_gradient: coefficient of the gradient in the correction.
+      on_opponent: coefficient of the opponent in the correction.
     """
 
-    step: jax.Array  # [] int32, steps taken before this one
-    size: jax.Array  # [] float32, number of elements in the scope
-    alignment: Alignment  # in the geometry of the metric: what conflict is judged by
-    raw: Alignment  # in plain coordinates: what bounds and measures are stated in
-    noise: jax.Array | None  # [] |g - ema| / (|g| + |ema|), where a history is watched
-    steadiness: jax.Array | None  # [] cosine with the previous gradient, likewise
-    conflict: jax.Array | None  # [] max(0, -cosine), None before detect_conflict
-    strength: jax.Array  # [] factor on the alpha of every correction rule that follows
-    alpha: jax.Array  # [] effective alpha of the last correction rule
-    on_gradient: jax.Array  # []
-    on_opponent: jax.Array  # []
+    step: jax.Array  # [] int32
+    size: jax.Array  # [] float32, and so are the others
+    alignment: Alignment
+    raw: Alignment
+    noise: jax.Array | None
+    steadiness: jax.Array | None
+    conflict: jax.Array | None
+    strength: jax.Array
+    alpha: jax.Array
+    on_gradient: jax.Array
+    on_opponent: jax.Array
 
     @property
     def squared_ratio(self) -> jax.Array:

@@ -176,9 +176,7 @@ def _decide(rules, measures: Measured, state, step) -> tuple[Verdict, Any]:
     decided, new_state = rules.update(_open(measures, step), state)
     finite = measures.raw.gg < jnp.inf
     new_state = jax.tree.map(lambda new, old: new.astype(old.dtype), new_state, state)
-    verdict = Verdict(finite, decided.on_gradient, decided.on_opponent)
-    verdict = jax.lax.optimization_barrier(verdict)
-    return verdict, new_state
+    return Verdict(finite, decided.on_gradient, decided.on_opponent), new_state
 
 
 def _decide_each(decide, measures: list[Measured], state, step):
