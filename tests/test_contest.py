@@ -238,3 +238,19 @@ def test_extra_trees_that_do_not_fit(name):
 def test_bad_watch_decay():
     with pytest.raises(ValueError, match=r"^`watch_decay` must be in \[0, 1\), got 1"):
         no.contest(no.given(), RULES, watch_decay=1.0)
+
+
+def test_complex_leaves_are_pairs_of_real_ones():
+    """Over the whole tree both sum the same products, so they decide alike."""
+    tx = no.neat_correction(0.8, scope=no.whole_tree)
+    split = optax.contrib.split_real_and_imaginary(tx)
+    keys = jax.random.split(jax.random.key(3), 5)
+    stack = [jax.random.normal(key, (4,), jnp.complex64) for key in keys]
+    state, split_state = tx.init(stack[0]), split.init(stack[0])
+    turned = 0
+    for gradient in stack:
+        update, state = tx.update(gradient, state)
+        expected, split_state = split.update(gradient, split_state)
+        np.testing.assert_allclose(update, expected, rtol=1e-5, atol=1e-6)
+        turned += not np.allclose(update, gradient)
+    assert turned
