@@ -21,7 +21,7 @@ from neat_optax.scopes import Scope, per_leaf
 
 BLOCK = 8
 """How many scopes are decided together: one set of scalar kernels serves a block,
-which saves compile time and dispatches; larger blocks gather more than they save."""
+which saves compile time; larger blocks cost more to gather than they save."""
 
 
 class ContestState(NamedTuple):

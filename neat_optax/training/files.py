@@ -4,7 +4,7 @@ runs/<name>/config.json     what was asked for, written first
             metrics.jsonl   one line per optimizer, epoch and learning rate
             checkpoints/    one orbax checkpoint per optimizer
             tensorboard/    the selected runs' curves
-            result.json     the result, written last
+            result.json     the result; a run that has it is finished
             curves.png
 """
 
