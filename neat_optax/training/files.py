@@ -1,7 +1,7 @@
 """The run folder: written atomically, never overwritten, resumable.
 
 runs/<name>/config.json     what was asked for, written first
-            metrics.jsonl   one line per optimizer, epoch and learning rate
+            metrics.jsonl   one line per optimizer and epoch
             checkpoints/    one orbax checkpoint per optimizer
             tensorboard/    the selected runs' curves
             result.json     the result; a run that has it is finished
