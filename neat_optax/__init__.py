@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from neat_optax import aggregators as aggregators
 from neat_optax.alignment import Alignment as Alignment
 from neat_optax.alignment import Contest as Contest
 from neat_optax.centralization import centralize_outputs as centralize_outputs
@@ -34,6 +35,16 @@ from neat_optax.opponents import given as given
 from neat_optax.opponents import gradient_ema as gradient_ema
 from neat_optax.opponents import momentum as momentum
 from neat_optax.opponents import previous_gradient as previous_gradient
+from neat_optax.player_contest import player_contest as player_contest
+from neat_optax.player_neat import player_neat_correction as player_neat_correction
+from neat_optax.player_opponents import PlayerOpponent as PlayerOpponent
+from neat_optax.player_opponents import batch_mean as batch_mean
+from neat_optax.player_opponents import others_mean as others_mean
+from neat_optax.player_opponents import pairwise as pairwise
+from neat_optax.players import aggregate_shared as aggregate_shared
+from neat_optax.players import shared_params as shared_params
+from neat_optax.players import value_and_example_grads as value_and_example_grads
+from neat_optax.players import value_and_player_grads as value_and_player_grads
 from neat_optax.presets import neat_adaptive as neat_adaptive
 from neat_optax.presets import neat_adaptive_alpha as neat_adaptive_alpha
 from neat_optax.presets import neat_light as neat_light
@@ -45,5 +56,8 @@ from neat_optax.scopes import per_leaf as per_leaf
 from neat_optax.scopes import whole_tree as whole_tree
 from neat_optax.sparsity import prune_below as prune_below
 from neat_optax.sparsity import soft_threshold as soft_threshold
+from neat_optax.update_conflict import (
+    measure_update_conflict as measure_update_conflict,
+)
 
 __version__ = _version("neat-optax")

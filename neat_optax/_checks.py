@@ -135,6 +135,67 @@ def check_fields(values: Mapping[str, Any], intervals: Mapping[str, str]) -> Non
         check_number(name, values[name], interval)
 
 
+def check_players(updates: Any, params: Any = None) -> int:
+    """The number of players: the size of the leading axis that every leaf must have."""
+    check_inexact("updates", updates)
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(updates)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) > 1 or () in counts or (0,) in counts:
+        raise ValueError(
+            "`updates` must have a leading player axis of one size on every leaf, got "
+            f"shapes {', '.join(map(str, shapes))}."
+        )
+    if params is not None and counts:
+        one = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), updates
+        )
+        check_same_structure("updates of one player", one, "params", params)
+    return counts.pop()[0] if counts else 0
+
+
+def check_per_player(name: str, value: Any, num_players: int) -> None:
+    """Raises unless `value` has one entry for each player."""
+    if jnp.shape(value) != (num_players,):
+        raise ValueError(
+            f"`{name}` must have one entry for each of the {num_players} players, got "
+            f"shape {jnp.shape(value)}."
+        )
+
+
+def check_num_players(expected: int | None, count: int) -> None:
+    """Raises if the updates have another number of players than was announced."""
+    if expected is not None and expected != count:
+        raise ValueError(
+            f"`updates` must have {expected} players, as `num_players` says, got "
+            f"{count}."
+        )
+
+
+def check_numbers(name: str, value: Any) -> None:
+    """Raises unless `value` is finite numbers, one for each player."""
+    if isinstance(value, jax.Array):
+        return
+    entries = np.asarray(value)
+    numeric = np.issubdtype(entries.dtype, np.number) and entries.ndim == 1
+    if not numeric or not np.all(np.isfinite(entries)):
+        raise ValueError(
+            f"`{name}` must be finite numbers, one for each player, got {value!r}."
+        )
+
+
+def check_preference(name: str, value: Any) -> None:
+    """Raises unless `value` is None or nonnegative numbers, one for each player."""
+    if value is None or isinstance(value, jax.Array):
+        return
+    entries = np.asarray(value)
+    numeric = np.issubdtype(entries.dtype, np.number) and entries.ndim == 1
+    if not numeric or not np.all(entries >= 0) or not np.sum(entries) > 0:
+        raise ValueError(
+            f"`{name}` must be nonnegative numbers with a positive sum, one for each "
+            f"player, got {value!r}."
+        )
+
+
 def _contains(interval: str, value: float) -> bool:
     low, high = (float(end) for end in interval[1:-1].split(","))
     above = value > low if interval[0] == "(" else value >= low
@@ -147,5 +208,5 @@ def _player_hint(leaf: Any, like: Any) -> str:
         return ""
     return (
         " A leading player axis must be reduced first, for instance with "
-        "optax.experimental.aggregating.average_per_element_updates()."
+        "neat_optax.aggregators.mean()."
     )

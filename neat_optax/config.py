@@ -6,7 +6,6 @@ from typing import Any
 import optax
 
 from neat_optax import _checks
-from neat_optax._players import correct_between_players
 from neat_optax.correction import dampen_conflict, project_conflict
 from neat_optax.neat import neat
 from neat_optax.opponents import (
@@ -16,6 +15,8 @@ from neat_optax.opponents import (
     momentum,
     previous_gradient,
 )
+from neat_optax.player_contest import player_contest
+from neat_optax.player_opponents import batch_mean, others_mean
 from neat_optax.rules import neat_rules
 from neat_optax.sparsity import prune_below, soft_threshold
 
@@ -183,10 +184,11 @@ def _between_players(
         )
     options = _options(config)
     rules = {name: options[name] for name in _RULE_OPTIONS}
-    correction = correct_between_players(
+    by_all = config.opponent_mode == "batch_mean"
+    correction = player_contest(
+        batch_mean() if by_all else others_mean(),
         neat_rules(**rules),
-        include_self=config.opponent_mode == "batch_mean",
-        add=config.player_reduction == "sum",
+        reduce=config.player_reduction,
     )
     parts = [correction, optax.ema(config.beta, debias=False)]
     if config.weight_decay:

@@ -13,15 +13,10 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _leaf, _tree
+from neat_optax import _checks, _decision, _leaf, _tree
 from neat_optax._leaf import Measured, Output, Plan, Verdict, make_plan
-from neat_optax.alignment import Contest
 from neat_optax.opponents import Opponent
 from neat_optax.scopes import Scope, per_leaf
-
-BLOCK = 8
-"""How many scopes are decided together: one set of scalar kernels serves a block,
-which saves compile time; larger blocks cost more to gather than they save."""
 
 
 class ContestState(NamedTuple):
@@ -95,9 +90,8 @@ def contest(
     def init_fn(params: Any) -> ContestState:
         _checks.check_inexact("params", params)
         zeros = functools.partial(jnp.zeros_like, dtype=accumulator_dtype)
-        blank: Any = _open(
-            _leaf.blank(watch_decay is not None), jnp.zeros((), jnp.int32)
-        )
+        measures = _leaf.blank(watch_decay is not None)
+        blank: Any = _decision.open_contest(measures, jnp.zeros((), jnp.int32))
         count = scope.count(params)
         return ContestState(
             step=jnp.zeros((), jnp.int32),
@@ -124,8 +118,8 @@ def contest(
             for leaf in zip(gradients, memories, opponents, metrics, strict=True)
         ]
         owners = scope.owners(updates)
-        verdicts, rules_state = _decide_each(
-            decide, _sum_by_owner(measures, owners), state.rules, step
+        verdicts, rules_state = _decision.decide_each(
+            decide, _decision.sum_by_owner(measures, owners), state.rules, step
         )
         combined = [
             combine(*leaf, verdicts[owner], step)
@@ -142,68 +136,11 @@ def contest(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _open(measures: Measured, step) -> Contest:
-    """The contest of one scope as the rules find it: measured, nothing decided."""
-    raw = measures.raw
-    zero = jnp.zeros_like(raw.gg)
-    noise, steadiness = _noise_and_steadiness(measures)
-    return Contest(
-        step=step,
-        size=measures.size,
-        alignment=raw if measures.metric is None else measures.metric,
-        raw=raw,
-        noise=noise,
-        steadiness=steadiness,
-        conflict=None,
-        strength=zero + 1,
-        alpha=zero,
-        on_gradient=zero,
-        on_opponent=zero,
-    )
-
-
-def _noise_and_steadiness(measures: Measured):
-    if measures.history is None:
-        return None, None
-    gap, ema, previous = measures.history
-    norms = jnp.sqrt(measures.raw.gg) + jnp.sqrt(ema)
-    noise = _tree.safe_divide(jnp.sqrt(gap), norms)
-    return jnp.where(norms < jnp.inf, noise, 0.0), previous.cosine
-
-
 def _decide(rules, measures: Measured, state, step) -> tuple[Verdict, Any]:
     """Runs the rules on one scope."""
-    decided, new_state = rules.update(_open(measures, step), state)
+    decided, new_state = _decision.decide(rules, measures, state, step)
     finite = measures.raw.gg < jnp.inf
-    new_state = jax.tree.map(lambda new, old: new.astype(old.dtype), new_state, state)
     return Verdict(finite, decided.on_gradient, decided.on_opponent), new_state
-
-
-def _decide_each(decide, measures: list[Measured], state, step):
-    """Runs the rules on all scopes, `BLOCK` at a time."""
-    verdicts, states = [], []
-    for start in range(0, len(measures), BLOCK):
-        block = jax.tree.map(
-            lambda *xs: jnp.stack(xs), *measures[start : start + BLOCK]
-        )
-        rows = jax.tree.map(lambda x, at=start: x[at : at + BLOCK], state)
-        decided, new_rows = decide(block, rows, step)
-        verdicts += [Verdict(*(x[i] for x in decided)) for i in range(block.size.size)]
-        states.append(new_rows)
-    if states:
-        state = jax.tree.map(lambda *xs: jnp.concatenate(xs), *states)
-    return verdicts, state
-
-
-def _sum_by_owner(measures: list[Measured], owners: tuple[int, ...]):
-    """Sums the leaves' measures over each scope."""
-    totals: dict[int, Measured] = {}
-    for owner, measured in zip(owners, measures, strict=True):
-        known = totals.get(owner)
-        totals[owner] = (
-            measured if known is None else jax.tree.map(jnp.add, known, measured)
-        )
-    return [totals[owner] for owner in sorted(totals)]
 
 
 def _by_leaf(memories: tuple[Any, ...], count: int) -> list[tuple[jax.Array, ...]]:

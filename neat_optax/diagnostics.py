@@ -7,19 +7,18 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax.measures import (
-    MeasureCorrectionState,
-    Measures,
-    MeasureUpdateState,
-)
+from neat_optax.aggregators import MeasurePlayersState
+from neat_optax.measures import MeasureCorrectionState, MeasureUpdateState
+from neat_optax.update_conflict import MeasureUpdateConflictState
 
 
 class Diagnostic(NamedTuple):
     """One measured quantity.
 
     `latest` and `mean` weigh each scope by its number of elements; `latest` is the last
-    step's value and `mean` the average over all steps. `per_leaf` holds that average
-    for each scope: an array, or a dictionary by path where `params` was given.
+    step's value and `mean` the average over all steps: numbers, or one for each player.
+    `per_leaf` holds that average for each scope: an array, or a dictionary by path
+    where `params` was given.
     """
 
     latest: jax.Array
@@ -47,6 +46,15 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       gradient with the applied update taken as a descent step, where the optimizer is
       wrapped in `measure_update`. Before the first step all are zero.
 
+      Aggregators with `measure=True` have `conflicting_pairs` (the share of pairs of
+      players with a negative inner product), `worst_cosine` between two players,
+      `min_norm` (the length of the shortest convex combination, which is 0 at a Pareto
+      stationary point), `min_norm_ratio` (the same over the shortest gradient),
+      `residual` of the solver, `dropped` (players left out because they are not
+      finite), and for each player `weights` and `player_alignment`, its cosine with
+      the aggregated gradient. `measure_update_conflict` adds `update_conflict`,
+      `harmed` and `update_cosines`.
+
     Raises:
       ValueError: if the state holds no measures; if `params` is given and the scopes
         are not its leaves: with another scope than `per_leaf`, or with the leaves
@@ -61,25 +69,30 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       1.0
     """
     state = getattr(opt_state, "opt_state", opt_state)
-    corrections = _find(state, MeasureCorrectionState)
+    found: dict[str, Diagnostic] = {}
+    for kind in (MeasureCorrectionState, MeasurePlayersState):
+        holders = _find(state, kind)
+        for name in holders[0].mean._fields if holders else ():
+            read = [
+                (s.size, getattr(s.latest, name), getattr(s.mean, name))
+                for s in holders
+                if getattr(s.mean, name) is not None
+            ]
+            if read:
+                found[name] = _summarise(read, params)
     updates = _find(state, MeasureUpdateState)
-    if not corrections and not updates:
+    if updates:
+        read = [(s.size, s.latest, s.mean) for s in updates]
+        found["update_alignment"] = _summarise(read, params)
+    for holder in _find(state, MeasureUpdateConflictState):
+        for name, latest in holder.latest._asdict().items():
+            mean = getattr(holder.mean, name)
+            found[name] = Diagnostic(latest, mean, mean[None])
+    if not found:
         raise ValueError(
             "`opt_state` must hold measures, got none: build the optimizer with "
             "measure=True, or put measure_correction() last among its rules."
         )
-    found: dict[str, Diagnostic] = {}
-    for name in Measures._fields:
-        holders = [s for s in corrections if getattr(s.mean, name) is not None]
-        if holders:
-            read = [
-                (s.size, getattr(s.latest, name), getattr(s.mean, name))
-                for s in holders
-            ]
-            found[name] = _summarise(read, params)
-    if updates:
-        read = [(s.size, s.latest, s.mean) for s in updates]
-        found["update_alignment"] = _summarise(read, params)
     return found
 
 
@@ -100,8 +113,8 @@ def _summarise(read: Sequence[tuple[Any, Any, Any]], params: Any) -> Diagnostic:
         for column in zip(*read, strict=True)
     )
     return Diagnostic(
-        latest=_tree.safe_divide(jnp.sum(size * latest), jnp.sum(size)),
-        mean=_tree.safe_divide(jnp.sum(size * mean), jnp.sum(size)),
+        latest=_tree.safe_divide(size @ latest, jnp.sum(size)),
+        mean=_tree.safe_divide(size @ mean, jnp.sum(size)),
         per_leaf=mean if params is None else _by_path(mean, len(read), params),
     )
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _stack, _tree
 from neat_optax.opponents import value_at
 
 
@@ -36,10 +36,13 @@ def precondition(
     with :math:`\hat v_t = v_t / (1 - b^t)` if `debias`, else :math:`v_t`. Unlike
     `optax.scale_by_rms` after `inner`, the moment is that of the raw gradient. `inner`
     is passed :math:`P_t` as the extra argument `metric=`, in which a `contest` measures
-    conflict.
+    conflict, and an aggregator too: then gradients come in with a player axis, the
+    moment is that of their mean, and what the aggregator promises holds for its update
+    divided by :math:`P_t`.
 
     Args:
-      inner: a transformation, such as a `contest` with or without momentum.
+      inner: a transformation, such as a `contest` with or without momentum, or an
+        aggregator.
       decay: :math:`b` in [0, 1), or a schedule.
       eps: :math:`\epsilon` above 0, in units of the gradient.
       debias: whether to divide out the zero start.
@@ -87,6 +90,9 @@ def precondition(
 
 def _advance(gradient, moment, rate):
     g = _tree.widen(gradient)
+    if g.ndim > moment.ndim:
+        count = len(g)
+        g = _stack.weighted_sum(jnp.full(count, 1 / count), jnp.ones(count, bool), g)
     square = jnp.real(g * jnp.conj(g))
     new = rate * _tree.widen(moment) + (1 - rate) * square
     return jnp.where(jnp.isfinite(square), new, moment).astype(moment.dtype)

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NoReturn
 
+EPOCHS, PLAYER_EPOCHS, NUM_PLAYERS = 20, 10, 8
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
 
 
@@ -37,40 +38,73 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    from neat_optax.training.data import LOADERS
-    from neat_optax.training.optimizers import CANDIDATES, DEFAULT
+    from neat_optax.training.aggregators import AGGREGATORS
+    from neat_optax.training.optimizers import OPTIMIZERS
 
     parser = _Parser(
         prog="neat-optax",
         description="Train with gradients that disagree, next to the controls.",
     )
     commands = parser.add_subparsers(required=True, metavar="command")
-    listed = "\n".join(f"  {name:24}{c.about}" for name, c in CANDIDATES.items())
+    listed = "\n\n".join(map(_listed, (OPTIMIZERS, AGGREGATORS)))
     train = commands.add_parser(
         "train",
-        help="train optimizers side by side on one data set",
+        help="train optimizers or aggregators side by side on one data set",
         description="Trains an MLP with each optimizer over several seeds and learning "
-        "rates,\nselects the rate on validation data, and reports once on test data.",
-        epilog=f"optimizers:\n{listed}",
+        "rates,\nselects the rate on validation data, and reports once on test data. "
+        "With --players,\nevery batch gives several gradients, and aggregators are "
+        "compared.",
+        epilog=listed,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
+    _add_options(train)
+    train.set_defaults(run=_train)
+    return parser
+
+
+def _listed(lineup: Any) -> str:
+    names = [f"  {name:24}{c.about}" for name, c in lineup.candidates.items()]
+    return "\n".join([f"{lineup.kind}s:", *names])
+
+
+def _add_options(train: argparse.ArgumentParser) -> None:
+    from neat_optax.training.aggregators import AGGREGATORS
+    from neat_optax.training.data import LOADERS
+    from neat_optax.training.optimizers import OPTIMIZERS
+
     add = train.add_argument
     add("--dataset", default="digits", help=f"{', '.join(LOADERS)} (default: digits)")
+    for lineup in (OPTIMIZERS, AGGREGATORS):
+        add(
+            f"--{lineup.kind}",
+            action="append",
+            metavar="NAME",
+            help="one to train, with its control; may be repeated (default: "
+            f"{', '.join(lineup.default)})",
+        )
     add(
-        "--optimizer",
-        action="append",
-        metavar="NAME",
-        help="one to train, with its control; may be repeated (default: "
-        f"{', '.join(DEFAULT)})",
+        "--players",
+        help="examples: groups of every batch; tasks: the labels of a data set that "
+        "has several (default: none, one gradient)",
     )
-    add("--epochs", type=int, default=20, help="passes over the data (default: 20)")
+    add(
+        "--num-players",
+        type=int,
+        help=f"groups of a batch, with --players examples (default: {NUM_PLAYERS})",
+    )
+    add(
+        "--epochs",
+        type=int,
+        help=f"passes over the data (default: {EPOCHS}, with --players "
+        f"{PLAYER_EPOCHS})",
+    )
     add("--seeds", type=int, default=5, help="repetitions (default: 5)")
     add("--batch-size", type=int, default=64, help="examples per step (default: 64)")
     add(
         "--learning-rate",
         type=float,
-        help="one rate in NEAT's scale, others at the matching rate (default: each "
-        "optimizer tries a grid of five)",
+        help="one rate, in NEAT's scale or with --players in Adam's, others at the "
+        "matching rate (default: each tries a grid of five)",
     )
     add("--alpha", type=float, default=0.25, help="strength of NEAT (default: 0.25)")
     add("--output", default="runs", help="folder for runs (default: runs)")
@@ -79,33 +113,51 @@ def _make_parser() -> argparse.ArgumentParser:
         help="name of the run; an unfinished run of that name is continued (default: "
         "the data set and the next free number)",
     )
-    train.set_defaults(run=_train)
-    return parser
+
+
+def _config(options: argparse.Namespace) -> Any:
+    from neat_optax.training.aggregators import AGGREGATORS
+    from neat_optax.training.config import TrainConfig
+    from neat_optax.training.optimizers import OPTIMIZERS
+
+    optimizers, aggregators = options.optimizer or (), options.aggregator or ()
+    epochs, num_players = options.epochs, options.num_players
+    if options.players is None:
+        optimizers = optimizers or OPTIMIZERS.default
+        epochs = EPOCHS if epochs is None else epochs
+    else:
+        aggregators = aggregators or AGGREGATORS.default
+        epochs = PLAYER_EPOCHS if epochs is None else epochs
+    if num_players is None and options.players == "examples":
+        num_players = NUM_PLAYERS
+    return TrainConfig(
+        dataset=options.dataset,
+        players=options.players,
+        optimizers=OPTIMIZERS.with_controls(tuple(optimizers)),
+        aggregators=AGGREGATORS.with_controls(tuple(aggregators)),
+        num_players=num_players,
+        epochs=epochs,
+        seeds=options.seeds,
+        batch_size=options.batch_size,
+        learning_rate=options.learning_rate,
+        alpha=options.alpha,
+    )
 
 
 def _train(options: argparse.Namespace) -> None:
     from rich.console import Console
 
     from neat_optax.training import report
-    from neat_optax.training.experiment import TrainConfig, load, run
+    from neat_optax.training.experiment import load, run
     from neat_optax.training.files import RunFolder
-    from neat_optax.training.optimizers import DEFAULT, with_controls
 
-    config = TrainConfig(
-        dataset=options.dataset,
-        optimizers=with_controls(tuple(options.optimizer or DEFAULT)),
-        epochs=options.epochs,
-        seeds=options.seeds,
-        batch_size=options.batch_size,
-        learning_rate=options.learning_rate,
-        alpha=options.alpha,
-    )
+    config = _config(options)
     data = load(config)
     folder = RunFolder(options.output, options.name, dataclasses.asdict(config))
     console = Console()
     console.print(f"writing to {folder.path}", highlight=False)
     with _progress(console) as bar, _stop_between_epochs() as stopped:
-        task = bar.add_task("", total=config.epochs * len(config.optimizers))
+        task = bar.add_task("", total=config.epochs * len(config.names))
 
         def tick(name: str) -> None:
             bar.update(task, description=name, advance=1)

@@ -1,5 +1,6 @@
-"""Data sets that ship with scikit-learn, split and standardised."""
+"""Data sets that come with scikit-learn and river, split and standardised."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -7,18 +8,44 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
+
+def _yeast() -> tuple[np.ndarray, np.ndarray]:
+    """Elisseeff and Weston 2002: 2417 genes, 103 features, 14 labels each, 0 or 1."""
+    try:
+        from river.datasets import Yeast
+    except ImportError as error:
+        raise ValueError(
+            "`dataset` must be one whose package is installed, got yeast, which needs "
+            'river: pip install "neat-optax[train]".'
+        ) from error
+    rows = list(Yeast())
+    features = np.asarray([list(x.values()) for x, _ in rows], np.float32)
+    return features, np.asarray([list(y.values()) for _, y in rows], np.int32)
+
+
+def _of_sklearn(load: Callable[[], Any]) -> Callable[[], tuple[np.ndarray, np.ndarray]]:
+    def arrays():
+        bunch = load()
+        return bunch.data, bunch.target
+
+    return arrays
+
+
 LOADERS = {
-    "digits": datasets.load_digits,
-    "breast-cancer": datasets.load_breast_cancer,
-    "wine": datasets.load_wine,
+    "digits": _of_sklearn(datasets.load_digits),
+    "breast-cancer": _of_sklearn(datasets.load_breast_cancer),
+    "wine": _of_sklearn(datasets.load_wine),
+    "yeast": _yeast,
 }
+MULTI_LABEL = ("yeast",)
+"""Data sets with several labels for each example, each present or absent."""
 
 
 class Split(NamedTuple):
     """Inputs and labels."""
 
     x: Any  # [examples, features] float32, standardised
-    y: Any  # [examples] int32
+    y: Any  # [examples] int32, or [examples, labels] int32 of 0 and 1
 
 
 class Data(NamedTuple):
@@ -29,19 +56,24 @@ class Data(NamedTuple):
     test: Split
 
     @property
+    def multi_label(self) -> bool:
+        """Whether an example has several labels, each present or absent."""
+        return self.train.y.ndim == 2
+
+    @property
     def num_classes(self) -> int:
         """How many labels there are."""
-        return int(self.train.y.max()) + 1
+        y = self.train.y
+        return y.shape[1] if self.multi_label else int(y.max()) + 1
 
 
 def load(name: str) -> Data:
     """Loads a data set by its name in `LOADERS`.
 
-    The split is stratified and always the same; mean and deviation are those of the
-    training part.
+    The split is always the same, and stratified where an example has one label; mean
+    and deviation are those of the training part.
     """
-    bunch: Any = LOADERS[name]()
-    x, y = bunch.data, bunch.target
+    x, y = LOADERS[name]()
     x, x_test, y, y_test = _hold_out(x, y, 0.2)
     x, x_validation, y, y_validation = _hold_out(x, y, 0.25)
     scaler = StandardScaler().fit(x)
@@ -54,4 +86,5 @@ def load(name: str) -> Data:
 
 
 def _hold_out(x, y, share):
-    return train_test_split(x, y, test_size=share, stratify=y, random_state=42)
+    stratify = y if y.ndim == 1 else None
+    return train_test_split(x, y, test_size=share, stratify=stratify, random_state=42)

@@ -12,45 +12,17 @@ import jax
 import numpy as np
 import optax
 
-from neat_optax import _checks
 from neat_optax.training import data as data_sets
+from neat_optax.training.config import TrainConfig
 from neat_optax.training.files import RunFolder, plain
 from neat_optax.training.loop import Replicas, Trainer, make_trainer
-from neat_optax.training.optimizers import CANDIDATES, DEFAULT, rates
 from neat_optax.training.statistics import interval, paired, verdict
+from neat_optax.training.tasks import Task, make_task
 
 CHECKPOINT_EVERY = 5
 """Epochs between two checkpoints."""
 
 Tick = Callable[[str], None]
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What `neat-optax train` is asked for."""
-
-    dataset: str = "digits"
-    optimizers: tuple[str, ...] = DEFAULT
-    epochs: int = 20
-    seeds: int = 5
-    batch_size: int = 64
-    learning_rate: float | None = None
-    alpha: float = 0.25
-
-    def __post_init__(self) -> None:
-        _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
-        for name in self.optimizers:
-            _checks.check_choice("optimizer", name, tuple(CANDIDATES))
-        if len(set(self.optimizers)) != len(self.optimizers) or not self.optimizers:
-            raise ValueError(
-                "`optimizer` must be given at least once and each name once, got "
-                f"{', '.join(self.optimizers) or 'none'}."
-            )
-        for name in ("epochs", "seeds", "batch_size"):
-            _checks.check_count(name, getattr(self, name), minimum=1)
-        if self.learning_rate is not None:
-            _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
-        _checks.check_number("alpha", self.alpha, "[0, inf)")
 
 
 class Trained(NamedTuple):
@@ -87,12 +59,18 @@ def run(
       The content of `result.json`, where a nan is null.
     """
     reports, lines = {}, []
-    for name in config.optimizers:
-        trainer = _trainer(name, config, data)
+    task = make_task(data, config.players, config.num_players)
+    for name in config.names:
+        trainer = _trainer(name, config, task, data)
         trained = _train(name, trainer, config, folder, tick)
         reports[name] = _report(trained, trainer, config, data.test)
         lines += [
-            {"optimizer": name, "epoch": epoch, "learning_rate": trained.rates, **row}
+            {
+                config.lineup.kind: name,
+                "epoch": epoch,
+                "learning_rate": trained.rates,
+                **row,
+            }
             for epoch, row in enumerate(trained.rows, start=1)
         ]
         text = "".join(json.dumps(plain(line)) + "\n" for line in lines)
@@ -100,19 +78,24 @@ def run(
     result = {
         "config": dataclasses.asdict(config),
         "environment": _environment(),
-        "optimizers": reports,
-        "differences": _differences(reports),
+        f"{config.lineup.kind}s": reports,
+        "differences": _differences(reports, config),
     }
     folder.write("result.json", plain(result))
     return result
 
 
-def _trainer(name: str, config: TrainConfig, data: data_sets.Data) -> Trainer:
+def _trainer(
+    name: str, config: TrainConfig, task: Task, data: data_sets.Data
+) -> Trainer:
+    candidate = config.lineup.candidates[name]
     return make_trainer(
-        lambda rate: CANDIDATES[name].build(rate, config.alpha),
+        lambda rate: candidate.build(rate, config.alpha, task),
+        task,
         data,
+        measures=config.lineup.measures,
         seeds=config.seeds,
-        rates=rates(name, config.learning_rate),
+        rates=config.lineup.rates(name, config.learning_rate),
         batch_size=config.batch_size,
     )
 
@@ -123,7 +106,7 @@ def _train(
     done, replicas, rows = folder.restore(name, trainer.init())
     for _ in range(done):
         tick(name)
-    tried = rates(name, config.learning_rate)
+    tried = config.lineup.rates(name, config.learning_rate)
     for epoch in range(done, config.epochs):
         start = time.perf_counter()
         replicas, measures = trainer.epoch(replicas, epoch)
@@ -147,32 +130,33 @@ def _report(
     best = int(validation.argmax())
     chosen = slice(best * config.seeds, (best + 1) * config.seeds)
     params = jax.tree.map(lambda x: x[chosen], trained.replicas.params)
-    accuracy = np.asarray(trainer.accuracy(params, test)).tolist()
-    mean_over_run = {
-        key: float(np.mean([row[key][best] for row in trained.rows]))
-        for key in ("conflict", "opposed", "correction_ratio", "update_alignment")
+    scores = trainer.scores(params, test)
+    curves = {
+        key: [row[key][best] for row in trained.rows]
+        for key in trained.rows[0]
+        if key != "seconds"
     }
     return {
         "learning_rate": trained.rates[best],
         "learning_rates_tried": trained.rates,
         "validation_accuracy_by_rate": validation.tolist(),
-        "test_accuracy": accuracy,
-        "test_accuracy_interval": interval(accuracy),
-        "mean_over_run": mean_over_run,
-        "curves": {
-            key: [row[key][best] for row in trained.rows]
-            for key in trained.rows[0]
-            if key != "seconds"
-        },
+        **_test_scores({key: np.asarray(x).tolist() for key, x in scores.items()}),
+        "mean_over_run": {key: float(np.mean(rows)) for key, rows in curves.items()},
+        "curves": curves,
         "seconds": sum(row["seconds"] for row in trained.rows),
     }
 
 
-def _differences(reports: dict[str, Any]) -> dict[str, Any]:
-    """Each optimizer against its control, seed by seed."""
+def _test_scores(scores: dict[str, list[float]]) -> dict[str, Any]:
+    intervals = {f"test_{key}_interval": interval(x) for key, x in scores.items()}
+    return {f"test_{key}": x for key, x in scores.items()} | intervals
+
+
+def _differences(reports: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
+    """Each candidate against its control, seed by seed."""
     differences = {}
     for name, report in reports.items():
-        control = CANDIDATES[name].control
+        control = config.lineup.candidates[name].control
         if control not in reports:
             continue
         difference = paired(report["test_accuracy"], reports[control]["test_accuracy"])

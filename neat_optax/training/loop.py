@@ -1,4 +1,4 @@
-"""The training loop: batches scanned, replicas vmapped, one compiled call per epoch.
+"""The training loop: batches scanned, replicas mapped, one compiled call per epoch.
 
 A replica is one seed at one learning rate. Everything random comes from the replica's
 key and the number of the epoch, so that a run resumed from a checkpoint goes on exactly
@@ -14,11 +14,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from neat_optax.diagnostics import diagnostics
 from neat_optax.training.data import Data, Split
-from neat_optax.training.model import MLP
-
-MEASURES = ("conflict", "opposed", "correction_ratio", "update_alignment")
+from neat_optax.training.tasks import Task
 
 
 class Replicas(NamedTuple):
@@ -33,13 +30,15 @@ class Trainer(NamedTuple):
 
     init: Callable[[], Replicas]
     epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
-    accuracy: Callable[[Any, Split], jax.Array]
+    scores: Callable[[Any, Split], dict[str, jax.Array]]
 
 
 def make_trainer(
     build: Callable[[jax.Array], optax.GradientTransformation],
+    task: Task,
     data: Data,
     *,
+    measures: Callable[[Any], dict[str, jax.Array]],
     seeds: int,
     rates: tuple[float, ...],
     batch_size: int,
@@ -48,7 +47,9 @@ def make_trainer(
 
     Args:
       build: from a learning rate, which may be traced, to an optimizer.
+      task: from `make_task`.
       data: what to train on and validate with.
+      measures: from the optimizer's state to the numbers to keep of each step.
       seeds: number of seeds; the same seed starts from the same weights and sees the
         same batches at every rate and with every optimizer.
       rates: learning rates.
@@ -56,36 +57,46 @@ def make_trainer(
     """
     seed_numbers = jnp.tile(jnp.arange(seeds), len(rates))
     rate_numbers = jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)
-    make_model = functools.partial(MLP, data.train.x.shape[1], data.num_classes)
-    graph = nnx.split(make_model(rngs=nnx.Rngs(0)))[0]
 
     def init_one(seed, rate):
         rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(0), seed))
-        params = nnx.state(make_model(rngs=rngs), nnx.Param)
+        params = task.init(rngs)
         return Replicas(params, build(rate).init(params))
 
     def epoch_one(replica, seed, rate, number):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), seed), number)
         batches = _shuffle(key, data.train, batch_size)
-        step = functools.partial(_step, graph, build(rate))
+        step = functools.partial(_step, task, build(rate), measures)
         replica, history = jax.lax.scan(step, replica, batches)
-        measures = {name: jnp.mean(values) for name, values in history.items()}
-        measures["validation_accuracy"] = accuracy_one(replica.params, data.validation)
-        return replica, measures
-
-    def accuracy_one(params, split):
-        logits = nnx.merge(graph, params)(split.x)
-        return jnp.mean(jnp.argmax(logits, axis=-1) == split.y)
+        row = {name: jnp.mean(values) for name, values in history.items()}
+        scores = task.scores(replica.params, data.validation)
+        return replica, {**row, **{f"validation_{k}": x for k, x in scores.items()}}
 
     init_all = jax.jit(jax.vmap(init_one))
-    epoch_all = jax.jit(jax.vmap(epoch_one, (0, 0, 0, None)), donate_argnums=0)
+    epoch_all = jax.jit(_over_replicas(epoch_one, task), donate_argnums=0)
     return Trainer(
         init=lambda: init_all(seed_numbers, rate_numbers),
         epoch=lambda replicas, number: epoch_all(
             replicas, seed_numbers, rate_numbers, number
         ),
-        accuracy=jax.jit(jax.vmap(accuracy_one, (0, None))),
+        scores=jax.jit(jax.vmap(task.scores, (0, None))),
     )
+
+
+def _over_replicas(epoch_one: Callable, task: Task) -> Callable:
+    """All replicas at once; on a CPU one by one where players need much memory.
+
+    The gradients of one replica's players stay in its caches, which halves the time.
+    """
+    if task.num_players is None or jax.default_backend() != "cpu":
+        return jax.vmap(epoch_one, (0, 0, 0, None))
+
+    def one_by_one(replicas, seeds, rates, number):
+        return jax.lax.map(
+            lambda replica: epoch_one(*replica, number), (replicas, seeds, rates)
+        )
+
+    return one_by_one
 
 
 def _shuffle(key, split: Split, batch_size: int) -> Split:
@@ -96,16 +107,11 @@ def _shuffle(key, split: Split, batch_size: int) -> Split:
     return Split(jnp.asarray(split.x)[order], jnp.asarray(split.y)[order])
 
 
-def _step(graph, optimizer, replica: Replicas, batch: Split):
-    def loss(params):
-        logits = nnx.merge(graph, params)(batch.x)
-        return jnp.mean(
-            optax.losses.softmax_cross_entropy_with_integer_labels(logits, batch.y)
-        )
-
-    value, gradient = jax.value_and_grad(loss)(replica.params)
-    updates, opt_state = optimizer.update(gradient, replica.opt_state, replica.params)
+def _step(task: Task, optimizer, measures, replica: Replicas, batch: Split):
+    losses, gradients = task.gradients(replica.params, batch)
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        gradients, replica.opt_state, replica.params, losses=losses
+    )
     params = optax.apply_updates(replica.params, updates)
-    measured = diagnostics(opt_state)
-    history = {name: measured[name].latest for name in MEASURES}
-    return Replicas(params, opt_state), {"loss": value, **history}
+    history = {"loss": jnp.mean(losses), **measures(opt_state)}
+    return Replicas(params, opt_state), history

@@ -5,45 +5,37 @@ front, which changes no update. Every corrected one has a control: itself with a
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any
 
+import jax
 import optax
 
+from neat_optax.diagnostics import diagnostics
 from neat_optax.measures import measure_update
 from neat_optax.neat import neat, neat_correction
 from neat_optax.opponents import gradient_ema
 from neat_optax.presets import neat_adaptive, neat_adaptive_alpha, neat_lion
+from neat_optax.training.candidates import Candidate, Lineup
 
 BETA = 0.9
 NEAT_RATE = 0.2
 HEAVY_BALL_RATE = NEAT_RATE * (1 - BETA)  # the same step: NEAT's momentum is a mean
 ADAM_RATE = 3e-3
 LION_RATE = 3e-4
-SPREAD = (0.1, 0.3, 1.0, 3.0, 10.0)
-"""Multiples of its base rate that every optimizer is tried with: equal effort."""
-
-
-class Candidate(NamedTuple):
-    """An optimizer, the rate around which it is tuned, and what it is held against."""
-
-    build: Callable[[optax.ScalarOrSchedule, float], optax.GradientTransformation]
-    base_rate: float
-    control: str | None
-    about: str
 
 
 def _corrected(recipe: Callable) -> Callable:
-    return lambda rate, alpha: recipe(rate, alpha=alpha, measure=True)
+    return lambda rate, alpha, _: recipe(rate, alpha=alpha, measure=True)
 
 
 def _uncorrected(recipe: Callable) -> Callable:
-    return lambda rate, _: recipe(rate, alpha=0.0, measure=True)
+    return lambda rate, *_: recipe(rate, alpha=0.0, measure=True)
 
 
 def _watched(optimizer: Callable) -> Callable:
     """An optimizer without correction, with the measures of one."""
     watch = neat_correction(0.0, opponent=gradient_ema(BETA), measure=True)
-    return lambda rate, _: measure_update(optax.chain(watch, optimizer(rate)))
+    return lambda rate, *_: measure_update(optax.chain(watch, optimizer(rate)))
 
 
 def _sgd(rate):
@@ -57,7 +49,7 @@ def _with_control(name: str, control: str, recipe: Callable, rate: float, about:
     }
 
 
-CANDIDATES = {
+_CANDIDATES = {
     **_with_control("neat", "control", neat, NEAT_RATE, "NEAT against its momentum"),
     "sgd": Candidate(
         _watched(_sgd), HEAVY_BALL_RATE, "control", "heavy-ball SGD, matched rate"
@@ -81,27 +73,18 @@ CANDIDATES = {
         "lion", "lion-control", neat_lion, LION_RATE, "NEAT with the sign of momentum"
     ),
 }
-DEFAULT = ("neat", "control", "sgd", "adam")
 
 
-def with_controls(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The names, each followed by its control where that is not among them."""
-    listed: list[str] = []
-    for name in names:
-        control = CANDIDATES[name].control if name in CANDIDATES else None
-        listed.append(name)
-        if control is not None and control not in (*listed, *names):
-            listed.append(control)
-    return tuple(listed)
+def _measures(opt_state: Any) -> dict[str, jax.Array]:
+    measured = diagnostics(opt_state)
+    names = ("conflict", "opposed", "correction_ratio", "update_alignment")
+    return {name: measured[name].latest for name in names}
 
 
-def rates(name: str, learning_rate: float | None) -> tuple[float, ...]:
-    """The learning rates to try: a grid, or one matched to a given rate of NEAT."""
-    base = CANDIDATES[name].base_rate
-    if learning_rate is not None:
-        return (_rounded(learning_rate * base / NEAT_RATE),)
-    return tuple(_rounded(base * factor) for factor in SPREAD)
-
-
-def _rounded(rate: float) -> float:
-    return float(f"{rate:.6g}")
+OPTIMIZERS = Lineup(
+    kind="optimizer",
+    candidates=_CANDIDATES,
+    default=("neat", "control", "sgd", "adam"),
+    unit=NEAT_RATE,
+    measures=_measures,
+)

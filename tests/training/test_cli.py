@@ -44,6 +44,12 @@ def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
         ("--optimizer adamw", "`optimizer` must be one of neat"),
         ("--learning-rate -1", "`learning_rate` must be in (0, inf), got -1.0."),
         ("--batch-size 5000", "`batch_size` must be at most the 1077"),
+        ("--players agents", "`players` must be one of examples, tasks, got agents."),
+        ("--players tasks", "`dataset` must be one of several labels"),
+        ("--aggregator mean", "`aggregator` must be left out without players"),
+        ("--players examples --aggregator best", "`aggregator` must be one of mean"),
+        ("--players examples --optimizer adam", "`optimizer` must be left out"),
+        ("--players examples --num-players 7", "must divide the batch size, 64, got 7"),
     ],
 )
 def test_a_bad_value_gives_one_line_and_leaves_nothing(
@@ -62,11 +68,37 @@ def test_what_cannot_be_parsed_gives_one_line(arguments, tmp_path, capsys):
     assert_one_line(capsys.readouterr().err, "error")
 
 
-def test_help_lists_the_optimizers(capsys):
+def test_help_lists_the_optimizers_and_aggregators(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--help"])
     assert stopped.value.code == 0
-    assert "heavy-ball SGD" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "heavy-ball SGD" in printed
+    assert "projections that harm nobody" in printed
+
+
+PLAYERS = "--epochs 2 --seeds 2 --learning-rate 0.003 --name played"
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        "--players tasks --dataset yeast --batch-size 512 --aggregator upgrad",
+        "--players examples --dataset wine --batch-size 32 --aggregator upgrad",
+    ],
+)
+def test_players_are_trained_next_to_the_mean(arguments, tmp_path, capsys):
+    assert call(f"{PLAYERS} {arguments}", tmp_path) == 0
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "upgrad changes the gradient by" in printed
+    assert "its difference to mean" in printed
+    run = tmp_path / "played"
+    result = json.loads((run / "result.json").read_text())
+    assert list(result["aggregators"]) == ["upgrad", "mean"]
+    f1 = "test_macro_f1" in result["aggregators"]["upgrad"]
+    assert f1 == ("yeast" in arguments)
+    assert (run / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert list((run / "tensorboard" / "mean").glob("events.out.tfevents.*"))
 
 
 def test_the_package_is_a_command():

@@ -1,3 +1,5 @@
+import sys
+
 import numpy as np
 import pytest
 
@@ -5,15 +7,39 @@ from neat_optax.training import data
 
 
 @pytest.mark.parametrize("name", data.LOADERS)
-def test_parts_are_stratified_and_standardised_by_the_training_part(name):
+def test_parts_are_standardised_by_the_training_part(name):
     loaded = data.load(name)
     sizes = np.array([len(part.y) for part in loaded])
     np.testing.assert_allclose(sizes / sizes.sum(), [0.6, 0.2, 0.2], atol=0.01)
     for part in loaded:
         assert part.x.dtype == np.float32
         assert part.y.dtype == np.int32
-        assert set(part.y) == set(range(loaded.num_classes))
     np.testing.assert_allclose(loaded.train.x.mean(axis=0), 0, atol=1e-5)
+    assert loaded.multi_label == (name in data.MULTI_LABEL)
+
+
+@pytest.mark.parametrize("name", sorted(set(data.LOADERS) - set(data.MULTI_LABEL)))
+def test_parts_hold_every_class(name):
+    loaded = data.load(name)
+    for part in loaded:
+        assert set(part.y) == set(range(loaded.num_classes))
+
+
+def test_yeast_has_several_labels():
+    loaded = data.load("yeast")
+    assert loaded.train.x.shape == (1449, 103)
+    assert loaded.num_classes == 14
+    for part in loaded:
+        assert set(np.unique(part.y)) == {0, 1}
+        assert (part.y.sum(axis=0) > 0).all()
+    labels = np.concatenate([part.y for part in loaded])
+    np.testing.assert_allclose(labels.sum(axis=1).mean(), 4.237, atol=1e-3)  # published
+
+
+def test_a_missing_package_is_named(monkeypatch):
+    monkeypatch.setitem(sys.modules, "river.datasets", None)
+    with pytest.raises(ValueError, match=r"got yeast, which needs river: pip install"):
+        data.load("yeast")
 
 
 def test_digits_have_the_published_split():

@@ -1,10 +1,12 @@
+import dataclasses
 import json
 
 import numpy as np
 import pytest
 
 from neat_optax.training import experiment
-from neat_optax.training.experiment import TrainConfig, load, run
+from neat_optax.training.config import TrainConfig
+from neat_optax.training.experiment import load, run
 from neat_optax.training.files import RunFolder, plain
 
 CONFIG = TrainConfig(
@@ -87,24 +89,63 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypa
         assert report["test_accuracy"] == resumed["optimizers"][name]["test_accuracy"]
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        ({"dataset": "mnist"}, "`dataset` must be one of digits.*got mnist"),
-        ({"optimizers": ("sgdd",)}, "`optimizer` must be one of neat.*got sgdd"),
-        ({"optimizers": ()}, "`optimizer` must be given at least once.*got none"),
-        ({"optimizers": ("neat", "neat")}, "each name once, got neat, neat"),
-        ({"epochs": 0}, "`epochs` must be an integer >= 1, got 0"),
-        ({"seeds": 1.5}, "`seeds` must be an integer >= 1, got 1.5"),
-        ({"learning_rate": 0.0}, r"`learning_rate` must be in \(0, inf\), got 0.0"),
-        ({"alpha": -1.0}, r"`alpha` must be in \[0, inf\), got -1.0"),
-    ],
-)
-def test_bad_options_are_named(options, message):
-    with pytest.raises(ValueError, match=message):
-        TrainConfig(**options)
-
-
 def test_a_batch_larger_than_the_data_is_refused():
+    config = TrainConfig(dataset="wine", optimizers=("adam",), batch_size=107)
     with pytest.raises(ValueError, match="`batch_size` must be at most the 106"):
-        load(TrainConfig(dataset="wine", batch_size=107))
+        load(config)
+
+
+PLAYERS = TrainConfig(
+    dataset="wine",
+    players="examples",
+    num_players=4,
+    aggregators=("mean", "pcgrad"),
+    epochs=2,
+    seeds=2,
+    batch_size=32,
+    learning_rate=0.003,
+)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return folder, finish(folder, PLAYERS)
+
+
+def test_players_are_reported_with_their_conflicts(played):
+    folder, result = played
+    assert set(result["aggregators"]) == {"mean", "pcgrad"}
+    assert set(result["differences"]) == {"pcgrad"}
+    assert result["differences"]["pcgrad"]["control"] == "mean"
+    for report in result["aggregators"].values():
+        assert len(report["test_accuracy"]) == 2
+        assert 0 < report["mean_over_run"]["conflicting_pairs"] < 1
+        assert report["mean_over_run"]["opposed"] > 0
+        assert -1 < report["mean_over_run"]["worst_cosine"] < 1
+    reports = result["aggregators"]
+    assert reports["mean"]["mean_over_run"]["correction_ratio"] == 0
+    assert reports["pcgrad"]["mean_over_run"]["correction_ratio"] > 0
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["aggregator"] for line in lines] == [
+        *["mean"] * 2,
+        *["pcgrad"] * 2,
+    ]
+
+
+def test_players_that_were_stopped_go_on_as_if_they_had_not(
+    played, tmp_path, monkeypatch
+):
+    """With random numbers in the aggregator's state."""
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
+    config = dataclasses.replace(PLAYERS, aggregators=("pcgrad",))
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, config, stop)
+    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), config)
+    whole = played[1]["aggregators"]["pcgrad"]
+    assert whole["curves"] == resumed["aggregators"]["pcgrad"]["curves"]

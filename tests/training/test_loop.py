@@ -6,6 +6,8 @@ import pytest
 from neat_optax.neat import neat
 from neat_optax.training import data
 from neat_optax.training.loop import make_trainer
+from neat_optax.training.optimizers import OPTIMIZERS
+from neat_optax.training.tasks import make_task
 
 
 @pytest.fixture(scope="module")
@@ -13,11 +15,16 @@ def wine():
     return data.load("wine")
 
 
-def make(wine, rates=(0.1, 0.5), seeds=2):
-    def build(rate):
-        return neat(rate, measure=True)
-
-    return make_trainer(build, wine, seeds=seeds, rates=rates, batch_size=32)
+def make(wine, rates=(0.1, 0.5), seeds=2, build=None, task=None, measures=None):
+    return make_trainer(
+        build or (lambda rate: neat(rate, measure=True)),
+        task or make_task(wine),
+        wine,
+        measures=measures or OPTIMIZERS.measures,
+        seeds=seeds,
+        rates=rates,
+        batch_size=32,
+    )
 
 
 def test_training_learns_and_measures(wine):
@@ -59,23 +66,57 @@ def test_an_epoch_is_the_same_alone_and_among_replicas(wine):
         np.testing.assert_allclose(one[0], two[1], rtol=1e-4, atol=1e-6)
 
 
-def test_accuracy_is_that_of_the_network(wine):
-    trainer = make_trainer(
-        lambda rate: neat(rate, measure=True),
-        wine,
-        seeds=1,
-        rates=(0.1,),
-        batch_size=32,
-    )
+def test_scores_are_those_of_the_network(wine):
+    trainer = make(wine, rates=(0.1,), seeds=1)
     params = trainer.init().params
     zeros = jax.tree.map(lambda x: 0 * x, params)
     share = np.mean(wine.test.y == 0)  # equal logits: argmax names the first class
-    np.testing.assert_allclose(trainer.accuracy(zeros, wine.test), [share], rtol=1e-6)
+    scores = trainer.scores(zeros, wine.test)
+    np.testing.assert_allclose(scores["accuracy"], [share], rtol=1e-6)
 
 
 def test_measures_are_required(wine):
-    trainer = make_trainer(
-        lambda rate: optax.sgd(rate), wine, seeds=1, rates=(0.1,), batch_size=32
-    )
+    trainer = make(wine, build=optax.sgd, rates=(0.1,), seeds=1)
     with pytest.raises(ValueError, match="must hold measures"):
         trainer.epoch(trainer.init(), 0)
+
+
+def mean_of_players(rate):
+    mean = optax.stateless(lambda u, _: jax.tree.map(lambda g: g.mean(0), u))
+    return optax.chain(mean, optax.sgd(rate))
+
+
+def test_the_mean_of_players_trains_like_the_batch(wine):
+    """One by one or side by side, with players or without: the same numbers."""
+    options = {"rates": (0.05, 0.1), "measures": lambda _: {}}
+    plain = make(wine, build=optax.sgd, **options)
+    players = make(
+        wine, build=mean_of_players, task=make_task(wine, "examples", 4), **options
+    )
+    for number in range(2):
+        one, expected = plain.epoch(plain.init(), number)
+        two, found = players.epoch(players.init(), number)
+        np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-4)
+        for a, b in zip(
+            jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_losses_reach_the_optimizer(wine):
+    seen = []
+
+    def update(updates, state, params=None, **extra):
+        del params
+        seen.append(extra["losses"].shape)
+        return jax.tree.map(lambda g: -0.1 * g.mean(0), updates), state
+
+    def build(_):
+        return optax.GradientTransformationExtraArgs(
+            lambda _: optax.EmptyState(), update
+        )
+
+    task = make_task(wine, "examples", 4)
+    trainer = make(wine, build=build, task=task, measures=lambda _: {})
+    trainer.epoch(trainer.init(), 0)
+    assert set(seen) == {(4,)}

@@ -5,17 +5,18 @@ import optax
 import pytest
 
 from neat_optax import diagnostics
-from neat_optax.training.optimizers import (
-    CANDIDATES,
-    DEFAULT,
-    rates,
-    with_controls,
-)
+from neat_optax.training.data import Data, Split
+from neat_optax.training.optimizers import OPTIMIZERS
+from neat_optax.training.tasks import make_task
+
+CANDIDATES = OPTIMIZERS.candidates
+SPLIT = Split(np.ones((2, 2), np.float32), np.array([0, 1]))
+TASK = make_task(Data(SPLIT, SPLIT, SPLIT))
 
 
 def run(name, rate, alpha, steps=8):
     """Parameters and state after gradients that change sign at every other step."""
-    optimizer = CANDIDATES[name].build(rate, alpha)
+    optimizer = CANDIDATES[name].build(rate, alpha, TASK)
     params = jnp.array([1.0, -2.0])
     state = optimizer.init(params)
     for step in range(steps):
@@ -39,20 +40,19 @@ def test_control_steps_like_heavy_ball_at_the_matched_rate():
     np.testing.assert_allclose(control, heavy_ball, rtol=1e-5)
 
 
-def test_every_optimizer_gets_the_same_number_of_rates():
-    assert len({len(rates(name, None)) for name in CANDIDATES}) == 1
+def test_the_named_measures_are_read():
+    assert set(OPTIMIZERS.measures(run("neat", 0.1, 0.5)[1])) == {
+        "conflict",
+        "opposed",
+        "correction_ratio",
+        "update_alignment",
+    }
 
 
 def test_a_given_rate_is_matched():
-    np.testing.assert_allclose(rates("neat", 0.3), [0.3])
-    np.testing.assert_allclose(rates("control", 0.3), [0.3])
-    np.testing.assert_allclose(rates("sgd", 0.3), [0.03])
-
-
-def test_controls_are_added_once_and_after_what_they_control():
-    assert with_controls(("neat", "adam")) == ("neat", "control", "adam")
-    assert with_controls(DEFAULT) == DEFAULT
-    assert with_controls(("unknown",)) == ("unknown",)
+    np.testing.assert_allclose(OPTIMIZERS.rates("neat", 0.3), [0.3])
+    np.testing.assert_allclose(OPTIMIZERS.rates("control", 0.3), [0.3])
+    np.testing.assert_allclose(OPTIMIZERS.rates("sgd", 0.3), [0.03])
 
 
 def test_builders_accept_traced_rates():

@@ -1,0 +1,187 @@
+"""Tree maths over a leading player axis: Gramians, and weighted sums of players.
+
+Nothing here forms a second array of the input's size.
+"""
+
+import functools
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+
+SMALLEST = 1e-22
+LARGEST = 1e30
+"""Squared norms between these are summed as they are; others are rescaled first."""
+COLUMNS = 1 << 14
+"""Columns that a CPU contracts at a time: a longer contraction leaves its caches."""
+
+
+def gramian(
+    leaves: list[jax.Array],
+    others: list[jax.Array] | None = None,
+    scale: jax.Array | None = None,
+    metrics: list[jax.Array | None] | None = None,
+) -> jax.Array:
+    r"""Inner products between players, :math:`G_{ij} = \sum_l g_{il} \cdot h_{jl}`.
+
+    Args:
+      leaves: arrays [P, ...] of `g`, summed over.
+      others: arrays [P, ...] of `h`; `g` itself by default.
+      scale: if given, every entry of both is multiplied by it first.
+      metrics: if given, arrays [...] that every product of two entries is divided by.
+    """
+    others = leaves if others is None else others
+    metrics = [None] * len(leaves) if metrics is None else metrics
+    triples = zip(leaves, others, metrics, strict=True)
+    return functools.reduce(jnp.add, [_contract(a, b, m, scale) for a, b, m in triples])
+
+
+def largest_entry(leaves: list[jax.Array]) -> jax.Array:
+    """`[P]`: the largest magnitude among each player's entries, NaN if one is NaN."""
+    parts = [
+        jnp.max(jnp.abs(leaf), axis=tuple(range(1, leaf.ndim)), initial=0)
+        for leaf in leaves
+    ]
+    return jnp.max(jnp.stack([_tree.widen(part) for part in parts]), axis=0)
+
+
+@jax.jit
+def squared_norms(stack: jax.Array) -> jax.Array:
+    """`[P]`: the squared norm of each player's part of one leaf."""
+    wide = _tree.widen(stack)
+    squares = jnp.real(wide * jnp.conj(wide))
+    return jnp.sum(squares, axis=tuple(range(1, stack.ndim)))
+
+
+@jax.jit
+def products(stack: jax.Array, vector: jax.Array) -> jax.Array:
+    """`[P]`: real inner product of each player's part of one leaf with a vector."""
+    wide = _tree.widen(stack) * jnp.conj(_tree.widen(vector))
+    return jnp.sum(jnp.real(wide), axis=tuple(range(1, stack.ndim)))
+
+
+def weighted_sum(weights: jax.Array, finite: jax.Array, stack: jax.Array) -> jax.Array:
+    r"""One leaf's :math:`\sum_i w_i g_i`, without the players that are not finite.
+
+    Args:
+      weights: [P].
+      finite: [P] bool; others are left out whatever their entries.
+      stack: [P, ...].
+    """
+    return _weighted_sum(weights, finite, stack)
+
+
+@jax.jit
+def _contract(a, b, metric, scale):
+    """All axes but the first at once: a ravel would gather what is sharded."""
+    if jnp.iscomplexobj(a):
+        real = _contract(jnp.real(a), jnp.real(b), metric, scale)
+        return real + _contract(jnp.imag(a), jnp.imag(b), metric, scale)
+    return sum_over_blocks(lambda pair, m: _dot(*pair, m, scale), (a, b), metric)
+
+
+def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
+    """Sums `function(stacks, row)` over blocks of columns.
+
+    Args:
+      function: what to sum, of one block.
+      stacks: arrays [P, ...] that are cut alike.
+      row: an array [...] that is cut with them, or None.
+
+    Returns:
+      The sum; on several devices, the function of everything as one block.
+    """
+    if not _in_blocks():
+        return function(stacks, row)
+    stacks, row, columns = _as_columns(stacks, row)
+    whole, rest = divmod(columns, COLUMNS)
+    first = function(*_cut((stacks, row), whole * COLUMNS, rest))
+    if not whole:
+        return first
+
+    def body(index, total):
+        block = function(*_cut((stacks, row), index * COLUMNS, COLUMNS))
+        return jax.tree.map(jnp.add, total, block)
+
+    return jax.lax.fori_loop(0, whole, body, first)
+
+
+def map_over_blocks(function, stack: jax.Array) -> jax.Array:
+    """`function(stack, None)`, an array without the player axis, block by block."""
+    if not _in_blocks():
+        return function(stack, None)
+    flat, _, columns = _as_columns(stack, None)
+    whole, rest = divmod(columns, COLUMNS)
+    last = function(*_cut((flat, None), whole * COLUMNS, rest))
+    result = jnp.zeros((columns,), last.dtype)
+    result = jax.lax.dynamic_update_slice_in_dim(result, last, whole * COLUMNS, 0)
+
+    def body(index, result):
+        start = index * COLUMNS
+        block = function(*_cut((flat, None), start, COLUMNS))
+        return jax.lax.dynamic_update_slice_in_dim(result, block, start, 0)
+
+    if whole:
+        result = jax.lax.fori_loop(0, whole, body, result)
+    return result.reshape(stack.shape[1:])
+
+
+def _as_columns(stacks, row):
+    """Every array as a matrix of players and columns, the row as one row of columns."""
+    flat = jax.tree.map(lambda x: x.reshape(len(x), -1), stacks)
+    columns = jax.tree.leaves(flat)[0].shape[1]
+    return flat, None if row is None else row.reshape(-1), columns
+
+
+def _cut(pieces, start, size):
+    return jax.tree.map(
+        lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=x.ndim - 1), pieces
+    )
+
+
+def _dot(a, b, metric, scale):
+    if metric is not None:
+        root = jax.lax.rsqrt(_tree.widen(metric))
+        a, b = _tree.widen(a) * root, _tree.widen(b) * root
+    if scale is not None:
+        a, b = _tree.widen(a) * scale, _tree.widen(b) * scale
+    axes = tuple(range(1, a.ndim))
+    return jax.lax.dot_general(
+        a,
+        b,
+        ((axes, axes), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+        preferred_element_type=jnp.result_type(jnp.float32, a),
+    )
+
+
+def _in_blocks() -> bool:
+    """Only on a lone CPU: blocks of a sharded array would have to be gathered."""
+    return jax.default_backend() == "cpu" and jax.device_count() == 1
+
+
+@jax.jit
+def _weighted_sum(weights, finite, stack):
+    wide = jnp.result_type(jnp.float32, stack)
+    weights = weights.astype(wide)
+
+    def all_players():
+        return jax.lax.dot_general(
+            weights,
+            stack.astype(wide),
+            (((0,), (0,)), ((), ())),
+            precision=jax.lax.Precision.HIGHEST,
+        )
+
+    def finite_players():
+        def body(index, total):
+            row = jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)
+            return total + jnp.where(finite[index], weights[index] * row, 0)
+
+        start = jnp.zeros(stack.shape[1:], wide)
+        return jax.lax.fori_loop(0, len(stack), body, start)
+
+    total = jax.lax.cond(jnp.all(finite), all_players, finite_players)
+    return total.astype(stack.dtype)

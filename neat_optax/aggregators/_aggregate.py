@@ -1,0 +1,198 @@
+"""The shell around every weighting: measure the Gramian, decide, combine."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax.experimental import checkify
+
+from neat_optax import _checks, _stack, _tree
+from neat_optax.aggregators._gramian import (
+    Extras,
+    Group,
+    Measured,
+    group_leaves,
+    measure_gramian,
+    measure_nothing,
+)
+from neat_optax.aggregators._measures import (
+    MeasurePlayersState,
+    advance_measures,
+    blank_measures,
+    measure_players,
+)
+from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
+from neat_optax.scopes import Scope, whole_tree
+
+
+class AggregateState(NamedTuple):
+    """State of `aggregate`."""
+
+    step: jax.Array  # [] int32
+    weighting: Any  # the weighting's state, each array with a leading axis over scopes
+    measures: MeasurePlayersState | None
+
+
+def aggregate(
+    weighting: Weighting | Callable[[jax.Array], jax.Array],
+    *,
+    scope: Scope = whole_tree,
+    num_players: int | None = None,
+    measure: bool = False,
+    raise_nonfinite: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Reduces gradients with a leading player axis by a weighting.
+
+    .. math:: u = \sum_i w_i\, g_i, \qquad w = \operatorname{weighting}(J J^\top)
+
+    The gradients come in with a leading axis of `P` players on every leaf and go out
+    without it, so everything after this in the chain is an ordinary optimizer. Inner
+    products are taken in float32 or wider, and rescaled where they would overflow or
+    vanish. No second array of the input's size is formed.
+
+    Args:
+      weighting: a `Weighting`, or a function from a Gramian `[P, P]` to weights `[P]`,
+        such as `upgrad_weights`.
+      scope: over which parameters inner products are summed, and so which leaves share
+        their weights: `whole_tree`, `per_leaf` or `by_label(labels)`.
+      num_players: `P`; needed where `measure` is set and by weightings that remember
+        something of each player.
+      measure: whether to record conflict, weights and stationarity for `diagnostics`.
+        Costs one small quadratic program.
+      raise_nonfinite: whether a player that is not finite raises an error instead of
+        being dropped. Under `jit` this needs `jax.experimental.checkify.checkify`.
+
+    Returns:
+      A transformation. `update` takes the extra arguments `preference=` ([P],
+      nonnegative), `present=` ([P] bool, absent players are left out), `losses=` ([P])
+      and `second_batch=` (a tree like the updates); each is ignored by weightings that
+      have no use for it. With `metric=`, a positive tree like the parameters, products
+      are divided by it: what the weighting promises then holds for `u / metric`. A
+      player with a NaN or an infinite entry is dropped. With no player left the update
+      is zero.
+
+    Raises:
+      ValueError: at trace time, if the leaves have no common leading axis, if they are
+        not the parameters' shapes behind it, if an extra argument has another number of
+        players, or if `losses=` is needed and missing.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from neat_optax import aggregators
+      >>> tx = aggregators.aggregate(aggregators.upgrad_weights)
+      >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
+      >>> update, _ = tx.update(g, tx.init(g[0]))
+      >>> update.tolist()
+      [0.0, 1.0]
+    """
+    weighting = as_weighting(weighting)
+    _checks.check_kind("scope", scope, Scope)
+    _checks.check_bool("measure", measure)
+    _checks.check_bool("raise_nonfinite", raise_nonfinite)
+    _check_num_players(weighting, num_players, measure)
+
+    def init_fn(params: Any) -> AggregateState:
+        _checks.check_inexact("params", params)
+        count = scope.count(params)
+        own = jax.tree.map(
+            lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))),
+            weighting.init(num_players),
+        )
+        measures = blank_measures(count, num_players or 0) if measure else None
+        return AggregateState(jnp.zeros((), jnp.int32), own, measures)
+
+    def update_fn(updates, state, params=None, **extra_args):
+        leaves, treedef = jax.tree.flatten(updates)
+        count = _checks.check_players(updates, params)
+        if not leaves:
+            return updates, state._replace(step=_tree.increment(state.step))
+        _checks.check_num_players(num_players, count)
+        _check_losses(weighting, extra_args)
+        owners = scope.owners(updates)
+        extras = Extras.read(extra_args, updates, count)
+        groups = group_leaves(updates, extras, owners)
+        if measure or weighting.needs_gramian:
+            measured = measure_gramian(groups, extras, state.step)
+        else:
+            measured = measure_nothing(groups, extras, state.step)
+        if raise_nonfinite:
+            check_finite(measured.finite, extras.present)
+        decisions, own = _decide(weighting, measured, state.weighting)
+        combined = [
+            _stack.weighted_sum(decisions.weights[owner], measured.finite, leaf)
+            for leaf, owner in zip(leaves, owners, strict=True)
+        ]
+        measures = state.measures
+        if measures is not None:
+            measures = record(measures, measured, decisions, extras, groups, state.step)
+        new_state = AggregateState(_tree.increment(state.step), own, measures)
+        return treedef.unflatten(combined), new_state
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _decide(weighting: Weighting, measured: Measured, state) -> tuple[Decision, Any]:
+    """Runs the weighting on every scope."""
+
+    def one_scope(players, own):
+        decision, new = weighting.weights(players, own)
+        new = jax.tree.map(lambda x, old: x.astype(old.dtype), new, own)
+        weights = jnp.where(players.present, decision.weights, 0)
+        return decision._replace(weights=weights), new
+
+    return over_scopes(one_scope, measured.players, state)
+
+
+def over_scopes(function, *arguments):
+    """Maps over the leading axis; not mapped where there is one scope.
+
+    Under `vmap`, both branches of a `cond` run.
+    """
+    if jax.tree.leaves(arguments)[0].shape[0] > 1:
+        return jax.vmap(function)(*arguments)
+    alone = function(*jax.tree.map(lambda x: x[0], arguments))
+    return jax.tree.map(lambda x: x[None], alone)
+
+
+def record(
+    state: MeasurePlayersState,
+    measured: Measured,
+    decisions: Decision,
+    extras: Extras,
+    groups: list[Group],
+    step: jax.Array,
+) -> MeasurePlayersState:
+    """The measures after a step, with a row for each scope."""
+    dropped = jnp.sum(~measured.finite & extras.present)
+    latest = over_scopes(
+        lambda players, decision: measure_players(players, decision, dropped),
+        measured.players,
+        decisions,
+    )
+    sizes = [sum(leaf[0].size for leaf in group.gradients) for group in groups]
+    return advance_measures(state, latest, jnp.asarray(sizes, jnp.float32), step)
+
+
+def _check_num_players(weighting: Weighting, num_players: Any, measure: bool) -> None:
+    if num_players is not None:
+        _checks.check_count("num_players", num_players, minimum=1)
+    elif measure or weighting.needs_num_players:
+        reason = weighting.name if weighting.needs_num_players else "measure=True"
+        raise ValueError(f"`num_players` must be given for {reason}, got None.")
+
+
+def check_finite(finite: jax.Array, present: jax.Array) -> None:
+    """Raises, under `jit` through checkify, if a present player is not finite."""
+    broken = jnp.sum(~finite & present)
+    message = "`updates` must be finite for every player, got {count} that are not."
+    checkify.check(broken == 0, message, count=broken)
+
+
+def _check_losses(weighting: Weighting, extra_args: dict[str, Any]) -> None:
+    if weighting.needs_losses and extra_args.get("losses") is None:
+        raise ValueError(
+            f"`losses` must be passed to update for {weighting.name}, got None: call "
+            "tx.update(updates, state, params, losses=losses)."
+        )

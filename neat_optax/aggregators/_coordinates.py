@@ -1,0 +1,98 @@
+"""The shell around reductions that work on every coordinate by itself."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax.aggregators._gramian import Extras
+from neat_optax.aggregators._per_player import find_finite
+
+
+class CoordinatesState(NamedTuple):
+    """State of `reduce_coordinates`."""
+
+    step: jax.Array  # [] int32
+    dropped: jax.Array  # [] int32: present players that the last step found not finite
+    own: Any  # the reduction's state
+
+
+class Stacks(NamedTuple):
+    """What a reduction sees."""
+
+    leaves: list[jax.Array]  # real arrays [P, ...]
+    present: jax.Array  # [P] bool: present, and finite in every leaf
+    step: jax.Array  # [] int32: steps taken before this one
+
+
+Reduction = Callable[[Stacks, Any], tuple[list[jax.Array], Any]]
+
+
+def reduce_coordinates(
+    reduction: Reduction, init_own: Callable[[], Any] = tuple
+) -> optax.GradientTransformationExtraArgs:
+    """Reduces gradients with a leading player axis, every coordinate by itself.
+
+    The real and the imaginary part of a complex leaf are two coordinates.
+
+    Args:
+      reduction: from `Stacks` and the state to one array without the player axis for
+        each leaf, and the next state. Rows of players that are not present may hold
+        anything.
+      init_own: makes the state of the reduction.
+
+    Returns:
+      A transformation. `update` takes the extra argument `present=` ([P] bool). A
+      player with a NaN or an infinite entry is dropped. The update has the dtype of
+      its gradient.
+    """
+
+    def init_fn(params: Any) -> CoordinatesState:
+        _checks.check_inexact("params", params)
+        zero = jnp.zeros((), jnp.int32)
+        return CoordinatesState(zero, zero, init_own())
+
+    def update_fn(updates, state, params=None, **extra_args):
+        count = _checks.check_players(updates, params)
+        leaves, treedef = jax.tree.flatten(updates)
+        if not leaves:
+            return updates, state._replace(step=_tree.increment(state.step))
+        present = Extras.read(extra_args, updates, count).present
+        finite = find_finite(updates)
+        stacks = Stacks(_real_parts(leaves), present & finite, state.step)
+        reduced, own = reduction(stacks, state.own)
+        dropped = jnp.sum(present & ~finite, dtype=jnp.int32)
+        new_state = CoordinatesState(_tree.increment(state.step), dropped, own)
+        return treedef.unflatten(_join(reduced, leaves)), new_state
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def masked(mask: jax.Array, stack: jax.Array) -> jax.Array:
+    """`stack` in the precision of its arithmetic, with zero rows outside the mask."""
+    rows = mask.reshape(-1, *[1] * (stack.ndim - 1))
+    return jnp.where(rows, _tree.widen(stack), 0)
+
+
+def _real_parts(leaves: list[jax.Array]) -> list[jax.Array]:
+    """The leaves, with a complex one as its real and its imaginary part."""
+    parts = []
+    for leaf in leaves:
+        is_complex = jnp.iscomplexobj(leaf)
+        parts += [jnp.real(leaf), jnp.imag(leaf)] if is_complex else [leaf]
+    return parts
+
+
+def _join(parts: list[jax.Array], leaves: list[jax.Array]) -> list[jax.Array]:
+    """The inverse of `_real_parts`, in the dtypes of the leaves."""
+    rest = iter(parts)
+    joined = []
+    for leaf in leaves:
+        part = next(rest)
+        if jnp.iscomplexobj(leaf):
+            part = jax.lax.complex(part, next(rest))
+        joined.append(part.astype(leaf.dtype))
+    return joined

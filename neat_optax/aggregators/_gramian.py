@@ -1,0 +1,145 @@
+"""From stacked gradients to what a weighting sees."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _checks, _stack
+from neat_optax.aggregators._weighting import Players
+
+MAX_EXPONENT = 126  # of a power of 2 whose inverse is a normal float32
+
+
+class Extras(NamedTuple):
+    """The extra arguments that aggregators understand."""
+
+    present: jax.Array  # [P] bool
+    preference: jax.Array | None
+    losses: jax.Array | None
+    second_batch: Any
+    metric: Any
+
+    @classmethod
+    def read(cls, given: dict[str, Any], updates: Any, num_players: int) -> "Extras":
+        """Picks them from the arguments of an update, and checks their shapes."""
+        vectors = {}
+        for name in ("present", "preference", "losses"):
+            value = given.get(name)
+            if value is not None:
+                _checks.check_per_player(name, value, num_players)
+            if name == "preference":
+                _checks.check_preference(name, value)
+            vectors[name] = None if value is None else jnp.asarray(value)
+        second = given.get("second_batch")
+        if second is not None:
+            _checks.check_same_structure("second_batch", second, "updates", updates)
+        present = vectors.pop("present")
+        if present is None:
+            present = jnp.ones((num_players,), bool)
+        metric = given.get("metric")
+        if metric is not None:
+            one = jax.tree.map(lambda leaf: leaf[0], updates)
+            _checks.check_same_structure("metric", metric, "updates of one player", one)
+        return cls(present.astype(bool), second_batch=second, metric=metric, **vectors)
+
+
+class Measured(NamedTuple):
+    """The players of every scope, and which of them are finite everywhere."""
+
+    players: Players  # each array with a leading axis over scopes
+    finite: jax.Array  # [P] bool
+
+
+class Group(NamedTuple):
+    """The leaves of one scope."""
+
+    gradients: list[jax.Array]  # [P, ...]
+    second: list[jax.Array] | None  # [P, ...], of the second batch
+    metric: list[jax.Array] | None  # [...]
+
+    def gramian(self, scale: jax.Array | None = None, cross: bool = False) -> jax.Array:
+        """Inner products between the players, or with the second batch."""
+        others = self.second if cross else None
+        return _stack.gramian(self.gradients, others, scale, self.metric)
+
+
+def group_leaves(updates: Any, extras: Extras, owners: tuple[int, ...]) -> list[Group]:
+    """The leaves of every scope, in the order of the scopes' numbers."""
+
+    def grouped(tree):
+        if tree is None:
+            return [None] * len(set(owners))
+        pairs = list(zip(owners, jax.tree.leaves(tree), strict=True))
+        return [
+            [leaf for owner, leaf in pairs if owner == number]
+            for number in sorted(set(owners))
+        ]
+
+    trees = updates, extras.second_batch, extras.metric
+    return [Group(*parts) for parts in zip(*map(grouped, trees), strict=True)]
+
+
+def measure_gramian(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
+    """Measures the Gramian of every scope.
+
+    Args:
+      groups: the leaves of every scope.
+      extras: the extra arguments.
+      step: steps taken before this one.
+    """
+    direct = jnp.stack([group.gramian() for group in groups])
+    squares = jnp.diagonal(direct, axis1=1, axis2=2)
+    in_range = (squares >= _stack.SMALLEST) & (squares <= _stack.LARGEST)
+    gramian, factor, finite = jax.lax.cond(
+        jnp.all(in_range),
+        lambda: (direct, jnp.ones(len(groups)), jnp.ones_like(extras.present)),
+        lambda: _rescaled(groups),
+    )
+    cross = gramian
+    if extras.second_batch is not None:
+        pairs = zip(groups, factor, strict=True)
+        cross = jnp.stack([group.gramian(scale, cross=True) for group, scale in pairs])
+        finite = finite & jnp.all(jnp.isfinite(jnp.sum(cross, axis=1)), axis=0)
+    return _players(gramian, cross, 1 / factor, finite, extras, step)
+
+
+def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
+    """For weightings that need no Gramian: only finds players that are not finite."""
+    peaks = [_stack.largest_entry(group.gradients) for group in groups]
+    finite = jnp.all(jnp.isfinite(jnp.stack(peaks)), axis=0)
+    blank = jnp.zeros((len(groups), len(finite), len(finite)), jnp.float32)
+    return _players(blank, blank, jnp.ones(len(groups)), finite, extras, step)
+
+
+def _players(gramian, cross, scale, finite, extras, step) -> Measured:
+    present = extras.present & finite
+    both = present[:, None] & present[None, :]
+
+    def spread(value):
+        return jnp.broadcast_to(value, (len(scale), *jnp.shape(value)))
+
+    players = Players(
+        gramian=jnp.where(both, gramian, 0),
+        scale=scale,
+        present=spread(present),
+        preference=jax.tree.map(spread, extras.preference),
+        losses=jax.tree.map(spread, extras.losses),
+        cross=jnp.where(both, cross, 0),
+        step=spread(step),
+    )
+    return Measured(players, finite)
+
+
+def _rescaled(groups):
+    """The Gramians of gradients divided by their largest entry's power of 2."""
+    peaks = jnp.stack([_stack.largest_entry(group.gradients) for group in groups])
+    finite = jnp.all(jnp.isfinite(peaks), axis=0)
+    largest = jnp.max(jnp.where(finite, peaks, 0), axis=1)
+    exponent = jnp.frexp(largest)[1]
+    exponent = jnp.where(largest > 0, exponent, 0)
+    exponent = jnp.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)
+    factor = jnp.ldexp(jnp.ones(len(groups)), -exponent)
+    pairs = zip(groups, factor, strict=True)
+    gramian = jnp.stack([group.gramian(scale) for group, scale in pairs])
+    return gramian, factor, finite

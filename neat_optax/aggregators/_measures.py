@@ -1,0 +1,93 @@
+"""What aggregators record about the players, for `diagnostics`."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax.aggregators._correlation import Correlation, correlation
+from neat_optax.aggregators._simplex import min_norm
+from neat_optax.aggregators._weighting import Decision, Players
+
+
+class PlayerMeasures(NamedTuple):
+    """What one scope's players had in common: float32, `[]` or `[P]`."""
+
+    conflicting_pairs: jax.Array  # share of pairs with a negative inner product
+    worst_cosine: jax.Array  # smallest cosine between two players
+    min_norm: jax.Array  # length of the shortest convex combination
+    min_norm_ratio: jax.Array  # that length over the smallest gradient's, in [0, 1]
+    residual: jax.Array  # of the solver
+    dropped: jax.Array  # number of players left out because they are not finite
+    weights: jax.Array  # [P]
+    player_alignment: jax.Array  # [P] cosine of each player with the update
+
+
+class MeasurePlayersState(NamedTuple):
+    """Measures of an aggregator, one row per scope."""
+
+    size: jax.Array  # [S] elements of each scope
+    latest: PlayerMeasures
+    mean: PlayerMeasures
+
+
+def blank_measures(num_scopes: int, num_players: int) -> MeasurePlayersState:
+    """Measures before the first step: zeros."""
+    zeros = jnp.zeros((num_scopes,), jnp.float32)
+    rows = jnp.zeros((num_scopes, num_players), jnp.float32)
+    blank = PlayerMeasures(*[zeros] * 6, rows, rows)
+    return MeasurePlayersState(zeros, blank, blank)
+
+
+def measure_players(
+    players: Players, decision: Decision, dropped: jax.Array
+) -> PlayerMeasures:
+    """The measures of one scope."""
+    rows = correlation(players.gramian)
+    pairs, conflicting, worst = _pairs(rows)
+    nearest = min_norm(rows, players.present)
+    smallest = jnp.min(jnp.where(players.present, rows.norms, jnp.inf))
+    alignment = _cosines(rows, decision.weights)
+    values = PlayerMeasures(
+        conflicting_pairs=_tree.safe_divide(conflicting, pairs),
+        worst_cosine=worst,
+        min_norm=nearest.norm * players.scale,
+        min_norm_ratio=jnp.minimum(_tree.safe_divide(nearest.norm, smallest), 1.0),
+        residual=decision.residual,
+        dropped=dropped,
+        weights=decision.weights,
+        player_alignment=alignment,
+    )
+    return jax.tree.map(lambda x: x.astype(jnp.float32), values)
+
+
+def advance_measures(
+    state: MeasurePlayersState, latest: PlayerMeasures, size: jax.Array, step: jax.Array
+) -> MeasurePlayersState:
+    """The state after one more step."""
+    mean = jax.tree.map(
+        lambda old, new: old + (new - old) / (step + 1), state.mean, latest
+    )
+    return MeasurePlayersState(size, latest, mean)
+
+
+def _pairs(rows: Correlation):
+    """Number of pairs of players that are not zero, of opposed ones, worst cosine."""
+    count = len(rows.norms)
+    above = jnp.arange(count)[:, None] < jnp.arange(count)[None, :]
+    compared = above & rows.active[:, None] & rows.active[None, :]
+    conflicting = jnp.sum(compared & (rows.matrix < 0))
+    worst = jnp.min(jnp.where(compared, rows.matrix, 1.0))
+    return jnp.sum(compared), conflicting, jnp.where(jnp.any(compared), worst, 0.0)
+
+
+def _cosines(rows: Correlation, weights):
+    """Cosine of every player with the weighted sum; 0 where one of them is zero."""
+    scaled = weights * rows.norms
+    scaled = scaled * _tree.safe_divide(1.0, jnp.max(jnp.abs(scaled)))
+    gains = jnp.matmul(rows.matrix, scaled, precision="highest")
+    squared = scaled @ gains
+    length = jnp.sqrt(jnp.maximum(squared, 0))
+    cosines = jnp.clip(_tree.safe_divide(gains, length), -1.0, 1.0)
+    return jnp.where(rows.active, cosines, 0.0)

@@ -1,0 +1,23 @@
+"""Random keys, and the orders in which players meet."""
+
+import jax
+import jax.numpy as jnp
+
+
+def as_key(key: jax.Array | int) -> jax.Array:
+    """A typed random key from a key or a seed."""
+    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+        return key
+    return jax.random.key(key)
+
+
+def fixed_orders(num_players: int) -> jax.Array:
+    """[P, P]: every player meets the others in the order of their numbers."""
+    order = jnp.arange(num_players)
+    return jnp.broadcast_to(order, (num_players, num_players))
+
+
+def random_orders(key: jax.Array, num_players: int) -> jax.Array:
+    """[P, P]: every player meets the others in a random order of its own."""
+    keys = jax.random.split(key, num_players)
+    return jax.vmap(lambda k: jax.random.permutation(k, num_players))(keys)

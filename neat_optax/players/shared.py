@@ -1,0 +1,120 @@
+"""A shared trunk and separate heads: only what players share needs aggregation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, aggregators
+from neat_optax.players._dependence import dependence
+
+
+def shared_params(
+    loss_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False
+) -> Any:
+    """Which parameters more than one player's loss depends on.
+
+    Decided from the operations of `loss_fn`, not from values: a gradient that happens
+    to be zero changes nothing. Where an operation is not followed element by element,
+    like a matrix product or a loop, each of its results counts as depending on all of
+    its inputs. A head inside a loop over heads, or inside one array with the other
+    heads, is therefore called shared: more is aggregated than must be, never less.
+
+    Args:
+      loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
+      params: the parameters; arrays or `jax.ShapeDtypeStruct`.
+      *args: the other arguments of `loss_fn`, arrays or `jax.ShapeDtypeStruct` too.
+      has_aux: whether `loss_fn` returns something besides the losses.
+
+    Returns:
+      A tree with the structure of `params`, and True at each leaf that is shared. For
+      an `nnx.Optimizer`, call it with `nnx.as_pure(nnx.state(model, nnx.Param))`, which
+      is what the optimizer sees.
+
+    Raises:
+      ValueError: if the losses do not have shape [P].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> def losses(p):
+      ...     return jnp.stack([p["trunk"] * p["one"], p["trunk"] + p["two"]])
+      >>> shared_params(losses, {"trunk": 1.0, "one": 0.0, "two": 1.0})
+      {'one': False, 'trunk': True, 'two': False}
+    """
+    _checks.check_function("loss_fn", loss_fn)
+
+    def only_losses(params, *args):
+        out = loss_fn(params, *args)
+        losses = out[0] if has_aux else out
+        if jnp.ndim(losses) != 1:
+            raise ValueError(
+                f"`loss_fn` must return losses of shape [P], got {jnp.shape(losses)}."
+            )
+        return losses
+
+    players = dependence(only_losses, params, *args).sum(axis=0)
+    return jax.tree.unflatten(
+        jax.tree.structure(params), [bool(count > 1) for count in players]
+    )
+
+
+def aggregate_shared(
+    aggregator: optax.GradientTransformation,
+    shared: Any,
+    *,
+    rest: optax.GradientTransformation | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Aggregates what the players share, and sums over the players elsewhere.
+
+    .. math:: u_k = A(g_1, \dots, g_P)_k \text{ if } k \text{ is shared}, \qquad
+        u_k = \sum_i g_{ik} \text{ otherwise}
+
+    A head has the gradient of one player and zeros of the others, so that its sum is
+    its gradient. The aggregator sees the shared leaves only: conflict, norms and
+    weights are those of the trunk.
+
+    Args:
+      aggregator: from gradients with a leading player axis to one update.
+      shared: True or False for each parameter, as `shared_params` returns, or for
+        whole branches: a tree with the structure of the parameters, or a prefix of it.
+      rest: the aggregator of what is not shared; by default
+        `aggregators.sum()`.
+
+    Returns:
+      An aggregator of all parameters, which hands extra arguments on to both; an extra
+      argument with the structure of the parameters is divided like them.
+
+    Raises:
+      ValueError: if `shared` holds anything but True and False; when it is traced, if
+        it does not have the structure of the parameters.
+
+    Example:
+      >>> import jax, jax.numpy as jnp, optax
+      >>> def mean(updates, params):
+      ...     return jax.tree.map(lambda g: g.mean(axis=0), updates)
+      >>> tx = aggregate_shared(optax.stateless(mean), {"head": False, "trunk": True})
+      >>> p = {"head": jnp.array(0.0), "trunk": jnp.array(0.0)}
+      >>> g = {"head": jnp.array([4.0, 0.0]), "trunk": jnp.array([4.0, 2.0])}
+      >>> u, _ = tx.update(g, tx.init(p), p)
+      >>> print(u["head"], u["trunk"])
+      4.0 3.0
+    """
+    for flag in jax.tree.leaves(shared):
+        _checks.check_bool("shared", flag)
+
+    def labels(tree):
+        try:
+            return jax.tree.broadcast(shared, tree)
+        except ValueError as error:
+            raise ValueError(
+                "`shared` must have the tree structure of the parameters, "
+                f"{jax.tree.structure(tree)}, got {jax.tree.structure(shared)}."
+            ) from error
+
+    return optax.partition(
+        {True: aggregator, False: aggregators.sum() if rest is None else rest},
+        labels,
+        mask_compatible_extra_args=True,
+    )

@@ -1,0 +1,52 @@
+"""What is compared: named candidates, their controls, and the rates they try."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from neat_optax.training.tasks import Task
+
+SPREAD = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Multiples of its base rate that every candidate is tried with: equal effort."""
+
+
+class Candidate(NamedTuple):
+    """An optimizer, the rate around which it is tuned, and what it is held against."""
+
+    build: Callable[[optax.ScalarOrSchedule, float, Task], optax.GradientTransformation]
+    base_rate: float
+    control: str | None
+    about: str
+
+
+class Lineup(NamedTuple):
+    """Candidates that can be compared with one another."""
+
+    kind: str  # what a candidate is called
+    candidates: dict[str, Candidate]
+    default: tuple[str, ...]
+    unit: float  # the base rate that a learning rate given by the user refers to
+    measures: Callable[[Any], dict[str, jax.Array]]  # read from an optimizer's state
+
+    def with_controls(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The names, each followed by its control where that is not among them."""
+        listed: list[str] = []
+        for name in names:
+            known = self.candidates.get(name)
+            listed.append(name)
+            if known and known.control and known.control not in (*listed, *names):
+                listed.append(known.control)
+        return tuple(listed)
+
+    def rates(self, name: str, learning_rate: float | None) -> tuple[float, ...]:
+        """The learning rates to try: a grid, or one matched to the rate given."""
+        base = self.candidates[name].base_rate
+        if learning_rate is not None:
+            return (_rounded(learning_rate * base / self.unit),)
+        return tuple(_rounded(base * factor) for factor in SPREAD)
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.6g}")

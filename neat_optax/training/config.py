@@ -1,0 +1,91 @@
+"""What `neat-optax train` is asked for, checked."""
+
+import dataclasses
+
+from neat_optax import _checks
+from neat_optax.training import data as data_sets
+from neat_optax.training.aggregators import AGGREGATORS
+from neat_optax.training.candidates import Lineup
+from neat_optax.training.optimizers import OPTIMIZERS
+from neat_optax.training.tasks import PLAYERS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What `neat-optax train` is asked for.
+
+    Without `players`, `optimizers` are compared; with them, `aggregators`.
+    """
+
+    dataset: str = "digits"
+    players: str | None = None
+    optimizers: tuple[str, ...] = ()
+    aggregators: tuple[str, ...] = ()
+    num_players: int | None = None  # of players that are examples
+    epochs: int = 20
+    seeds: int = 5
+    batch_size: int = 64
+    learning_rate: float | None = None
+    alpha: float = 0.25
+
+    def __post_init__(self) -> None:
+        _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
+        if self.players is not None:
+            _checks.check_choice("players", self.players, PLAYERS)
+        for name in ("epochs", "seeds", "batch_size"):
+            _checks.check_count(name, getattr(self, name), minimum=1)
+        if self.learning_rate is not None:
+            _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
+        _checks.check_number("alpha", self.alpha, "[0, inf)")
+        self._check_names()
+        self._check_players()
+
+    @property
+    def lineup(self) -> Lineup:
+        """Whom the names name."""
+        return OPTIMIZERS if self.players is None else AGGREGATORS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is compared."""
+        return self.optimizers if self.players is None else self.aggregators
+
+    def _check_names(self) -> None:
+        kind = self.lineup.kind
+        for name in self.names:
+            _checks.check_choice(kind, name, tuple(self.lineup.candidates))
+        if len(set(self.names)) != len(self.names) or not self.names:
+            raise ValueError(
+                f"`{kind}` must be given at least once and each name once, got "
+                f"{', '.join(self.names) or 'none'}."
+            )
+        if self.players is None and self.aggregators:
+            raise ValueError(
+                "`aggregator` must be left out without players, got "
+                f"{', '.join(self.aggregators)}."
+            )
+        if self.players is not None and self.optimizers:
+            raise ValueError(
+                "`optimizer` must be left out with players, got "
+                f"{', '.join(self.optimizers)}."
+            )
+
+    def _check_players(self) -> None:
+        if self.players == "tasks" and self.dataset not in data_sets.MULTI_LABEL:
+            raise ValueError(
+                "`dataset` must be one of several labels for players that are tasks, "
+                f"{', '.join(data_sets.MULTI_LABEL)}, got {self.dataset}."
+            )
+        if self.players != "examples":
+            if self.num_players is not None:
+                raise ValueError(
+                    "`num_players` must be left out unless the players are examples, "
+                    f"got {self.num_players}."
+                )
+            return
+        _checks.check_count("num_players", self.num_players, minimum=2)
+        if self.num_players is None or self.batch_size % self.num_players:
+            raise ValueError(
+                f"`num_players` must divide the batch size, {self.batch_size}, got "
+                f"{self.num_players}."
+            )

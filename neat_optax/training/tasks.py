@@ -1,0 +1,129 @@
+"""What is trained: a network, the gradients of its players, and its scores.
+
+Without players there is one gradient, that of the mean loss. Otherwise a player is a
+group of examples, or the task of one label.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from neat_optax.players import (
+    aggregate_shared,
+    shared_params,
+    value_and_example_grads,
+    value_and_player_grads,
+)
+from neat_optax.training.data import Data, Split
+from neat_optax.training.model import MLP, MultiHead
+
+PLAYERS = ("examples", "tasks")
+
+Losses = Callable[[Any, Split], jax.Array]
+Scores = Callable[[Any, Split], dict[str, jax.Array]]
+
+
+class Task(NamedTuple):
+    """What is trained, as functions of the network's parameters."""
+
+    init: Callable[[nnx.Rngs], Any]
+    gradients: Callable[[Any, Split], tuple[jax.Array, Any]]  # losses, then gradients
+    scores: Scores  # "accuracy" is what rates are selected by
+    num_players: int | None  # None: one gradient, without a player axis
+    aggregate: Callable[[optax.GradientTransformation], optax.GradientTransformation]
+
+
+def make_task(
+    data: Data, players: str | None = None, num_players: int | None = None
+) -> Task:
+    """The task for a data set.
+
+    Args:
+      data: decides on the network: one head, or with several labels per example a head
+        for each.
+      players: None, or one of `PLAYERS`: "examples" are groups of a batch, "tasks" the
+        labels, which share the trunk and have a head each.
+      num_players: number of groups, for "examples".
+    """
+    init, logits = _network(data)
+    losses = functools.partial(_label_losses if data.multi_label else _losses, logits)
+    scores = functools.partial(
+        _label_scores if data.multi_label else _class_scores, logits
+    )
+    if players == "tasks":
+        of_labels = functools.partial(_mean_losses, losses)
+        shared = _shared(of_labels, init, data)
+        gradients = value_and_player_grads(of_labels)
+        aggregate = functools.partial(aggregate_shared, shared=shared)
+        return Task(init, gradients, scores, data.num_classes, aggregate)
+    gradients = _of_groups(losses, num_players) if players else _of_batch(losses)
+    return Task(init, gradients, scores, num_players, lambda aggregator: aggregator)
+
+
+def _network(data: Data):
+    """Functions that make parameters, and logits from parameters and inputs."""
+    kind = MultiHead if data.multi_label else MLP
+    make = functools.partial(kind, data.train.x.shape[1], data.num_classes)
+    graph = nnx.split(make(rngs=nnx.Rngs(0)))[0]
+
+    def init(rngs):
+        return nnx.as_pure(nnx.state(make(rngs=rngs), nnx.Param))
+
+    return init, lambda params, x: nnx.merge(graph, params)(x)
+
+
+def _losses(logits, params, batch: Split) -> jax.Array:
+    """[examples]: cross-entropy."""
+    return optax.losses.softmax_cross_entropy_with_integer_labels(
+        logits(params, batch.x), batch.y
+    )
+
+
+def _label_losses(logits, params, batch: Split) -> jax.Array:
+    """[examples, labels]: cross-entropy of each label."""
+    return optax.losses.sigmoid_binary_cross_entropy(logits(params, batch.x), batch.y)
+
+
+def _mean_losses(losses: Losses, params, batch: Split) -> jax.Array:
+    return jnp.mean(losses(params, batch), axis=0)
+
+
+def _of_batch(losses: Losses):
+    return jax.value_and_grad(lambda params, batch: jnp.mean(losses(params, batch)))
+
+
+def _of_groups(losses: Losses, num_players: int | None):
+    def of_example(params, example: Split):
+        one = jax.tree.map(lambda x: x[None], example)
+        return jnp.mean(losses(params, one))
+
+    return value_and_example_grads(of_example, num_players=num_players)
+
+
+def _shared(of_labels, init, data: Data) -> Any:
+    params = jax.eval_shape(lambda: init(nnx.Rngs(0)))
+    return shared_params(of_labels, params, data.train)
+
+
+def _class_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+    chosen = jnp.argmax(logits(params, split.x), axis=-1)
+    return {"accuracy": jnp.mean(chosen == split.y)}
+
+
+def _label_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+    """Accuracy is the mean over labels, which is 1 - the Hamming loss."""
+    chosen, present = logits(params, split.x) > 0, jnp.asarray(split.y) > 0
+    right = chosen == present
+    hits = jnp.sum(chosen & present, axis=0)
+    marked = jnp.sum(chosen, axis=0) + jnp.sum(present, axis=0)
+    return {
+        "accuracy": jnp.mean(right),
+        "macro_f1": jnp.mean(2 * hits / jnp.maximum(marked, 1)),
+        "micro_f1": 2 * jnp.sum(hits) / jnp.maximum(jnp.sum(marked), 1),
+        "subset_accuracy": jnp.mean(jnp.all(right, axis=1)),
+    }

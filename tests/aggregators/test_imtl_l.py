@@ -1,0 +1,55 @@
+import aggregator_goldens as goldens
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from player_contract import check_contract
+
+from neat_optax.aggregators.imtl_l import imtl_l, imtl_l_weights
+from neat_optax.reference import scalarizers
+
+
+def test_by_hand():
+    weights = imtl_l_weights(jnp.log(jnp.array([1.0, 4.0])))
+    np.testing.assert_allclose(weights, [1.0, 4.0], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", goldens.DATA["scalarizers"])
+def test_recorded(case):
+    recorded = goldens.DATA["scalarizers"][case]
+    losses = jnp.array(recorded["losses"])
+    tx = imtl_l(len(losses))
+    update, _ = tx.update(jnp.eye(len(losses)), tx.init(losses), losses=losses)
+    np.testing.assert_allclose(update, recorded["results"]["IMTLL"]["grad"], rtol=1e-6)
+
+
+def test_learns_down_the_slope_of_the_same_sum():
+    tx, players = imtl_l(2, optax.sgd(0.1)), jnp.eye(2)
+    state, logs = tx.init(players[0]), np.zeros(2)
+    for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
+        update, state = tx.update(players, state, losses=jnp.array(losses))
+        weights, slope = scalarizers.imtl_l(losses, logs)
+        np.testing.assert_allclose(update, weights, rtol=1e-5)
+        logs = logs - 0.1 * slope
+
+
+def test_scaled_losses_become_one():
+    tx, players = imtl_l(2, optax.sgd(0.3)), jnp.eye(2)
+    step, state = jax.jit(tx.update), tx.init(players[0])
+    losses = jnp.array([0.5, 4.0])
+    for _ in range(80):
+        update, state = step(players, state, losses=losses)
+    np.testing.assert_allclose(update * losses, 1.0, rtol=1e-4)
+
+
+def test_contract():
+    check_contract(imtl_l(3, optax.adam(0.1)), [0.5, 2.0, 1.0])
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`optimizer` must be of type GradientTransf"):
+        imtl_l(2, 0.1)  # pyright: ignore
+    tx = imtl_l(2)
+    with pytest.raises(ValueError, match=r"must be passed to update for imtl_l, got N"):
+        tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))

@@ -1,0 +1,126 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from player_contract import COUNT, PARAMS, gradients, plain, replace
+from properties import assert_same_types, assert_trees_close, assert_trees_equal
+
+from neat_optax.aggregators._per_player import per_player
+
+INNER = {
+    "clip_by_global_norm": optax.clip_by_global_norm(1.0),
+    "ema": optax.ema(0.9),
+    "trace": optax.trace(0.9, nesterov=True),
+    "scale_by_adam": optax.scale_by_adam(),
+    "normalize_by_update_norm": optax.normalize_by_update_norm(),
+    "chain": optax.chain(optax.clip(0.5), optax.add_decayed_weights(0.1)),
+}
+
+
+def player(tree, index):
+    return jax.tree.map(lambda x: x[index], tree)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_equals_a_loop_over_players(name):
+    inner = INNER[name]
+    tx = per_player(inner, COUNT)
+    step, state = jax.jit(tx.update), tx.init(PARAMS)
+    alone = [inner.init(PARAMS) for _ in range(COUNT)]
+    for seed in range(3):
+        g = gradients(seed)
+        update, new_state = step(g, state, PARAMS)
+        assert_same_types(new_state, state)
+        assert_same_types(update, g)
+        state = new_state
+        for i in range(COUNT):
+            expected, alone[i] = inner.update(player(g, i), alone[i], PARAMS)
+            assert_trees_close(player(update, i), expected, rtol=1e-5)
+            assert_trees_close(player(state, i), alone[i], rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", INNER)
+def test_absent_and_bad_players_pass_and_are_not_remembered(name):
+    tx = per_player(INNER[name], COUNT)
+    g = replace(replace(gradients(0), 1, jnp.nan), 2, 5.0)
+    _, before = tx.update(gradients(1), tx.init(PARAMS), PARAMS)
+    present = jnp.array([True, True, False])
+    update, after = tx.update(g, before, PARAMS, present=present)
+    for i in (1, 2):
+        assert_trees_equal(player(update, i), player(g, i))
+        assert_trees_equal(player(after, i), player(before, i))
+    whole, kept = tx.update(gradients(0), before, PARAMS)
+    assert_trees_equal(player(update, 0), player(whole, 0))
+    assert_trees_equal(player(after, 0), player(kept, 0))
+
+
+def test_dtypes_stay_and_scan_works():
+    tx = per_player(optax.ema(0.5, accumulator_dtype=jnp.float32), COUNT)
+    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
+    g = gradients(0, jnp.bfloat16)
+    state = tx.init(params)
+
+    def body(state, _):
+        update, state = tx.update(g, state, params)
+        return state, update
+
+    last, updates = jax.lax.scan(body, state, None, length=2)
+    assert_same_types(last, state)
+    assert_same_types(player(updates, 0), g)
+
+
+def test_each_player_draws_its_own_noise():
+    tx = per_player(optax.add_noise(1.0, 0.0, key=0), 2)
+    g = jnp.zeros((2, 4))
+    update, state = tx.update(g, tx.init(g[0]))
+    assert not np.allclose(update[0], update[1])
+    assert_same_types(plain(state), plain(tx.init(g[0])))
+
+
+def test_works_on_empty_none_and_complex_trees():
+    tx = per_player(optax.ema(0.9), 2)
+    assert tx.update({}, tx.init({}))[0] == {}
+    params = {"a": None, "b": jnp.zeros(2, jnp.complex64)}
+    g = {"a": None, "b": jnp.ones((2, 2), jnp.complex64) * 1j}
+    update, _ = tx.update(g, tx.init(params), params)
+    assert_trees_close(update, g)
+
+
+def test_state_can_be_made_without_values_and_mapped():
+    tx = per_player(optax.scale_by_adam(), 2)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), PARAMS)
+    state = tx.init(shapes)
+    assert_same_types(state, tx.init(PARAMS))
+    doubled = optax.tree.map_params(tx, lambda x: x + 1, state)
+    assert float(doubled.mu["b"][1, 1]) == 1 and int(doubled.count[1]) == 0
+
+
+def test_extra_arguments_reach_the_inner_transformation():
+    def update_fn(updates, state, params=None, *, factor, **extra_args):
+        assert "present" not in extra_args and params is not None
+        return jax.tree.map(lambda x: factor * x, updates), state
+
+    inner = optax.GradientTransformationExtraArgs(lambda _: (), update_fn)
+    tx = per_player(inner, 2)
+    g = jnp.ones((2, 3))
+    present = jnp.ones(2, bool)
+    update, _ = tx.update(g, tx.init(g[0]), g[0], factor=3.0, present=present)
+    np.testing.assert_array_equal(update, 3 * np.ones((2, 3)))
+
+
+def test_errors():
+    g = jnp.ones((2, 3))
+    with pytest.raises(ValueError, match=r"`num_players` must be an integer >= 1"):
+        per_player(optax.ema(0.9), 0)
+    with pytest.raises(ValueError, match=r"`tx` must be of type GradientTransf"):
+        per_player(optax.ema, 2)  # pyright: ignore
+    tx = per_player(optax.ema(0.9), 3)
+    sentence = r"must have 3 players, as `num_players` says, got 2\."
+    with pytest.raises(ValueError, match=sentence):
+        tx.update(g, tx.init(g[0]))
+    with pytest.raises(ValueError, match=r"`present` must have one entry for each"):
+        per_player(optax.identity(), 2).update(g, (), present=jnp.ones(3, bool))
+    shorten = optax.stateless(lambda u, _: jax.tree.map(lambda x: x[:1], u))
+    with pytest.raises(ValueError, match=r"`updates of tx` must have the shapes"):
+        per_player(shorten, 2).update(g, optax.EmptyState())

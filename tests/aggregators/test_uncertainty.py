@@ -1,0 +1,69 @@
+import aggregator_goldens as goldens
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from player_contract import check_contract
+
+from neat_optax.aggregators.uncertainty import uncertainty, uncertainty_weights
+from neat_optax.reference import scalarizers
+
+
+def test_by_hand():
+    weights = uncertainty_weights(jnp.log(jnp.array([1.0, 4.0])))
+    np.testing.assert_allclose(weights, [0.5, 0.125], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", goldens.DATA["scalarizers"])
+def test_recorded(case):
+    recorded = goldens.DATA["scalarizers"][case]
+    losses = jnp.array(recorded["losses"])
+    tx = uncertainty(len(losses))
+    update, _ = tx.update(jnp.eye(len(losses)), tx.init(losses), losses=losses)
+    np.testing.assert_allclose(update, recorded["results"]["UW"]["grad"], rtol=1e-6)
+
+
+def test_learns_down_the_slope_of_the_same_sum():
+    tx, players = uncertainty(2, optax.sgd(0.3)), jnp.eye(2)
+    state, logs = tx.init(players[0]), np.zeros(2)
+    for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
+        update, state = tx.update(players, state, losses=jnp.array(losses))
+        weights, slope = scalarizers.uncertainty(losses, logs)
+        np.testing.assert_allclose(update, weights, rtol=1e-5)
+        logs = logs - 0.3 * slope
+    np.testing.assert_allclose(state.weighting.values[0], logs, rtol=1e-5)
+
+
+def test_weights_come_to_rest_at_the_inverse_losses():
+    tx, players = uncertainty(2, optax.sgd(0.5)), jnp.eye(2)
+    step, state = jax.jit(tx.update), tx.init(players[0])
+    losses = jnp.array([0.5, 4.0])
+    for _ in range(60):
+        update, state = step(players, state, losses=losses)
+    np.testing.assert_allclose(update, 0.5 / losses, rtol=1e-4)
+
+
+def test_contract():
+    check_contract(uncertainty(3, optax.adam(0.1)), [0.5, 2.0, 1.0])
+
+
+def test_absent_players_keep_their_variance():
+    tx, players = uncertainty(2, optax.adam(0.1)), jnp.eye(2)
+    losses = jnp.array([2.0, 3.0])
+    _, state = tx.update(players, tx.init(players[0]), losses=losses)
+    present = jnp.array([True, False])
+    _, after = tx.update(players, state, losses=losses, present=present)
+    before, now = state.weighting, after.weighting
+    assert before.values[0, 1] == now.values[0, 1]
+    assert before.optimizer[0].mu[0, 1] == now.optimizer[0].mu[0, 1]
+    assert before.optimizer[0].mu[0, 0] != now.optimizer[0].mu[0, 0]
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`optimizer` must be of type GradientTransf"):
+        uncertainty(2, optax.adam)  # pyright: ignore
+    tx = uncertainty(2)
+    sentence = r"`losses` must be passed to update for uncertainty, got None"
+    with pytest.raises(ValueError, match=sentence):
+        tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))

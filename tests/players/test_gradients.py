@@ -1,0 +1,216 @@
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from neat_optax.players import value_and_example_grads, value_and_player_grads
+
+PARAMS = {"w": jnp.array([1.0, -2.0, 0.5]), "b": jnp.array(0.25)}
+X = jnp.array([[1.0, 2, 3], [-1, 0.5, 2], [0.0, 1, -1], [2.0, 2, -2]])
+Y = jnp.array([1.0, 0, -1, 2])
+
+
+def example_loss(params, x, y):
+    return (jnp.dot(params["w"], x) + params["b"] - y) ** 2
+
+
+def all_losses(params, x, y):
+    return jax.vmap(example_loss, (None, 0, 0))(params, x, y)
+
+
+def assert_trees_close(found, expected):
+    assert jax.tree.structure(found) == jax.tree.structure(expected)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)
+
+
+def test_player_gradients_are_those_of_each_loss_alone():
+    losses, gradients = value_and_player_grads(all_losses)(PARAMS, X, Y)
+    np.testing.assert_allclose(losses, all_losses(PARAMS, X, Y), rtol=1e-6)
+    for i in range(4):
+        alone = jax.grad(example_loss)(PARAMS, X[i], Y[i])
+        assert_trees_close(jax.tree.map(lambda g, i=i: g[i], gradients), alone)
+
+
+def test_one_forward_pass_serves_all_players():
+    calls = []
+
+    def counted(params, x, y):
+        jax.debug.callback(lambda: calls.append(1))
+        return all_losses(params, x, y)
+
+    value_and_player_grads(counted)(PARAMS, X, Y)
+    jax.effects_barrier()
+    assert len(calls) == 1
+
+
+def test_example_gradients_agree_with_player_gradients():
+    expected = value_and_player_grads(all_losses)(PARAMS, X, Y)
+    assert_trees_close(value_and_example_grads(example_loss)(PARAMS, X, Y), expected)
+
+
+def test_groups_are_consecutive_and_averaged():
+    losses, gradients = value_and_example_grads(example_loss, num_players=2)(
+        PARAMS, X, Y
+    )
+    one = value_and_example_grads(example_loss)(PARAMS, X, Y)
+    pairs = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]).mean(1), one)
+    assert_trees_close((losses, gradients), pairs)
+
+
+def test_the_mean_of_the_players_is_the_gradient_of_the_batch():
+    def of_batch(params):
+        return jnp.mean(all_losses(params, X, Y))
+
+    _, gradients = value_and_example_grads(example_loss, num_players=2)(PARAMS, X, Y)
+    mean = jax.tree.map(lambda g: g.mean(0), gradients)
+    assert_trees_close(mean, jax.grad(of_batch)(PARAMS))
+
+
+def test_aux_comes_back_per_player_function_and_per_example():
+    def losses_and_sum(params, x, y):
+        return all_losses(params, x, y), jnp.sum(x)
+
+    (_, total), _ = value_and_player_grads(losses_and_sum, has_aux=True)(PARAMS, X, Y)
+    assert total == jnp.sum(X)
+
+    def loss_and_target(params, x, y):
+        return example_loss(params, x, y), {"seen": y}
+
+    of_pairs = value_and_example_grads(loss_and_target, num_players=2, has_aux=True)
+    (losses, aux), _ = of_pairs(PARAMS, X, Y)
+    assert losses.shape == (2,)
+    np.testing.assert_array_equal(aux["seen"], Y)
+
+
+def test_both_work_under_jit_and_with_keyword_arguments():
+    found = jax.jit(value_and_player_grads(all_losses))(PARAMS, x=X, y=Y)
+    assert_trees_close(found, value_and_player_grads(all_losses)(PARAMS, X, Y))
+    found = jax.jit(value_and_example_grads(example_loss))(PARAMS, X, Y)
+    assert_trees_close(found, value_and_example_grads(example_loss)(PARAMS, X, Y))
+
+
+@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
+def test_gradients_have_the_dtype_of_the_parameters(dtype):
+    params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
+    for fn in (
+        value_and_player_grads(all_losses),
+        value_and_example_grads(example_loss, num_players=2),
+    ):
+        _, gradients = fn(params, X, Y)
+        assert {g.dtype for g in jax.tree.leaves(gradients)} == {jnp.dtype(dtype)}
+
+
+def test_complex_parameters_follow_jax_grad():
+    params = jnp.array([1.0 + 2.0j, -1.0j])
+
+    def losses(p):
+        return jnp.stack([jnp.sum(jnp.abs(p) ** 2), jnp.sum(jnp.real(p * p))])
+
+    _, gradients = value_and_player_grads(losses)(params)
+    for i in range(2):
+        expected = jax.grad(lambda p, i=i: losses(p)[i])(params)
+        np.testing.assert_allclose(gradients[i], expected, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("loss_fn", "got"),
+    [
+        (lambda p: p.sum(), r"float32 of shape \(\)"),
+        (lambda p: p[None], r"float32 of shape \(1, 3\)"),
+        (lambda p: p + 1j, r"complex64 of shape \(3,\)"),
+        (lambda p: [p[0], p[1]], "a list"),
+    ],
+)
+def test_losses_of_another_shape_are_refused(loss_fn, got):
+    message = rf"`loss_fn` must return real floats of shape \[P\], got {got}\."
+    with pytest.raises(ValueError, match=message):
+        value_and_player_grads(loss_fn)(jnp.ones(3))
+
+
+@pytest.mark.parametrize(
+    ("batch", "message"),
+    [
+        ((X, Y[:3]), r"`batch` must have .* got shapes \(4, 3\), \(3,\)"),
+        ((X, jnp.array(1.0)), r"`batch` must have .* got shapes \(4, 3\), \(\)"),
+        ((X[:0], Y[:0]), r"`batch` must have .* got shapes \(0, 3\), \(0,\)"),
+        ((), "`batch` must have .* got shapes of no leaf"),
+        ((X[:3], Y[:3]), "`num_players` must divide the batch of 3 examples, got 2"),
+    ],
+)
+def test_a_batch_that_cannot_be_divided_is_refused(batch, message):
+    with pytest.raises(ValueError, match=message):
+        value_and_example_grads(example_loss, num_players=2)(PARAMS, *batch)
+
+
+def test_the_loss_of_an_example_is_one_number():
+    message = r"real floats of shape \[\], got float32 of shape \(3,\)"
+    with pytest.raises(ValueError, match=message):
+        value_and_example_grads(lambda p, x: p["w"] * x)(PARAMS, X)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: value_and_player_grads(3), "`loss_fn` must be a function, got 3"),
+        (
+            lambda: value_and_player_grads(all_losses, has_aux=1),
+            "`has_aux` must be True or False, got 1",
+        ),
+        (
+            lambda: value_and_example_grads(example_loss, num_players=0),
+            "`num_players` must be an integer >= 1, got 0",
+        ),
+    ],
+)
+def test_bad_arguments_are_named_at_once(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def mean_of_players():
+    return optax.stateless(lambda u, _: jax.tree.map(lambda g: g.mean(0), u))
+
+
+def test_a_linen_model_learns_from_gradients_per_example():
+    model = nn.Dense(1)
+    params = model.init(jax.random.key(0), X)["params"]
+    tx = optax.chain(mean_of_players(), optax.adam(0.05))
+
+    def loss(params, x, y):
+        return jnp.mean((model.apply({"params": params}, x)[..., 0] - y) ** 2)
+
+    @jax.jit
+    def step(params, state):
+        losses, grads = value_and_example_grads(loss)(params, X, Y)
+        updates, state = tx.update(grads, state, params)
+        return optax.apply_updates(params, updates), state, losses.mean()
+
+    state, history = tx.init(params), []
+    for _ in range(30):
+        params, state, value = step(params, state)
+        history.append(value)
+    assert history[-1] < 0.5 * history[0]
+
+
+def test_an_nnx_model_learns_from_gradients_per_example():
+    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
+    tx = optax.chain(mean_of_players(), optax.adam(0.05))
+    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
+
+    @nnx.jit
+    def step(model, optimizer):
+        graph, params = nnx.split(model, nnx.Param)
+
+        def loss(params, x, y):
+            return jnp.mean((nnx.merge(graph, params)(x) - y) ** 2)
+
+        losses, grads = value_and_example_grads(loss)(params, X, Y)
+        optimizer.update(model, grads)
+        return losses.mean()
+
+    history = [step(model, optimizer) for _ in range(30)]
+    assert history[-1] < 0.5 * history[0]

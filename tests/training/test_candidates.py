@@ -1,0 +1,27 @@
+import pytest
+
+from neat_optax.training.aggregators import AGGREGATORS
+from neat_optax.training.candidates import SPREAD
+from neat_optax.training.optimizers import OPTIMIZERS
+
+
+@pytest.mark.parametrize("lineup", [OPTIMIZERS, AGGREGATORS], ids=lambda x: x.kind)
+def test_all_candidates_are_tried_with_as_many_rates(lineup):
+    for name in lineup.candidates:
+        assert len(lineup.rates(name, None)) == len(SPREAD)
+        assert len(lineup.rates(name, 0.1)) == 1
+
+
+@pytest.mark.parametrize("lineup", [OPTIMIZERS, AGGREGATORS], ids=lambda x: x.kind)
+def test_controls_are_candidates_without_a_control(lineup):
+    for candidate in lineup.candidates.values():
+        if candidate.control is not None:
+            assert lineup.candidates[candidate.control].control is None
+
+
+def test_controls_are_added_once_and_after_what_they_control():
+    with_controls = OPTIMIZERS.with_controls
+    assert with_controls(("neat", "adam")) == ("neat", "control", "adam")
+    assert with_controls(OPTIMIZERS.default) == OPTIMIZERS.default
+    assert with_controls(("unknown",)) == ("unknown",)
+    assert AGGREGATORS.with_controls(("upgrad", "mgda")) == ("upgrad", "mean", "mgda")
