@@ -51,10 +51,12 @@ def align(stack, seats: Seats, norms, metric):
         shape = (-1, *[1] * (block.ndim - 1))
         own, inverse = (x.reshape(shape) for x in (seats.own, seats.inverse))
         g = jnp.where(seats.finite.reshape(shape), _tree.widen(block), 0)
-        o = _opponent(_total(block, seats), g, own, inverse)
+        total = Total(*(x[None] for x in _total(block, seats)))
+        o = _opponent(total, g, own, inverse)
         raw = _inner(g, o), _inner(o, o)
         if metric_block is None:
             return raw, None
+        metric_block = _tree.widen(metric_block)[None]
         g, o = g / metric_block, o / metric_block
         return raw, (_inner(g, g), _inner(g, o), _inner(o, o))
 

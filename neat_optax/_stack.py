@@ -4,6 +4,7 @@ Nothing here forms a second array of the input's size.
 """
 
 import functools
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -22,7 +23,7 @@ def gramian(
     leaves: list[jax.Array],
     others: list[jax.Array] | None = None,
     scale: jax.Array | None = None,
-    metrics: list[jax.Array | None] | None = None,
+    metrics: Sequence[jax.Array] | None = None,
 ) -> jax.Array:
     r"""Inner products between players, :math:`G_{ij} = \sum_l g_{il} \cdot h_{jl}`.
 
@@ -33,8 +34,8 @@ def gramian(
       metrics: if given, arrays [...] that every product of two entries is divided by.
     """
     others = leaves if others is None else others
-    metrics = [None] * len(leaves) if metrics is None else metrics
-    triples = zip(leaves, others, metrics, strict=True)
+    rows = [None] * len(leaves) if metrics is None else metrics
+    triples = zip(leaves, others, rows, strict=True)
     return functools.reduce(jnp.add, [_contract(a, b, m, scale) for a, b, m in triples])
 
 
@@ -79,7 +80,11 @@ def _contract(a, b, metric, scale):
     if jnp.iscomplexobj(a):
         real = _contract(jnp.real(a), jnp.real(b), metric, scale)
         return real + _contract(jnp.imag(a), jnp.imag(b), metric, scale)
-    return sum_over_blocks(lambda pair, m: _dot(*pair, m, scale), (a, b), metric)
+
+    def products(pair, row):
+        return _dot(pair[0], pair[1], row, scale)
+
+    return sum_over_blocks(products, (a, b), metric)
 
 
 def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
@@ -143,7 +148,7 @@ def _cut(pieces, start, size):
 
 def _dot(a, b, metric, scale):
     if metric is not None:
-        root = jax.lax.rsqrt(_tree.widen(metric))
+        root = jax.lax.rsqrt(_tree.widen(metric))[None]
         a, b = _tree.widen(a) * root, _tree.widen(b) * root
     if scale is not None:
         a, b = _tree.widen(a) * scale, _tree.widen(b) * scale

@@ -19,7 +19,7 @@ from neat_optax.aggregators._aggregate import (
     record,
 )
 from neat_optax.aggregators._gramian import Extras, group_leaves, measure_gramian
-from neat_optax.aggregators._measures import MeasurePlayersState, blank_measures
+from neat_optax.aggregators._measures import blank_measures
 from neat_optax.aggregators._neat import (
     Reduction,
     combined_weights,
@@ -36,7 +36,7 @@ class PlayerContestState(NamedTuple):
 
     step: jax.Array  # [] int32
     rules: Any  # the rules' state, each array with a leading axis over scopes
-    measures: MeasurePlayersState | None
+    measures: Any  # a MeasurePlayersState, or None
 
 
 def player_contest(
@@ -89,7 +89,7 @@ def player_contest(
       >>> tx = no.player_contest(no.others_mean(), rules)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
-      [0.     0.3333]
+      [0.    0.569]
     """
     _check(opponent, rules, scope, reduce, preference, num_players, measure)
     _checks.check_bool("raise_nonfinite", raise_nonfinite)

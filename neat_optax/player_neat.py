@@ -64,7 +64,7 @@ def player_neat_correction(
       >>> params = jnp.zeros(2)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
       >>> print(tx.update(g, tx.init(params), params)[0].round(4))
-      [-0.0104 -0.0677]
+      [-0.0177 -0.0677]
 
     References:
       neat-optim, specification nce_spec_v2, the player step. The differences are in

@@ -1,5 +1,6 @@
 """Whether the applied update still harms a player, after all that follows."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -96,7 +97,8 @@ def _cosines(stacks, updates):
     squares = sum(_stack.squared_norms(stack) for stack in stacks)
     pairs = zip(stacks, updates, strict=True)
     products = sum(_stack.products(stack, update) for stack, update in pairs)
-    length = sum(_tree.inner(update, update) for update in updates)
+    lengths = [_tree.inner(update, update) for update in updates]
+    length = functools.reduce(jnp.add, lengths)
     usable = jnp.isfinite(squares)
     alignment = Alignment(
         jnp.where(usable, squares, 0), jnp.where(usable, -products, 0), length

@@ -8,6 +8,7 @@ from properties import assert_finite, assert_same_types, assert_trees_close
 
 COUNT = 3
 SHAPES = {"w": (3, 2), "b": (2,)}
+EVERYONE = jnp.ones(COUNT, bool)
 PARAMS = {name: jnp.zeros(shape) for name, shape in SHAPES.items()}
 
 
@@ -47,28 +48,30 @@ def run(tx, stacks, **extra):
 def check_contract(tx, losses=None, rtol=1e-5):
     """Compiles, scans, keeps dtypes, and never lets an absent or bad player in."""
     extra = {} if losses is None else {"losses": jnp.asarray(losses)}
-    stacks = [gradients(seed) for seed in range(3)]
-    update, state = run(tx, stacks, **extra)
-    _check_compiled(tx, stacks, extra, update, state, rtol)
+    stacks = [gradients(seed) for seed in range(2)]
     jitted = optax.GradientTransformationExtraArgs(tx.init, jax.jit(tx.update))
+    _check_compiled(tx, jitted, stacks, extra, rtol)
     _check_low_precision(jitted, extra)
     _check_zero(jitted, extra)
     _check_missing(jitted, stacks, extra)
 
 
-def _check_compiled(tx, stacks, extra, update, state, rtol):
+def _check_compiled(tx, jitted, stacks, extra, rtol):
     def body(state, g):
         update, state = tx.update(g, state, PARAMS, **extra)
         return state, update
 
     start = tx.init(PARAMS)
-    assert_same_types(plain(start), plain(state))
     stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *stacks)
-    last, updates = jax.jit(lambda s, g: jax.lax.scan(body, s, g))(start, stacked)
-    final = jax.tree.map(lambda x: x[-1], updates)
-    assert_trees_close(final, update, rtol=rtol, atol=1e-5)
-    assert_trees_close(plain(last), plain(state), rtol=rtol, atol=1e-5)
-    assert jax.tree.map(jnp.shape, final) == SHAPES
+    _, updates = jax.jit(lambda s, g: jax.lax.scan(body, s, g))(start, stacked)
+    _, middle = run(jitted, stacks[:1], present=EVERYONE, **extra)
+    assert_same_types(plain(middle), plain(start))
+    eager, _ = tx.update(stacks[1], middle, PARAMS, present=EVERYONE, **extra)
+    compiled, _ = run(jitted, stacks, present=EVERYONE, **extra)
+    scanned = jax.tree.map(lambda x: x[-1], updates)
+    assert_trees_close(compiled, eager, rtol=rtol, atol=1e-5)
+    assert_trees_close(scanned, eager, rtol=rtol, atol=1e-5)
+    assert jax.tree.map(jnp.shape, scanned) == SHAPES
 
 
 def _check_low_precision(tx, extra):
@@ -84,19 +87,19 @@ def _check_low_precision(tx, extra):
 
 def _check_zero(tx, extra):
     zeros = jax.tree.map(jnp.zeros_like, gradients())
-    update, state = run(tx, [zeros] * 2, **extra)
+    update, state = run(tx, [zeros] * 2, present=EVERYONE, **extra)
     assert_trees_close(update, PARAMS)
     assert_finite(plain(state))
 
 
 def _check_missing(tx, stacks, extra):
     """An absent player's rows are never read; a NaN makes a player absent."""
-    _, state = tx.update(stacks[0], tx.init(PARAMS), PARAMS, **extra)
+    _, state = run(tx, stacks[:1], present=EVERYONE, **extra)
     present = jnp.array([True, False, True])
     absent = tx.update(stacks[1], state, PARAMS, present=present, **extra)
     garbage = replace(stacks[1], 1, jnp.nan)
     unread = tx.update(garbage, state, PARAMS, present=present, **extra)
-    dropped = tx.update(garbage, state, PARAMS, **extra)
+    dropped = tx.update(garbage, state, PARAMS, present=EVERYONE, **extra)
     assert_finite(plain(absent))
     assert_trees_close(plain(unread), plain(absent))
     assert_trees_close(dropped[0], absent[0])

@@ -32,7 +32,7 @@ class AggregateState(NamedTuple):
 
     step: jax.Array  # [] int32
     weighting: Any  # the weighting's state, each array with a leading axis over scopes
-    measures: MeasurePlayersState | None
+    measures: Any  # a MeasurePlayersState, or None
 
 
 def aggregate(
@@ -85,7 +85,7 @@ def aggregate(
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
       >>> update, _ = tx.update(g, tx.init(g[0]))
       >>> update.tolist()
-      [0.0, 1.0]
+      [-0.25, 0.75]
     """
     weighting = as_weighting(weighting)
     _checks.check_kind("scope", scope, Scope)

@@ -82,7 +82,8 @@ def _step(problem, z):
     """The change of `log z`: Newton's, in full where it is known to converge."""
     pull = jnp.where(problem.active, _power(problem, z, 1 - problem.exponent), 1.0)
     slope = jnp.where(problem.active, z * _times(problem.matrix, z) - pull, 0.0)
-    hessian = z[:, None] * problem.matrix * z + jnp.diag(problem.exponent * pull)
+    scaled = z[:, None] * problem.matrix * z[None, :]
+    hessian = scaled + jnp.diag(problem.exponent * pull)
     factor = jnp.linalg.cholesky(hessian)
     direction = jax.scipy.linalg.cho_solve((factor, True), -slope)
     direction = jnp.where(jnp.isfinite(direction), direction, 0.0)

@@ -44,7 +44,7 @@ class _Search(NamedTuple):
     residual: jax.Array
     best: jax.Array  # the furthest point that lies within the radius
     reached: jax.Array  # its distance
-    count: jax.Array
+    attempts: jax.Array
 
 
 def push_smallest_gain(rows: Correlation, start: jax.Array, ratio) -> Push:
@@ -90,12 +90,12 @@ def _search(problem: _Problem, length) -> _Search:
             residual=residual,
             best=jnp.where(better, point, search.best),
             reached=jnp.where(better, distance, search.reached),
-            count=search.count + 1,
+            attempts=search.attempts + 1,
         )
 
     def going(search):
         reached = jnp.abs(search.distance - problem.radius) <= tolerance
-        return ~reached & (search.high > search.low) & (search.count < MAX_JUMPS)
+        return ~reached & (search.high > search.low) & (search.attempts < MAX_JUMPS)
 
     def body(search):
         inside = search.distance <= problem.radius
@@ -128,7 +128,7 @@ def _jump(problem, point):
     count = len(point)
     eps = jnp.finfo(point.dtype).eps
     ridge = jnp.where(support, 32 * eps, 1.0)
-    system = jnp.where(both, problem.matrix, 0) + jnp.eye(count) * ridge
+    system = jnp.where(both, problem.matrix, 0) + jnp.eye(count) * ridge[:, None]
     rhs = jnp.stack([problem.demand, problem.gains], axis=1) * support[:, None]
     by_demand, by_gain = jnp.linalg.solve(system, rhs).T
     square = problem.demand @ by_demand

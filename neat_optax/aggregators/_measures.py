@@ -36,7 +36,8 @@ def blank_measures(num_scopes: int, num_players: int) -> MeasurePlayersState:
     """Measures before the first step: zeros."""
     zeros = jnp.zeros((num_scopes,), jnp.float32)
     rows = jnp.zeros((num_scopes, num_players), jnp.float32)
-    blank = PlayerMeasures(*[zeros] * 6, rows, rows)
+    scalars = (zeros, zeros, zeros, zeros, zeros, zeros)
+    blank = PlayerMeasures(*scalars, rows, rows)
     return MeasurePlayersState(zeros, blank, blank)
 
 

@@ -135,9 +135,8 @@ def mean_alignment(gramian: jax.Array, shares: jax.Array, own: jax.Array):
     """
     count = len(shares)
     taken = jnp.where(own > 0, 0.0, 1.0)
-    among = shares * (
-        1 - jnp.eye(count) * (1 - taken)[:, None]
-    )  # [P, P]: shares in o_i
+    kept = 1 - jnp.eye(count) * (1 - taken)[:, None]
+    among = shares[None, :] * kept  # [P, P]: shares in o_i
     inverse = _tree.safe_divide(1.0, jnp.sum(among, axis=1))
     products = jnp.sum(among * gramian, axis=1) * inverse
     partial = jnp.einsum("ij,jk->ik", among, gramian, precision="highest")

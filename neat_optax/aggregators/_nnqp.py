@@ -89,7 +89,7 @@ def _solve_on(matrix, linear, support):
     rhs = jnp.where(support, -linear, 0)
     identity = jnp.eye(len(linear), dtype=matrix.dtype)
     ridge = jnp.where(support, 32 * _eps(matrix), 1.0)
-    factor = jnp.linalg.cholesky(system + identity * ridge)
+    factor = jnp.linalg.cholesky(system + identity * ridge[:, None])
 
     def refine(point):
         gap = rhs - _times(system, point)

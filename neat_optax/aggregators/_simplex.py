@@ -45,7 +45,8 @@ def min_norm(rows: Correlation, present: jax.Array) -> MinNorm:
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
     relative = jnp.where(rows.active, smallest * rows.per_norm, 0)
     lengths = jnp.sqrt(1 + relative**2)
-    matrix = (rows.matrix + relative[:, None] * relative) / (lengths[:, None] * lengths)
+    outer = relative[:, None] * relative[None, :]
+    matrix = (rows.matrix + outer) / (lengths[:, None] * lengths[None, :])
     solution = nnqp(matrix, -(relative / lengths)[None])
     scaled = solution.point[0] / lengths
     total = scaled @ relative

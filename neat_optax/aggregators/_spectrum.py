@@ -40,7 +40,7 @@ def equal_projections(rows: Correlation, wanted: jax.Array) -> EqualProjections:
     active = rows.active
     identity = jnp.eye(len(wanted), dtype=rows.matrix.dtype)
     # A row that is absent gets the eigenvalue 0 in place of 1, and so drops out.
-    matrix = rows.matrix - identity * ~active
+    matrix = rows.matrix - identity * ~active[:, None]
     wanted = jnp.where(active, wanted, 0).astype(matrix.dtype)
     point = solve_least_squares(matrix, wanted)
     error = jnp.max(jnp.abs(jnp.matmul(matrix, point, precision="highest") - wanted))

@@ -38,7 +38,7 @@ def cagrad_weights(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> cagrad_weights(jnp.eye(2), 0.5).round(3).tolist()
+      >>> [round(x, 4) for x in cagrad_weights(jnp.eye(2), 0.5).tolist()]
       [0.75, 0.75]
     """
     return _decide(gramian, c, everyone(gramian, present)).weights
@@ -69,8 +69,8 @@ def cagrad(
       >>> from neat_optax import aggregators
       >>> tx = aggregators.cagrad(0.5)
       >>> g = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-      >>> print(tx.update(g, tx.init(g[0]))[0].round(3))
-      [0.75 0.75]
+      >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]))[0].tolist()]
+      [0.75, 0.75]
 
     References:
       Liu et al., "Conflict-Averse Gradient Descent for Multi-task Learning", 2021, eq.

@@ -57,7 +57,7 @@ def gradvac_weights(
     rows = correlation(gramian)
     count = len(gramian)
     orders = fixed_orders(count) if orders is None else orders
-    targets = jnp.zeros((count, count)) if targets is None else targets
+    aims = jnp.zeros((count, count)) if targets is None else targets
 
     def met_by(start, order, own_targets):
         def meet(index, carry):
@@ -75,9 +75,9 @@ def gradvac_weights(
         return jax.lax.fori_loop(0, count, meet, (start, own_targets))
 
     starts = jnp.diag(rows.active.astype(rows.norms.dtype))
-    held, targets = jax.vmap(met_by)(starts, orders, targets.astype(starts.dtype))
+    held, aims = jax.vmap(met_by)(starts, orders, aims.astype(starts.dtype))
     weights = jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
-    return weights, targets
+    return weights, aims
 
 
 def gradvac_weighting(

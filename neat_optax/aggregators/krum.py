@@ -52,7 +52,7 @@ def krum_weights(
     others = present[None, :] & ~jnp.eye(count, dtype=bool)
     ordered = jnp.sort(jnp.where(others, distances, jnp.inf), axis=1)
     nearest = jnp.maximum(jnp.sum(present) - num_byzantine - 2, 1)
-    counted = (jnp.arange(count) < nearest) & (ordered < jnp.inf)
+    counted = (jnp.arange(count)[None, :] < nearest) & (ordered < jnp.inf)
     scores = jnp.sum(jnp.where(counted, ordered, 0), axis=1)
     scores = jnp.where(present, scores, jnp.inf)
     rank = jnp.argsort(jnp.argsort(scores))

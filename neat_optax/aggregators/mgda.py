@@ -26,8 +26,8 @@ def mgda_weights(gramian: jax.Array, present: jax.Array | None = None) -> jax.Ar
 
     Example:
       >>> import jax.numpy as jnp
-      >>> mgda_weights(jnp.array([[1.0, 0.0], [0.0, 3.0]])).tolist()
-      [0.75, 0.25]
+      >>> print(mgda_weights(jnp.array([[1.0, 0.0], [0.0, 3.0]])).round(5))
+      [0.75 0.25]
     """
     return _decide(gramian, everyone(gramian, present)).weights
 
@@ -56,8 +56,8 @@ def mgda(
       >>> from neat_optax import aggregators
       >>> tx = aggregators.mgda()
       >>> g = jnp.array([[1.0, 0.0], [0.0, 1.0]])
-      >>> tx.update(g, tx.init(g[0]))[0].tolist()
-      [0.5, 0.5]
+      >>> print(tx.update(g, tx.init(g[0]))[0].round(5))
+      [0.5 0.5]
 
     References:
       Desideri, "Multiple-gradient descent algorithm", 2012. Sener and Koltun,

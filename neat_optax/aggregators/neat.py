@@ -50,7 +50,7 @@ def neat_weights(
       >>> import jax.numpy as jnp
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
       >>> print((neat_weights(g @ g.T, 1.0) @ g).round(4))
-      [0.1036 0.6768]
+      [0.1768 0.6768]
     """
     rules = neat_rules(alpha, clip_ratio=clip_ratio)
     _checks.check_preference("preference", preference)

@@ -25,7 +25,7 @@ class PCDState(NamedTuple):
     """State of the weighting of `pcd`."""
 
     squares: jax.Array  # [P] averages of squared norms
-    count: jax.Array  # [P] how often each player was present
+    times: jax.Array  # [P] how often each player was present
 
 
 def pcd_weights(gramian: jax.Array, tau: Any = 0.02, norms: Any = None) -> jax.Array:
@@ -104,10 +104,10 @@ def pcd(
         squares = jnp.diagonal(players.gramian) * players.scale**2
         averaged = share * state.squares + (1 - share) * squares
         averaged = jnp.where(players.present, averaged, state.squares)
-        count = state.count + players.present
-        debiased = _tree.safe_divide(averaged, 1 - jnp.asarray(share) ** count)
+        times = state.times + players.present
+        debiased = _tree.safe_divide(averaged, 1 - jnp.asarray(share) ** times)
         usual = jnp.sqrt(debiased) / players.scale
-        return _decide(players.gramian, tau, usual), PCDState(averaged, count)
+        return _decide(players.gramian, tau, usual), PCDState(averaged, times)
 
     weighting = Weighting("pcd", init, decide)
     return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)

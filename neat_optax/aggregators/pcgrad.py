@@ -32,8 +32,8 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
 
     Example:
       >>> import jax.numpy as jnp
-      >>> pcgrad_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]])).tolist()
-      [1.5, 2.0]
+      >>> print(pcgrad_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]])).round(5))
+      [1.5 2. ]
     """
     rows = correlation(gramian)
     if orders is None:

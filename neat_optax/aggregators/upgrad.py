@@ -40,7 +40,7 @@ def upgrad_weights(
     Example:
       >>> import jax.numpy as jnp
       >>> upgrad_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]])).tolist()
-      [0.5, 1.0]
+      [0.75, 1.0]
     """
     return _decide(gramian, shares(everyone(gramian, present), preference)).weights
 
@@ -74,7 +74,7 @@ def upgrad(
       >>> tx = aggregators.upgrad()
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
       >>> tx.update(g, tx.init(g[0]))[0].tolist()
-      [0.0, 1.0]
+      [-0.25, 0.75]
 
     References:
       Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024, eq. 4.

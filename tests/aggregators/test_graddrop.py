@@ -27,7 +27,9 @@ def test_by_hand():
     np.testing.assert_allclose(leaked, [-2.5, 3.0])
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize(
+    "name", ["gauss_5x20_s0", "scales_5x20", "opposite_2x3", "zero_row_3x10"]
+)
 def test_recorded_draws_are_possible(name):
     """Each coordinate is one of two sums, and so are TorchJD's draws."""
     j = goldens.MATRICES[name]

@@ -1,0 +1,64 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from player_contract import PARAMS, check_contract, gradients, run
+
+from neat_optax.aggregators.db_mtl import db_mtl, db_mtl_weights
+
+
+def test_weights_by_hand():
+    weights = db_mtl_weights(jnp.diag(jnp.array([1.0, 4.0, 0.0])))
+    np.testing.assert_allclose(weights, [2.0, 1.0, 0.0])
+
+
+def test_run_agrees_with_the_formulas():
+    rng = np.random.default_rng(0)
+    tx, average = db_mtl(3, 0.7), 0.0
+    step, state = jax.jit(tx.update), tx.init(jnp.zeros(5))
+    for t in range(4):
+        j, losses = rng.normal(size=(3, 5)), rng.uniform(0.1, 2.0, size=3)
+        update, state = step(
+            jnp.asarray(j, jnp.float32), state, losses=jnp.asarray(losses, jnp.float32)
+        )
+        average = 0.7 * average + 0.3 * j / losses[:, None]
+        rows = average / (1 - 0.7 ** (t + 1))
+        lengths = np.linalg.norm(rows, axis=1)
+        expected = (lengths.max() / lengths) @ rows
+        np.testing.assert_allclose(update, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("losses", [None, [0.5, 2.0, 1.0]])
+def test_contract(losses):
+    check_contract(db_mtl(3), losses)
+
+
+def test_units_of_losses_do_not_matter():
+    g, losses = gradients(0), jnp.array([0.5, 2.0, 1.0])
+    units = jnp.array([1e-3, 1.0, 1e6])
+    scaled = jax.tree.map(lambda x: x * units.reshape(-1, *[1] * (x.ndim - 1)), g)
+    first, _ = run(db_mtl(3), [g], losses=losses)
+    second, _ = run(db_mtl(3), [scaled], losses=losses * units)
+    np.testing.assert_allclose(first["w"], second["w"], rtol=1e-4)
+
+
+def test_losses_without_a_logarithm():
+    g = gradients(0)
+    some = jnp.array([1.0, 0.0, 2.0])
+    zero, _ = run(db_mtl(3), [g], losses=some)
+    absent, _ = run(db_mtl(3), [g], losses=some.at[1].set(jnp.inf))
+    np.testing.assert_allclose(zero["w"], absent["w"], rtol=1e-5)
+
+
+def test_no_memory_gives_rows_of_one_length():
+    g = gradients(0)
+    update, _ = run(db_mtl(3, 0.0), [gradients(1), g])
+    once, _ = run(db_mtl(3, 0.9), [g])
+    np.testing.assert_allclose(update["w"], once["w"], rtol=1e-5, atol=1e-6)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1.0\."):
+        db_mtl(2, 1.0)
+    with pytest.raises(ValueError, match=r"`losses` must have one entry for each of th"):
+        db_mtl(3).update(gradients(0), db_mtl(3).init(PARAMS), losses=jnp.ones(2))

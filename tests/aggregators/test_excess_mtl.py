@@ -1,0 +1,84 @@
+import aggregator_goldens as goldens
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from player_contract import PARAMS, check_contract, gradients, replace, run
+
+from neat_optax.aggregators.excess_mtl import excess_mtl, excess_mtl_weights
+
+
+def test_by_hand():
+    weights = excess_mtl_weights(jnp.log(jnp.array([1.0, 9.0])), None, 0.5)
+    np.testing.assert_allclose(weights, [0.25, 0.75], rtol=1e-6)
+    # first risks are sums of magnitudes, 1 and 1 + ln 3
+    g = jnp.array([[1.0, 0.0], [-1.0, np.log(3.0)]])
+    update, _ = excess_mtl(2).update(g, excess_mtl(2).init(g[0]))
+    np.testing.assert_allclose(update, [-0.5, 0.75 * np.log(3.0)], rtol=1e-6)
+
+
+@pytest.mark.parametrize("case", goldens.DATA["sequences"])
+@pytest.mark.parametrize(("name", "warmup"), [("ExcessMTL", 0), ("ExcessMTL_warm2", 2)])
+def test_recorded_runs(case, name, warmup):
+    recorded = goldens.DATA["sequences"][case]
+    matrices = np.array(recorded["matrices"])
+    tx = excess_mtl(matrices.shape[1], warmup_steps=warmup)
+    step, state = jax.jit(tx.update), tx.init(jnp.zeros(matrices.shape[2]))
+    steps = recorded["results"][f"torchjd.{name}"]["steps"]
+    for t, expected in enumerate(steps):
+        j = matrices[t % len(matrices)]
+        update, state = step(jnp.asarray(j, jnp.float32), state)
+        assert goldens.error(update, np.array(expected["vector"]), j) < 1e-5
+
+
+def test_scopes_share_the_risks_of_the_whole_tree():
+    from neat_optax.scopes import per_leaf
+
+    stacks = [gradients(0), gradients(1)]
+    whole, _ = run(excess_mtl(3), stacks)
+    leaves, _ = run(excess_mtl(3, scope=per_leaf), stacks)
+    np.testing.assert_allclose(whole["w"], leaves["w"], rtol=1e-6)
+
+
+def test_contract():
+    check_contract(excess_mtl(3, warmup_steps=1))
+
+
+def test_lengths_do_not_matter_after_a_warmup():
+    """Where TorchJD's 1e-7 would drown short gradients."""
+    found = []
+    for scale in (1.0, 1e-25, 1e25):
+        stacks = [
+            jax.tree.map(lambda x, s=scale: x * s, gradients(seed)) for seed in range(3)
+        ]
+        _, state = run(excess_mtl(3, warmup_steps=1), stacks)
+        found.append(state.aggregate.weighting.logits[0])
+    np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
+    np.testing.assert_allclose(found[2], found[0], rtol=1e-4)
+
+
+def test_a_zero_unit_waits_for_the_first_risk():
+    tx = excess_mtl(3)
+    _, state = run(tx, [replace(gradients(0), 1, 0.0)])
+    assert float(state.aggregate.weighting.unit[0, 1]) == 0
+    _, state = tx.update(gradients(1), state, PARAMS)
+    assert float(state.aggregate.weighting.unit[0, 1]) > 0
+    assert np.all(np.isfinite(state.aggregate.weighting.logits))
+
+
+def test_absent_players_keep_their_state():
+    _, before = run(excess_mtl(3), [gradients(0)])
+    _, after = excess_mtl(3).update(
+        replace(gradients(1), 2, jnp.inf), before, PARAMS
+    )
+    np.testing.assert_array_equal(before.roots["w"][2], after.roots["w"][2])
+    assert np.all(after.roots["w"][0] > before.roots["w"][0])
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`step_size` must be in \(0, inf\), got 0.0"):
+        excess_mtl(2, 0.0)
+    with pytest.raises(ValueError, match=r"`warmup_steps` must be an integer >= 0, got"):
+        excess_mtl(2, warmup_steps=-1)
+    with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
+        run(excess_mtl(2), [gradients(0)])

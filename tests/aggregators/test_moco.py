@@ -1,0 +1,84 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from player_contract import PARAMS, check_contract, gradients, replace, run
+
+from neat_optax.aggregators.moco import moco, moco_weights
+from neat_optax.reference import quadratic
+
+
+def as_matrix(tree):
+    return np.concatenate(
+        [np.asarray(leaf, float).reshape(3, -1) for leaf in jax.tree.leaves(tree)], 1
+    )
+
+
+def test_weights_by_hand():
+    # slopes 0.5 and 1.5, so 1/4 and -1/4, which are 1/2 apart and sum to 1 at 3/4, 1/4
+    weights = moco_weights(jnp.diag(jnp.array([1.0, 3.0])), jnp.full(2, 0.5), 0.5)
+    np.testing.assert_allclose(weights, [0.75, 0.25], rtol=1e-6)
+    pulled = moco_weights(jnp.zeros((2, 2)), jnp.array([0.75, 0.25]), 1.0, 0.5)
+    np.testing.assert_allclose(pulled, [0.625, 0.375], rtol=1e-6)
+
+
+def test_run_agrees_with_the_formulas():
+    tx = moco(3, rate=0.8, rate_decay=0.3, step_size=0.05, decay=0.2)
+    step, state = jax.jit(tx.update), tx.init(PARAMS)
+    tracked, weights = 0.0, np.full(3, 1 / 3)
+    for t in range(5):
+        g = gradients(t)
+        update, state = step(g, state, PARAMS)
+        tracked = tracked + 0.8 / (t + 1) ** 0.3 * (as_matrix(g) - tracked)
+        slope = tracked @ (tracked.T @ weights) + 0.2 * weights
+        weights = quadratic.project_on_simplex(weights - 0.05 * slope)
+        flat = np.concatenate([np.ravel(u) for u in jax.tree.leaves(update)])
+        np.testing.assert_allclose(flat, weights @ tracked, rtol=1e-4, atol=1e-6)
+
+
+def test_contract():
+    check_contract(moco(3))
+
+
+def test_constant_gradients_lead_to_the_shortest_combination():
+    tx, g = moco(2, step_size=0.05), jnp.array([[2.0, 0.0], [0.0, 1.0]])
+    step, state = jax.jit(tx.update), tx.init(g[0])
+    for _ in range(200):
+        update, state = step(g, state)
+    np.testing.assert_allclose(update, [0.4, 0.8], rtol=1e-3)
+
+
+def test_any_length_of_gradients_stays_on_the_simplex():
+    for scale in (1e-30, 1e-12, 1e12, 1e30):
+        g = jax.tree.map(lambda x, s=scale: x * s, gradients(0))
+        _, state = run(moco(3), [g, g])
+        weights = state[1].weighting[0]
+        assert np.all(weights >= 0)
+        np.testing.assert_allclose(np.sum(weights), 1.0, rtol=1e-5)
+
+
+def test_absent_players_keep_their_weight_and_their_average():
+    _, before = run(moco(3), [gradients(0)])
+    g = replace(gradients(1), 2, jnp.nan)
+    _, after = moco(3).update(g, before, PARAMS)
+    assert before[1].weighting[0, 2] == after[1].weighting[0, 2]
+    np.testing.assert_array_equal(before[0].tracked["w"][2], after[0].tracked["w"][2])
+    assert int(after[0].step[2]) == 1 and int(after[0].step[0]) == 2
+
+
+def test_schedules():
+    g = [gradients(0), gradients(1)]
+    first, _ = run(moco(3, step_size=lambda t: 0.1 + 0 * t, decay=lambda t: 0.0 * t), g)
+    second, _ = run(moco(3), g)
+    np.testing.assert_allclose(first["w"], second["w"], rtol=1e-6)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`rate` must be in \[0, 1\], got 1.5\."):
+        moco(2, rate=1.5)
+    with pytest.raises(ValueError, match=r"`rate_decay` must be in \[0, inf\), got -1"):
+        moco(2, rate_decay=-1.0)
+    with pytest.raises(ValueError, match=r"`step_size` must be in \[0, inf\), got -1.0"):
+        moco(2, step_size=-1.0)
+    with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
+        run(moco(2), [gradients(0)])
