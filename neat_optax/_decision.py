@@ -38,8 +38,7 @@ def open_contest(measures: Measured, step: jax.Array) -> Contest:
 def decide(rules, measures: Measured, state, step) -> tuple[Contest, Any]:
     """Runs the rules on one scope."""
     decided, new_state = rules.update(open_contest(measures, step), state)
-    new_state = jax.tree.map(lambda new, old: new.astype(old.dtype), new_state, state)
-    return decided, new_state
+    return decided, _tree.cast_like(new_state, state)
 
 
 def decide_each(

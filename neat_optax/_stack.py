@@ -59,7 +59,7 @@ def squared_norms(stack: jax.Array) -> jax.Array:
 @jax.jit
 def products(stack: jax.Array, vector: jax.Array) -> jax.Array:
     """`[P]`: real inner product of each player's part of one leaf with a vector."""
-    wide = _tree.widen(stack) * jnp.conj(_tree.widen(vector))
+    wide = _tree.widen(stack) * jnp.conj(_tree.widen(vector))[None]
     return jnp.sum(jnp.real(wide), axis=tuple(range(1, stack.ndim)))
 
 

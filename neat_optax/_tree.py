@@ -50,6 +50,16 @@ def increment(step: jax.Array) -> jax.Array:
     return jnp.asarray(optax.safe_increment(step), step.dtype)
 
 
+def cast_like(tree: Any, like: Any) -> Any:
+    """A state in the dtypes that it started with; random keys are left as they are."""
+
+    def cast(x, old):
+        is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
+        return x if is_key else x.astype(old.dtype)
+
+    return jax.tree.map(cast, tree, like)
+
+
 def leaf_names(tree: Any) -> list[str]:
     """Paths of the leaves, as `"dense/kernel"`."""
     return [

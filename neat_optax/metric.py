@@ -37,8 +37,8 @@ def precondition(
     `optax.scale_by_rms` after `inner`, the moment is that of the raw gradient. `inner`
     is passed :math:`P_t` as the extra argument `metric=`, in which a `contest` measures
     conflict, and an aggregator too: then gradients come in with a player axis, the
-    moment is that of their mean, and what the aggregator promises holds for its update
-    divided by :math:`P_t`.
+    moment is that of the mean of all players that are present and finite, and what the
+    aggregator promises holds for its update divided by :math:`P_t`.
 
     Args:
       inner: a transformation, such as a `contest` with or without momentum, or an
@@ -73,7 +73,9 @@ def precondition(
         rate = value_at(decay, state.step)
         step = _tree.increment(state.step)
         moment = jax.tree.map(
-            lambda g, v: _advance(g, v, rate), updates, state.second_moment
+            lambda g, v: _advance(g, v, rate),
+            _mean_of_players(updates, state.second_moment, extra_args.get("present")),
+            state.second_moment,
         )
         correction = 1 - rate**step if debias else 1.0
         metric = jax.tree.map(
@@ -88,11 +90,27 @@ def precondition(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+def _mean_of_players(updates, like, present):
+    """The mean of the players that take part; single gradients are left alone."""
+    leaves = jax.tree.leaves(updates)
+    pairs = zip(leaves, jax.tree.leaves(like), strict=True)
+    if not any(jnp.ndim(g) > jnp.ndim(v) for g, v in pairs):
+        return updates
+    takes_part = jnp.isfinite(_stack.largest_entry(leaves))
+    if present is not None:
+        takes_part = takes_part & jnp.asarray(present, bool)
+    count = jnp.sum(takes_part)
+    weights = takes_part / jnp.maximum(count, 1)
+
+    def mean(g):
+        of_all = _stack.weighted_sum(weights, takes_part, _tree.widen(g))
+        return jnp.where(count > 0, of_all, jnp.nan)  # no gradient: the moment stays
+
+    return jax.tree.map(mean, updates)
+
+
 def _advance(gradient, moment, rate):
     g = _tree.widen(gradient)
-    if g.ndim > moment.ndim:
-        count = len(g)
-        g = _stack.weighted_sum(jnp.full(count, 1 / count), jnp.ones(count, bool), g)
     square = jnp.real(g * jnp.conj(g))
     new = rate * _tree.widen(moment) + (1 - rate) * square
     return jnp.where(jnp.isfinite(square), new, moment).astype(moment.dtype)

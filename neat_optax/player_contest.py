@@ -18,7 +18,12 @@ from neat_optax.aggregators._aggregate import (
     check_finite,
     record,
 )
-from neat_optax.aggregators._gramian import Extras, group_leaves, measure_gramian
+from neat_optax.aggregators._gramian import (
+    Extras,
+    group_leaves,
+    measure_gramian,
+    one_player,
+)
 from neat_optax.aggregators._measures import blank_measures
 from neat_optax.aggregators._neat import (
     Reduction,
@@ -121,7 +126,7 @@ def player_contest(
         if not leaves:
             return updates, state._replace(step=_tree.increment(state.step))
         extras = Extras.read(extra_args, updates, count)
-        owners = scope.owners(updates)
+        owners = scope.owners(one_player(updates))
         field = _Field.of(leaves, extras, reduction, opponent.include_self)
         if raise_nonfinite:
             check_finite(field.finite, extras.present)
@@ -148,7 +153,7 @@ def player_contest(
             groups = group_leaves(updates, extras, owners)
             measured = measure_gramian(groups, extras, state.step)
             decisions = jax.vmap(as_decision)(jnp.stack(weights))
-            measures = record(measures, measured, decisions, extras, groups, state.step)
+            measures = record(measures, measured, decisions, extras, state.step)
         new_state = PlayerContestState(_tree.increment(state.step), own, measures)
         return treedef.unflatten(combined), new_state
 

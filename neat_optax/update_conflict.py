@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _stack, _tree
+from neat_optax.aggregators._gramian import Extras
 from neat_optax.alignment import Alignment
 
 
@@ -47,8 +48,8 @@ def measure_update_conflict(
 
     Returns:
       A transformation. `diagnostics` reads `update_conflict`, `harmed` (the share of
-      the players with a negative cosine) and `update_cosines` ([P]). A player whose
-      gradient is zero or not finite has the cosine 0.
+      the players with a negative cosine) and `update_cosines` ([P]). A player that is
+      absent (`present=`), or whose gradient is zero or not finite, has the cosine 0.
 
     Example:
       >>> import jax.numpy as jnp, optax, neat_optax as no
@@ -75,7 +76,9 @@ def measure_update_conflict(
         count = _checks.check_players(updates, params)
         _checks.check_num_players(num_players, count)
         applied, inner_state = inner.update(updates, state.inner, params, **extra_args)
-        cosines = _cosines(jax.tree.leaves(updates), jax.tree.leaves(applied))
+        present = Extras.read(extra_args, updates, count).present
+        leaves = jax.tree.leaves(updates)
+        cosines = _cosines(leaves, jax.tree.leaves(applied), present)
         latest = UpdateConflict(
             update_conflict=jnp.maximum(-jnp.min(cosines, initial=0), 0),
             harmed=jnp.mean(cosines < 0, dtype=jnp.float32),
@@ -90,7 +93,7 @@ def measure_update_conflict(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _cosines(stacks, updates):
+def _cosines(stacks, updates, present):
     """[P]: cosine of every player's gradient with the update as a descent step."""
     if not stacks:
         return jnp.zeros((0,), jnp.float32)
@@ -99,7 +102,7 @@ def _cosines(stacks, updates):
     products = sum(_stack.products(stack, update) for stack, update in pairs)
     lengths = [_tree.inner(update, update) for update in updates]
     length = functools.reduce(jnp.add, lengths)
-    usable = jnp.isfinite(squares)
+    usable = jnp.isfinite(squares) & present
     alignment = Alignment(
         jnp.where(usable, squares, 0), jnp.where(usable, -products, 0), length
     )

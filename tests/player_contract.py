@@ -4,11 +4,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+
 from properties import assert_finite, assert_same_types, assert_trees_close
 
 COUNT = 3
 SHAPES = {"w": (3, 2), "b": (2,)}
-EVERYONE = jnp.ones(COUNT, bool)
 PARAMS = {name: jnp.zeros(shape) for name, shape in SHAPES.items()}
 
 
@@ -36,6 +36,11 @@ def replace(tree, index, value):
     return jax.tree.map(lambda x: x.at[index].set(value), tree)
 
 
+def compiled(tx):
+    """The transformation with a compiled update."""
+    return optax.GradientTransformationExtraArgs(tx.init, jax.jit(tx.update))
+
+
 def run(tx, stacks, **extra):
     """The last update and state of a run."""
     state = tx.init(PARAMS)
@@ -47,63 +52,58 @@ def run(tx, stacks, **extra):
 
 def check_contract(tx, losses=None, rtol=1e-5):
     """Compiles, scans, keeps dtypes, and never lets an absent or bad player in."""
-    extra = {} if losses is None else {"losses": jnp.asarray(losses)}
-    stacks = [gradients(seed) for seed in range(2)]
-    jitted = optax.GradientTransformationExtraArgs(tx.init, jax.jit(tx.update))
-    _check_compiled(tx, jitted, stacks, extra, rtol)
-    _check_low_precision(jitted, extra)
+    extra = {"present": jnp.ones(COUNT, bool)}
+    if losses is not None:
+        extra["losses"] = jnp.asarray(losses)
+    _check_types(tx, jnp.float32, extra)
+    _check_types(tx, jnp.bfloat16, extra)
+    jitted = compiled(tx)
+    _check_compiled(tx, jitted, extra, rtol)
     _check_zero(jitted, extra)
-    _check_missing(jitted, stacks, extra)
+    _check_missing(jitted, extra)
 
 
-def _check_compiled(tx, jitted, stacks, extra, rtol):
-    def body(state, g):
-        update, state = tx.update(g, state, PARAMS, **extra)
+def _check_types(tx, dtype, extra):
+    """A scan can be traced, and updates have the dtype of their gradients."""
+    params = jax.tree.map(lambda x: x.astype(dtype), PARAMS)
+    g = gradients(0, dtype)
+
+    def body(state, _):
+        update, state = tx.update(g, state, params, **extra)
         return state, update
 
-    start = tx.init(PARAMS)
-    stacked = jax.tree.map(lambda *xs: jnp.stack(xs), *stacks)
-    _, updates = jax.jit(lambda s, g: jax.lax.scan(body, s, g))(start, stacked)
-    _, middle = run(jitted, stacks[:1], present=EVERYONE, **extra)
-    assert_same_types(plain(middle), plain(start))
-    eager, _ = tx.update(stacks[1], middle, PARAMS, present=EVERYONE, **extra)
-    compiled, _ = run(jitted, stacks, present=EVERYONE, **extra)
-    scanned = jax.tree.map(lambda x: x[-1], updates)
-    assert_trees_close(compiled, eager, rtol=rtol, atol=1e-5)
-    assert_trees_close(scanned, eager, rtol=rtol, atol=1e-5)
-    assert jax.tree.map(jnp.shape, scanned) == SHAPES
+    start = tx.init(params)
+    last, updates = jax.eval_shape(lambda: jax.lax.scan(body, start, length=2))
+    assert_same_types(last, start)
+    expected = {name: ((2, *shape), dtype) for name, shape in SHAPES.items()}
+    assert jax.tree.map(lambda x: (x.shape, x.dtype), updates) == expected
 
 
-def _check_low_precision(tx, extra):
-    params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
-    state = tx.init(params)
-    for seed in range(2):
-        update, new = tx.update(gradients(seed, jnp.bfloat16), state, params, **extra)
-        assert_same_types(plain(new), plain(state))
-        assert_same_types(update, params)
-        assert_finite(update)
-        state = new
+def _check_compiled(tx, jitted, extra, rtol):
+    _, middle = run(jitted, [gradients(0)], **extra)
+    actual = jitted.update(gradients(1), middle, PARAMS, **extra)
+    eager = tx.update(gradients(1), middle, PARAMS, **extra)
+    assert_trees_close(plain(actual), plain(eager), rtol=rtol, atol=1e-5)
 
 
 def _check_zero(tx, extra):
     zeros = jax.tree.map(jnp.zeros_like, gradients())
-    update, state = run(tx, [zeros] * 2, present=EVERYONE, **extra)
+    update, state = run(tx, [zeros] * 2, **extra)
     assert_trees_close(update, PARAMS)
     assert_finite(plain(state))
 
 
-def _check_missing(tx, stacks, extra):
+def _check_missing(tx, extra):
     """An absent player's rows are never read; a NaN makes a player absent."""
-    _, state = run(tx, stacks[:1], present=EVERYONE, **extra)
-    present = jnp.array([True, False, True])
-    absent = tx.update(stacks[1], state, PARAMS, present=present, **extra)
-    garbage = replace(stacks[1], 1, jnp.nan)
-    unread = tx.update(garbage, state, PARAMS, present=present, **extra)
-    dropped = tx.update(garbage, state, PARAMS, present=EVERYONE, **extra)
+    g, (_, state) = gradients(1), run(tx, [gradients(0)], **extra)
+    some = {**extra, "present": jnp.array([True, False, True])}
+    absent = tx.update(g, state, PARAMS, **some)
+    garbage = replace(g, 1, jnp.nan)
+    unread = tx.update(garbage, state, PARAMS, **some)
+    dropped = tx.update(garbage, state, PARAMS, **extra)
     assert_finite(plain(absent))
     assert_trees_close(plain(unread), plain(absent))
     assert_trees_close(dropped[0], absent[0])
     assert_finite(plain(dropped))
-    nobody = jnp.zeros(COUNT, bool)
-    update, state = tx.update(stacks[1], state, PARAMS, present=nobody, **extra)
-    assert_finite(plain((update, state)))
+    nobody = {**extra, "present": jnp.zeros(COUNT, bool)}
+    assert_finite(plain(tx.update(g, state, PARAMS, **nobody)))

@@ -80,3 +80,70 @@ def configs():
     """
     fields = {name: st.sampled_from(values) for name, values in _OPTIONS.items()}
     return st.builds(no.NEATConfig, **fields)
+
+
+PLAYER_SHAPES = [(2, 3), (3, 10), (5, 20), (7, 7)]
+
+
+@st.composite
+def players(draw, shapes=(*PLAYER_SHAPES, (6, 3)), decades=0.0):
+    """Gradients of all players: normal entries, lengths over so many decades.
+
+    In the last shape there are more players than parameters.
+    """
+    rng = np.random.default_rng(draw(seeds))
+    count, size = draw(st.sampled_from(shapes))
+    return _lengthen(rng, rng.normal(size=(count, size)), decades)
+
+
+@st.composite
+def improvable(draw, shapes=(*PLAYER_SHAPES, (6, 3)), decades=0.0, least=0.1):
+    """Gradients that conflict although one hidden direction helps every player.
+
+    Each unit row has a cosine between `least` and 3 `least` with the hidden direction,
+    so no convex combination is shorter than `least` of the shortest row. The rest of a
+    row is of random direction, and of every second row it is minus that of the row
+    before: the cosine of the two is at most `18 least^2 - 1`, -0.82 by default.
+    """
+    rng = np.random.default_rng(draw(seeds))
+    count, size = draw(st.sampled_from(shapes))
+    basis = np.linalg.qr(rng.normal(size=(size, size)))[0]
+    share = rng.uniform(least, 3 * least, size=(count, 1))
+    across = rng.normal(size=(count, size - 1))
+    across[1::2] = -across[: count // 2 * 2 : 2]
+    across /= np.linalg.norm(across, axis=1, keepdims=True)
+    units = share * basis[0] + np.sqrt(1 - share**2) * (across @ basis[1:])
+    assert np.all(units @ basis[0] >= 0.99 * least)
+    return _lengthen(rng, units, decades)
+
+
+@st.composite
+def stationary(draw, shapes=PLAYER_SHAPES, decades=0.0):
+    """Gradients of which a convex combination with positive weights is zero.
+
+    The last row is minus a positive combination of the others, then all rows are
+    multiplied by positive numbers. No direction helps every player: one that does not
+    harm the first helps the last by minus that.
+    """
+    rng = np.random.default_rng(draw(seeds))
+    count, size = draw(st.sampled_from(shapes))
+    rows = rng.normal(size=(count, size))
+    positive = rng.uniform(0.2, 1.0, size=count - 1)
+    rows[-1] = -positive @ rows[:-1]
+    return _lengthen(rng, rows, decades)
+
+
+@st.composite
+def degenerate(draw):
+    """Gradients with a zero row, a duplicate, and a row that depends on two others."""
+    rng = np.random.default_rng(draw(seeds))
+    rows = rng.normal(size=(6, draw(st.sampled_from([4, 12]))))
+    rows[1], rows[3], rows[5] = 0.0, rows[2], rows[0] - 2 * rows[2]
+    return rows[rng.permutation(6)]
+
+
+def _lengthen(rng, rows, decades):
+    """Rows times powers of ten: both ends of the range, the others between them."""
+    powers = rng.uniform(-decades / 2, decades / 2, size=len(rows))
+    powers[:2] = -decades / 2, decades / 2
+    return rows * 10.0 ** rng.permutation(powers)[:, None]

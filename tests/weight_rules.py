@@ -13,6 +13,8 @@ import numpy as np
 from neat_optax import aggregators
 
 SEATS = 10
+LARGE = 32
+"""Seats for realistic Gramians."""
 
 
 def _config(gramian, present, preference=None, length="projection"):
@@ -21,12 +23,16 @@ def _config(gramian, present, preference=None, length="projection"):
 
 
 def _without_present(rule):
-    """For rules to which absent players are zero rows."""
-    return lambda gramian, present, **given: rule(gramian, **given)  # noqa: ARG005
+    """For rules to which an absent player is a zero row."""
+
+    def weights(gramian, present, **given):
+        del present
+        return rule(gramian, **given)
+
+    return weights
 
 
 RULES = {
-    "mean": aggregators.mean_weights,
     "upgrad": aggregators.upgrad_weights,
     "dual_proj": aggregators.dual_proj_weights,
     "mgda": aggregators.mgda_weights,
@@ -39,43 +45,46 @@ RULES = {
     "geometric_median": aggregators.geometric_median_weights,
     "krum": aggregators.krum_weights,
     "neat": aggregators.neat_weights,
+    "pcd": _without_present(aggregators.pcd_weights),
 }
-STATIC = ("length", "scale", "num_byzantine", "num_selected", "squared")
+STATIC = ("length", "scale", "num_byzantine", "num_selected", "squared", "opponent")
 
 
 @functools.cache
-def _compiled(name, x64):
-    del x64  # a compiled function belongs to one setting
-    rule = RULES[name]
-
-    def weights(gramian, present, numbers, **chosen):
-        return rule(gramian, present=present, **numbers, **dict(chosen))
-
-    return jax.jit(weights, static_argnames=STATIC)
+def _compiled(name, chosen):
+    rule = functools.partial(RULES[name], **dict(chosen))
+    return jax.jit(
+        lambda gramian, present, given: rule(gramian, present=present, **given)
+    )
 
 
-def weights(name, j, dtype=np.float32, **given):
-    """float64 [P]: what the rule decides from the Gramian in a dtype.
+def decide(name, gramian, seats=SEATS, **given):
+    """float64 [P]: the weights that a rule gives a Gramian, in the Gramian's dtype.
 
     Args:
       name: of `RULES`.
-      j: [P, N] gradients.
-      dtype: of the gradients, their Gramian and everything after it.
-      given: arguments of the rule; arrays [P] are padded.
+      gramian: [P, P].
+      seats: how many players the rule sees.
+      given: arguments of the rule; arrays [P] and [P, P] are padded.
     """
-    rows = np.asarray(j, dtype)
-    padded = np.zeros((SEATS, SEATS), dtype)
-    padded[: len(j), : len(j)] = rows @ rows.T
-    present = np.arange(SEATS) < len(j)
-    chosen = {key: given.pop(key) for key in STATIC if key in given}
-    numbers = {
-        key: jnp.asarray(_pad(value), dtype) for key, value in given.items()
-    }
-    rule = _compiled(name, dtype == np.float64)
-    decided = rule(jnp.asarray(padded), jnp.asarray(present), numbers, **chosen)
+    count, dtype = len(gramian), gramian.dtype
+    chosen = tuple((key, given.pop(key)) for key in STATIC if key in given)
+    padded = {key: jnp.asarray(_pad(value, seats)) for key, value in given.items()}
+    with jax.enable_x64(dtype == np.float64):
+        decided = _compiled(name, chosen)(
+            jnp.asarray(_pad(gramian, seats)),
+            jnp.asarray(np.arange(seats) < count),
+            padded,
+        )
     decided = np.asarray(decided, np.float64)
-    assert not np.any(decided[len(j) :]), "an absent player got a weight"
-    return decided[: len(j)]
+    assert not np.any(decided[count:]), "an absent player got a weight"
+    return decided[:count]
+
+
+def weights(name, j, dtype=np.float32, **given):
+    """float64 [P]: what the rule decides for gradients [P, N] of a dtype."""
+    rows = np.asarray(j, dtype)
+    return decide(name, rows @ rows.T, **given)
 
 
 def update(name, j, dtype=np.float32, **given):
@@ -83,6 +92,55 @@ def update(name, j, dtype=np.float32, **given):
     return weights(name, j, dtype, **given) @ np.asarray(j, np.float64)
 
 
-def _pad(value):
-    value = np.asarray(value, float)
-    return np.pad(value, (0, SEATS - len(value))) if value.ndim else value
+def errors(name, answers, matrices, **given):
+    """Errors by matrix, where there is an answer; see `aggregator_goldens.error`."""
+    from aggregator_goldens import error
+
+    found = {}
+    for matrix, expected in answers.items():
+        if expected is None:
+            continue
+        j = matrices[matrix]
+        chosen = {k: v(j) if callable(v) else v for k, v in given.items()}
+        found[matrix] = error(update(name, j, **chosen), expected, j)
+    return found
+
+
+def play(tx, matrices, **stacked):
+    """float64 [T, N]: the updates of a run; `stacked` extra arguments have one a step."""
+    step = jax.jit(tx.update)
+    state = tx.init(jnp.zeros(np.shape(matrices)[-1]))
+    updates = []
+    for index, j in enumerate(np.asarray(matrices, np.float32)):
+        extra = {k: jnp.asarray(v[index], jnp.float32) for k, v in stacked.items()}
+        u, state = step(jnp.asarray(j), state, **extra)
+        updates.append(np.asarray(u, np.float64))
+    return np.stack(updates)
+
+
+def cosines(j):
+    """[P, P]: cosines of the rows; 0 with a zero row."""
+    lengths = np.linalg.norm(j, axis=1, keepdims=True)
+    units = j / np.where(lengths > 0, lengths, 1.0)
+    return units @ units.T
+
+
+def condition(j):
+    """Condition of the cosines between the rows that are not zero."""
+    return np.linalg.cond(cosines(j[np.any(j != 0, axis=1)]))
+
+
+def _pad(value, seats):
+    """Zeros behind every axis; of orders, the seats that are left."""
+    value = np.asarray(value)
+    if not value.ndim:
+        return value.astype(np.float32)
+    if np.issubdtype(value.dtype, np.integer):
+        rest = np.arange(len(value), seats)
+        long = np.concatenate(
+            [value, np.broadcast_to(rest, (len(value), len(rest)))], axis=1
+        )
+        return np.concatenate(
+            [long, np.broadcast_to(np.arange(seats), (len(rest), seats))]
+        )
+    return np.pad(value, [(0, seats - len(value))] * value.ndim)

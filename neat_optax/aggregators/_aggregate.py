@@ -11,11 +11,11 @@ from jax.experimental import checkify
 from neat_optax import _checks, _stack, _tree
 from neat_optax.aggregators._gramian import (
     Extras,
-    Group,
     Measured,
     group_leaves,
     measure_gramian,
     measure_nothing,
+    one_player,
 )
 from neat_optax.aggregators._measures import (
     MeasurePlayersState,
@@ -110,7 +110,7 @@ def aggregate(
             return updates, state._replace(step=_tree.increment(state.step))
         _checks.check_num_players(num_players, count)
         _check_losses(weighting, extra_args)
-        owners = scope.owners(updates)
+        owners = scope.owners(one_player(updates))
         extras = Extras.read(extra_args, updates, count)
         groups = group_leaves(updates, extras, owners)
         if measure or weighting.needs_gramian:
@@ -126,7 +126,7 @@ def aggregate(
         ]
         measures = state.measures
         if measures is not None:
-            measures = record(measures, measured, decisions, extras, groups, state.step)
+            measures = record(measures, measured, decisions, extras, state.step)
         new_state = AggregateState(_tree.increment(state.step), own, measures)
         return treedef.unflatten(combined), new_state
 
@@ -138,9 +138,8 @@ def _decide(weighting: Weighting, measured: Measured, state) -> tuple[Decision, 
 
     def one_scope(players, own):
         decision, new = weighting.weights(players, own)
-        new = jax.tree.map(lambda x, old: x.astype(old.dtype), new, own)
         weights = jnp.where(players.present, decision.weights, 0)
-        return decision._replace(weights=weights), new
+        return decision._replace(weights=weights), _tree.cast_like(new, own)
 
     return over_scopes(one_scope, measured.players, state)
 
@@ -161,7 +160,6 @@ def record(
     measured: Measured,
     decisions: Decision,
     extras: Extras,
-    groups: list[Group],
     step: jax.Array,
 ) -> MeasurePlayersState:
     """The measures after a step, with a row for each scope."""
@@ -171,8 +169,7 @@ def record(
         measured.players,
         decisions,
     )
-    sizes = [sum(leaf[0].size for leaf in group.gradients) for group in groups]
-    return advance_measures(state, latest, jnp.asarray(sizes, jnp.float32), step)
+    return advance_measures(state, latest, measured.players.size, step)
 
 
 def _check_num_players(weighting: Weighting, num_players: Any, measure: bool) -> None:

@@ -36,6 +36,7 @@ class _Problem(NamedTuple):
     scale: jax.Array  # kappa
 
 
+@jax.jit
 def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
     """Weights `z > 0` of unit rows with `(Cz)_i = k_i / z_i^s`, `s = exponent`.
 

@@ -38,15 +38,15 @@ class _Problem(NamedTuple):
 class _Search(NamedTuple):
     low: jax.Array
     high: jax.Array
-    tried: jax.Array
-    point: jax.Array
-    distance: jax.Array
+    next: jax.Array  # the gain to try
+    distance: jax.Array  # of the last point tried
     residual: jax.Array
     best: jax.Array  # the furthest point that lies within the radius
     reached: jax.Array  # its distance
     attempts: jax.Array
 
 
+@jax.jit
 def push_smallest_gain(rows: Correlation, start: jax.Array, ratio) -> Push:
     """Solves CAGrad's problem around `g_0 = sum_i start_i u_i`.
 
@@ -77,15 +77,24 @@ def _search(problem: _Problem, length) -> _Search:
     high = length + problem.radius
     tolerance = 4 * jnp.finfo(length.dtype).eps * problem.radius
 
-    def attempt(search, low, high, tried):
+    def going(search):
+        reached = jnp.abs(search.distance - problem.radius) <= tolerance
+        bracketed = (search.high > search.low) & (search.attempts < MAX_JUMPS)
+        return (search.attempts == 0) | (~reached & bracketed)
+
+    def body(search):
+        tried = search.next
         point, residual = _nearest(problem, tried)
         distance = _length(problem, point)
         better = (distance <= problem.radius + tolerance) & (distance > search.reached)
+        inside = distance <= problem.radius
+        low = jnp.where(inside, jnp.maximum(search.low, tried), search.low)
+        high = jnp.where(inside, search.high, jnp.minimum(search.high, tried))
+        jump = _jump(problem, point)
         return _Search(
             low=low,
             high=high,
-            tried=tried,
-            point=point,
+            next=jnp.where((jump > low) & (jump < high), jump, _middle(low, high)),
             distance=distance,
             residual=residual,
             best=jnp.where(better, point, search.best),
@@ -93,23 +102,18 @@ def _search(problem: _Problem, length) -> _Search:
             attempts=search.attempts + 1,
         )
 
-    def going(search):
-        reached = jnp.abs(search.distance - problem.radius) <= tolerance
-        return ~reached & (search.high > search.low) & (search.attempts < MAX_JUMPS)
-
-    def body(search):
-        inside = search.distance <= problem.radius
-        low = jnp.where(inside, jnp.maximum(search.low, search.tried), search.low)
-        high = jnp.where(inside, search.high, jnp.minimum(search.high, search.tried))
-        jump = _jump(problem, search.point)
-        tried = jnp.where((jump > low) & (jump < high), jump, _middle(low, high))
-        return attempt(search, low, high, tried)
-
-    zero, nothing = jnp.zeros_like(low), jnp.zeros_like(problem.gains)
-    blank = _Search(
-        low, high, zero, nothing, zero, zero, nothing, zero, jnp.zeros((), jnp.int32)
+    zero = jnp.zeros_like(low)
+    first = _Search(
+        low=low,
+        high=high,
+        next=zero,
+        distance=zero,
+        residual=zero,
+        best=jnp.zeros_like(problem.gains),
+        reached=zero,
+        attempts=jnp.zeros((), jnp.int32),
     )
-    return jax.lax.while_loop(going, body, attempt(blank, low, high, zero))
+    return jax.lax.while_loop(going, body, first)
 
 
 def _nearest(problem, gain):

@@ -39,7 +39,7 @@ class Extras(NamedTuple):
             present = jnp.ones((num_players,), bool)
         metric = given.get("metric")
         if metric is not None:
-            one = jax.tree.map(lambda leaf: leaf[0], updates)
+            one = one_player(updates)
             _checks.check_same_structure("metric", metric, "updates of one player", one)
         return cls(present.astype(bool), second_batch=second, metric=metric, **vectors)
 
@@ -58,10 +58,20 @@ class Group(NamedTuple):
     second: list[jax.Array] | None  # [P, ...], of the second batch
     metric: list[jax.Array] | None  # [...]
 
+    @property
+    def size(self) -> int:
+        """Elements of one player's gradients."""
+        return sum(leaf[0].size for leaf in self.gradients)
+
     def gramian(self, scale: jax.Array | None = None, cross: bool = False) -> jax.Array:
         """Inner products between the players, or with the second batch."""
         others = self.second if cross else None
         return _stack.gramian(self.gradients, others, scale, self.metric)
+
+
+def one_player(updates: Any) -> Any:
+    """The gradients of the first player, which have the parameters' shapes."""
+    return jax.tree.map(lambda leaf: leaf[0], updates)
 
 
 def group_leaves(updates: Any, extras: Extras, owners: tuple[int, ...]) -> list[Group]:
@@ -88,20 +98,8 @@ def measure_gramian(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
       extras: the extra arguments.
       step: steps taken before this one.
     """
-    direct = jnp.stack([group.gramian() for group in groups])
-    squares = jnp.diagonal(direct, axis1=1, axis2=2)
-    in_range = (squares >= _stack.SMALLEST) & (squares <= _stack.LARGEST)
-    gramian, factor, finite = jax.lax.cond(
-        jnp.all(in_range),
-        lambda: (direct, jnp.ones(len(groups)), jnp.ones_like(extras.present)),
-        lambda: _rescaled(groups),
-    )
-    cross = gramian
-    if extras.second_batch is not None:
-        pairs = zip(groups, factor, strict=True)
-        cross = jnp.stack([group.gramian(scale, cross=True) for group, scale in pairs])
-        finite = finite & jnp.all(jnp.isfinite(jnp.sum(cross, axis=1)), axis=0)
-    return _players(gramian, cross, 1 / factor, finite, extras, step)
+    gramian, cross, factor, finite = _gramians(groups)
+    return _players(gramian, cross, 1 / factor, finite, groups, extras, step)
 
 
 def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
@@ -109,10 +107,11 @@ def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
     peaks = [_stack.largest_entry(group.gradients) for group in groups]
     finite = jnp.all(jnp.isfinite(jnp.stack(peaks)), axis=0)
     blank = jnp.zeros((len(groups), len(finite), len(finite)), jnp.float32)
-    return _players(blank, blank, jnp.ones(len(groups)), finite, extras, step)
+    ones = jnp.ones(len(groups))
+    return _players(blank, blank, ones, finite, groups, extras, step)
 
 
-def _players(gramian, cross, scale, finite, extras, step) -> Measured:
+def _players(gramian, cross, scale, finite, groups, extras, step) -> Measured:
     present = extras.present & finite
     both = present[:, None] & present[None, :]
 
@@ -127,8 +126,27 @@ def _players(gramian, cross, scale, finite, extras, step) -> Measured:
         losses=jax.tree.map(spread, extras.losses),
         cross=jnp.where(both, cross, 0),
         step=spread(step),
+        size=jnp.asarray([group.size for group in groups], jnp.float32),
     )
     return Measured(players, finite)
+
+
+@jax.jit
+def _gramians(groups: list[Group]):
+    """Gramians, cross products, the factors they are scaled by, and who is finite."""
+    direct = jnp.stack([group.gramian() for group in groups])
+    squares = jnp.diagonal(direct, axis1=1, axis2=2)
+    in_range = (squares >= _stack.SMALLEST) & (squares <= _stack.LARGEST)
+    unscaled = jnp.ones(len(groups)), jnp.ones(squares.shape[1], bool)
+    gramian, factor, finite = jax.lax.cond(
+        jnp.all(in_range), lambda: (direct, *unscaled), lambda: _rescaled(groups)
+    )
+    cross = gramian
+    if groups[0].second is not None:
+        pairs = zip(groups, factor, strict=True)
+        cross = jnp.stack([group.gramian(scale, cross=True) for group, scale in pairs])
+        finite = finite & jnp.all(jnp.isfinite(jnp.sum(cross, axis=1)), axis=0)
+    return gramian, cross, factor, finite
 
 
 def _rescaled(groups):

@@ -29,7 +29,7 @@ def read_losses(players: Players) -> Losses:
 
 def usable_losses(losses: Any, present: jax.Array | None = None) -> Losses:
     """The finite losses of present players; all are present by default."""
-    losses = _tree.widen(losses)
+    losses = _tree.widen(jnp.asarray(losses))
     usable = everyone(losses, present) & jnp.isfinite(losses)
     return Losses(jnp.where(usable, losses, 0), usable)
 

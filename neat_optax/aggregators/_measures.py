@@ -41,6 +41,7 @@ def blank_measures(num_scopes: int, num_players: int) -> MeasurePlayersState:
     return MeasurePlayersState(zeros, blank, blank)
 
 
+@jax.jit
 def measure_players(
     players: Players, decision: Decision, dropped: jax.Array
 ) -> PlayerMeasures:

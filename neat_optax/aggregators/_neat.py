@@ -76,7 +76,7 @@ def _weigh_against_mean(rules, opponent, players, shares, reduction, state):
     gramian = players.gramian * players.scale**2
     own = jnp.zeros_like(shares) if opponent.include_self else shares
     alignment, inverse = mean_alignment(gramian, shares, own)
-    decided, states = _decide_all(rules, alignment, state, players.step, 1)
+    decided, states = _decide_all(rules, alignment, state, players, 1)
     state = share_state(states, players.present.astype(jnp.float32), state)
     weights = combined_weights(decided, shares, own, inverse, reduction)
     return weights, state
@@ -100,7 +100,7 @@ def _weigh_pairwise(rules, opponent, players, shares, reduction, state):
         go=jnp.where(meets, gramian, 0),
         oo=jnp.where(meets, norms[None, :], 0),
     )
-    decided, states = _decide_all(rules, alignment, state, players.step, 2)
+    decided, states = _decide_all(rules, alignment, state, players, 2)
     state = share_state(states, meets.astype(jnp.float32), state)
     conflict = decided.detected("pairwise")
     parts = _tree.safe_divide(conflict, jnp.sum(conflict, axis=1, keepdims=True))
@@ -109,13 +109,13 @@ def _weigh_pairwise(rules, opponent, players, shares, reduction, state):
     return kept + factors @ (parts * decided.on_opponent), state
 
 
-def _decide_all(rules, alignment: Alignment, state, step, num_axes):
+def _decide_all(rules, alignment: Alignment, state, players: Players, num_axes):
     """The rules on every contest, all starting from the same state."""
-    size = jnp.zeros((), jnp.float32)
+    size = jnp.asarray(players.size, jnp.float32)
 
     def one(alignment):
         measured = Measured(size, alignment, None, None)
-        return _decision.decide(rules, measured, state, step)
+        return _decision.decide(rules, measured, state, players.step)
 
     for _ in range(num_axes):
         one = jax.vmap(one)

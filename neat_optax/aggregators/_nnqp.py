@@ -25,6 +25,7 @@ class Solution(NamedTuple):
     residual: jax.Array  # [K] largest violation of the optimality conditions
 
 
+@jax.jit
 def nnqp(matrix: jax.Array, linear: jax.Array) -> Solution:
     r"""Solves :math:`\min_{y \ge 0} \tfrac12 y^\top H y + c_k^\top y` for every `k`.
 
@@ -36,17 +37,20 @@ def nnqp(matrix: jax.Array, linear: jax.Array) -> Solution:
       The solutions, and for each the largest entry of `|min(y, Hy + c)|` over the
       largest of `1`, `y` and `|c|`: 0 where the point is optimal.
     """
-    first = _polish(matrix, linear, _project_gradients(matrix, linear))
-    solved = jnp.all(first.residual <= TOLERANCE_IN_EPS * _eps(matrix))
-    return jax.lax.cond(
-        solved, lambda: first, lambda: _second_attempt(matrix, linear, first)
-    )
+    blank = Solution(jnp.zeros_like(linear), jnp.full(len(linear), jnp.inf))
+    methods = (_project_gradients, _interior_points)
 
+    def going(carry):
+        attempt, best = carry
+        unsolved = jnp.any(best.residual > TOLERANCE_IN_EPS * _eps(matrix))
+        return unsolved & (attempt < len(methods))
 
-def _second_attempt(matrix, linear, first: Solution) -> Solution:
-    inner = jax.vmap(_interior_point, (None, 0))(matrix, linear)
-    second = _better(Solution(inner, _violation(matrix, linear, inner)), first)
-    return _better(_polish(matrix, linear, second.point), second)
+    def body(carry):
+        attempt, best = carry
+        point = jax.lax.switch(attempt, methods, matrix, linear)
+        return attempt + 1, _better(_polish(matrix, linear, point), best)
+
+    return jax.lax.while_loop(going, body, (jnp.zeros((), jnp.int32), blank))[1]
 
 
 def _project_gradients(matrix, linear):
@@ -98,8 +102,12 @@ def _solve_on(matrix, linear, support):
     return refine(refine(refine(jnp.zeros_like(rhs))))
 
 
+def _interior_points(matrix, linear):
+    """Mehrotra's predictor and corrector, for every right-hand side."""
+    return jax.vmap(_interior_point, (None, 0))(matrix, linear)
+
+
 def _interior_point(matrix, linear):
-    """Mehrotra's predictor and corrector for one right-hand side."""
     count = len(linear)
     identity = jnp.eye(count, dtype=matrix.dtype)
     tiny = jnp.asarray(1e-12, matrix.dtype)

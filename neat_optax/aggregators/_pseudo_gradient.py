@@ -57,7 +57,9 @@ def divide_by_pseudo_root(
     return Moments(direction / (root + eps), fresh, moment)
 
 
-def bias_share(decay: float, count: jax.Array) -> jax.Array:
+def bias_share(decay: float | jax.Array, count: jax.Array) -> jax.Array:
     """`1 - decay**count` without loss of digits for a decay near 1."""
+    if isinstance(decay, jax.Array):
+        return 1 - decay**count
     log = math.log(decay) if decay > 0 else -math.inf
     return jnp.where(count > 0, -jnp.expm1(jnp.maximum(count, 1) * log), 0)

@@ -33,6 +33,7 @@ class MinNorm(NamedTuple):
     residual: jax.Array
 
 
+@jax.jit
 def min_norm(rows: Correlation, present: jax.Array) -> MinNorm:
     r"""Solves :math:`\min_w |\sum_i w_i g_i|` over the simplex of the present players.
 

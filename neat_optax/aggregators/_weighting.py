@@ -23,6 +23,7 @@ class Players(NamedTuple):
       cross: inner products of the players' gradients with those of the extra argument
         `second_batch=`, each divided by `scale`; the Gramian where there is none.
       step: steps taken before this one.
+      size: elements of the scope's gradients.
     """
 
     gramian: jax.Array  # [P, P] float32
@@ -32,6 +33,7 @@ class Players(NamedTuple):
     losses: jax.Array | None  # [P]
     cross: jax.Array  # [P, P]
     step: jax.Array  # [] int32
+    size: jax.Array | float = 0.0  # []
 
     def shares(self, preference: Any = None) -> jax.Array:
         """[P]: how much each player counts; see `shares`."""

@@ -103,7 +103,7 @@ def divide_by_losses() -> optax.GradientTransformationExtraArgs:
         if not count:
             return updates, state
         _checks.check_per_player("losses", losses, count)
-        losses = _tree.widen(losses)
+        losses = _tree.widen(jnp.asarray(losses))
         positive = losses > 0
         factors = jnp.where(positive, 1 / jnp.where(positive, losses, 1), 0)
         factors = jnp.where(jnp.isfinite(losses), factors, jnp.nan)

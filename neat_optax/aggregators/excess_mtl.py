@@ -8,8 +8,9 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks
 from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_risks
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._losses import masked_softmax
 from neat_optax.aggregators._per_player import (
@@ -117,11 +118,7 @@ def excess_mtl(
     reduce = aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
 
     def init_fn(params: Any) -> ExcessMTLState:
-        def zeros(x):
-            dtype = jnp.finfo(jnp.result_type(jnp.float32, x)).dtype
-            return jnp.zeros((num_players, *jnp.shape(x)), dtype)
-
-        return ExcessMTLState(jax.tree.map(zeros, params), reduce.init(params))
+        return ExcessMTLState(blank_roots(params, num_players), reduce.init(params))
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)
@@ -129,24 +126,12 @@ def excess_mtl(
             return updates, state
         check_num_players(num_players, count)
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
-        pairs = zip(*map(jax.tree.leaves, (updates, state.roots)), strict=True)
-        grown, parts = zip(*(_risk(g, root) for g, root in pairs), strict=True)
-        roots = jax.tree.unflatten(jax.tree.structure(state.roots), grown)
-        risks = jnp.where(keep, jnp.sum(jnp.stack(parts), axis=0), 0)
-        given = {**extra_args, "losses": risks}
+        roots, risks = measure_risks(updates, state.roots)
+        given = {**extra_args, "losses": jnp.where(keep, risks, 0)}
         combined, own = reduce.update(updates, state.aggregate, params, **given)
         return combined, ExcessMTLState(select_players(keep, roots, state.roots), own)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-@jax.jit
-def _risk(g, root):
-    """One leaf's new roots, and its part in the risks."""
-    lengths = jnp.abs(_tree.widen(g))
-    grown = jnp.hypot(root, lengths)
-    each = lengths * _tree.safe_divide(lengths, grown)
-    return grown, jnp.sum(each, axis=tuple(range(1, g.ndim)))
 
 
 def _weighting(step_size, warmup_steps, num_players) -> Weighting:
@@ -158,6 +143,7 @@ def _weighting(step_size, warmup_steps, num_players) -> Weighting:
         risks, present = players.losses, players.present
         warming = players.step < warmup_steps
         relative = risks / jnp.where(state.unit > 0, state.unit, 1)
+        relative = jnp.minimum(relative, LARGEST)
         relative = jnp.where(present & ~warming, relative, 0)
         weights = excess_mtl_weights(relative, state.logits, step_size, present)
         logits = state.logits + step_size * relative

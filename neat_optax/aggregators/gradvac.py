@@ -137,8 +137,8 @@ def gradvac(
       >>> from neat_optax import aggregators
       >>> tx = aggregators.gradvac(2)
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
-      >>> print(tx.update(g, tx.init(g[0]))[0].round(5))
-      [-0.5  1.5]
+      >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]))[0].tolist()]
+      [-0.5, 1.5]
 
     References:
       Wang et al., "Gradient Vaccine", 2021, eq. 3 and 4.

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._per_player import per_player
 from neat_optax.aggregators._simplex import project_simplex
+from neat_optax.aggregators._tracking import track_gradient
 from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
 from neat_optax.opponents import value_at
 from neat_optax.scopes import Scope, whole_tree
@@ -19,13 +20,7 @@ from neat_optax.scopes import Scope, whole_tree
 SATURATED = 4.0
 """Beyond it, a step on the simplex has already set an entry to zero."""
 LARGEST = 1e30
-
-
-class TrackState(NamedTuple):
-    """State of `track_gradient`."""
-
-    step: jax.Array  # [] int32
-    tracked: Any  # a tree like the parameters
+"""Bound on slopes, so that products with them stay finite."""
 
 
 def moco_weights(
@@ -126,35 +121,12 @@ def moco(
         )
         return as_decision(moved), jnp.where(players.present, moved, state)
 
-    weighting = Weighting(
-        "moco",
-        lambda _: jnp.full((num_players,), 1 / num_players),
-        decide,
-    )
+    equal = 1 / num_players
+    weighting = Weighting("moco", lambda _: jnp.full((num_players,), equal), decide)
     return optax.chain(
         per_player(track_gradient(rate, rate_decay), num_players),
         aggregate(weighting, scope=scope, num_players=num_players, measure=measure),
     )
-
-
-def track_gradient(rate: float, decay: float) -> optax.GradientTransformation:
-    """A moving average whose steps become shorter, from zero."""
-
-    def init_fn(params: Any) -> TrackState:
-        return TrackState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
-
-    def update_fn(updates, state, params=None):
-        del params
-        share = rate / (state.step + 1.0) ** decay
-
-        def advance(g, y):
-            wide = _tree.widen(y)
-            return (wide + share * (_tree.widen(g) - wide)).astype(y.dtype)
-
-        tracked = jax.tree.map(advance, updates, state.tracked)
-        return tracked, TrackState(_tree.increment(state.step), tracked)
-
-    return optax.GradientTransformation(init_fn, update_fn)
 
 
 def _above_smallest(values, present):

@@ -39,15 +39,16 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
     if orders is None:
         orders = fixed_orders(len(gramian))
 
-    def met_by(start, order):
+    def met_by(player, start, order):
         def meet(index, held):
             other = order[index]
-            product = held @ rows.matrix[other]
-            return held.at[other].add(-jnp.minimum(product, 0))
+            opposed = jnp.minimum(held @ rows.matrix[other], 0)
+            return held.at[other].add(jnp.where(other == player, 0, -opposed))
 
         return jax.lax.fori_loop(0, len(order), meet, start)
 
-    held = jax.vmap(met_by)(jnp.diag(rows.active.astype(rows.norms.dtype)), orders)
+    starts = jnp.diag(rows.active.astype(rows.norms.dtype))
+    held = jax.vmap(met_by)(jnp.arange(len(starts)), starts, orders)
     return jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
 
 
@@ -97,7 +98,7 @@ def pcgrad(
       >>> from neat_optax import aggregators
       >>> tx = aggregators.pcgrad()
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
-      >>> tx.update(g, tx.init(g[0]))[0].tolist()
+      >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]))[0].tolist()]
       [-0.5, 1.5]
 
     References:

@@ -88,8 +88,9 @@ def _cosines(updates: Any, result: Any) -> jax.Array:
 
     def of_player(gradient):
         pairs = zip(jax.tree.leaves(gradient), jax.tree.leaves(result), strict=True)
-        products = [_tree.gram(g, u) for g, u in pairs]
-        return Alignment(*map(sum, zip(*products, strict=True))).cosine
+        products = jnp.asarray([_tree.gram(g, u) for g, u in pairs])
+        gg, go, oo = jnp.sum(products, axis=0)
+        return Alignment(gg, go, oo).cosine
 
     return jax.vmap(of_player)(updates)
 

@@ -2,10 +2,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from player_contract import check_contract
 
 from neat_optax.aggregators.dwa import dwa, dwa_weights
 from neat_optax.reference import scalarizers
+from player_contract import check_contract
 
 
 def weights_of(tx, history):

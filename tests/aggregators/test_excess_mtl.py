@@ -1,11 +1,12 @@
-import aggregator_goldens as goldens
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from player_contract import PARAMS, check_contract, gradients, replace, run
 
+import aggregator_goldens as goldens
 from neat_optax.aggregators.excess_mtl import excess_mtl, excess_mtl_weights
+from neat_optax.scopes import per_leaf
+from player_contract import PARAMS, check_contract, compiled, gradients, replace, run
 
 
 def test_by_hand():
@@ -28,15 +29,13 @@ def test_recorded_runs(case, name, warmup):
     for t, expected in enumerate(steps):
         j = matrices[t % len(matrices)]
         update, state = step(jnp.asarray(j, jnp.float32), state)
-        assert goldens.error(update, np.array(expected["vector"]), j) < 1e-5
+        assert goldens.error(update, np.array(expected["vector"]), j) < 5e-5
 
 
 def test_scopes_share_the_risks_of_the_whole_tree():
-    from neat_optax.scopes import per_leaf
-
     stacks = [gradients(0), gradients(1)]
-    whole, _ = run(excess_mtl(3), stacks)
-    leaves, _ = run(excess_mtl(3, scope=per_leaf), stacks)
+    whole, _ = run(compiled(excess_mtl(3)), stacks)
+    leaves, _ = run(compiled(excess_mtl(3, scope=per_leaf)), stacks)
     np.testing.assert_allclose(whole["w"], leaves["w"], rtol=1e-6)
 
 
@@ -46,19 +45,19 @@ def test_contract():
 
 def test_lengths_do_not_matter_after_a_warmup():
     """Where TorchJD's 1e-7 would drown short gradients."""
-    found = []
+    tx, found = compiled(excess_mtl(3, warmup_steps=1)), []
     for scale in (1.0, 1e-25, 1e25):
         stacks = [
             jax.tree.map(lambda x, s=scale: x * s, gradients(seed)) for seed in range(3)
         ]
-        _, state = run(excess_mtl(3, warmup_steps=1), stacks)
+        _, state = run(tx, stacks)
         found.append(state.aggregate.weighting.logits[0])
     np.testing.assert_allclose(found[1], found[0], rtol=1e-4)
     np.testing.assert_allclose(found[2], found[0], rtol=1e-4)
 
 
 def test_a_zero_unit_waits_for_the_first_risk():
-    tx = excess_mtl(3)
+    tx = compiled(excess_mtl(3))
     _, state = run(tx, [replace(gradients(0), 1, 0.0)])
     assert float(state.aggregate.weighting.unit[0, 1]) == 0
     _, state = tx.update(gradients(1), state, PARAMS)
@@ -67,10 +66,9 @@ def test_a_zero_unit_waits_for_the_first_risk():
 
 
 def test_absent_players_keep_their_state():
-    _, before = run(excess_mtl(3), [gradients(0)])
-    _, after = excess_mtl(3).update(
-        replace(gradients(1), 2, jnp.inf), before, PARAMS
-    )
+    tx = compiled(excess_mtl(3))
+    _, before = run(tx, [gradients(0)])
+    _, after = tx.update(replace(gradients(1), 2, jnp.inf), before, PARAMS)
     np.testing.assert_array_equal(before.roots["w"][2], after.roots["w"][2])
     assert np.all(after.roots["w"][0] > before.roots["w"][0])
 
@@ -78,7 +76,7 @@ def test_absent_players_keep_their_state():
 def test_errors():
     with pytest.raises(ValueError, match=r"`step_size` must be in \(0, inf\), got 0.0"):
         excess_mtl(2, 0.0)
-    with pytest.raises(ValueError, match=r"`warmup_steps` must be an integer >= 0, got"):
+    with pytest.raises(ValueError, match=r"`warmup_steps` must be an integer >= 0"):
         excess_mtl(2, warmup_steps=-1)
     with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
         run(excess_mtl(2), [gradients(0)])

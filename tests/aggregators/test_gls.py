@@ -1,10 +1,10 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from player_contract import check_contract
 
+import aggregator_goldens as goldens
 from neat_optax.aggregators.gls import gls, gls_weights
+from player_contract import check_contract
 
 
 def test_by_hand():

@@ -1,12 +1,12 @@
-import aggregator_goldens as goldens
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import aggregator_goldens as goldens
+from neat_optax.aggregators.graddrop import graddrop, graddrop_leaf
 from player_contract import PARAMS, check_contract, gradients, run
 from properties import assert_same_types
-
-from neat_optax.aggregators.graddrop import graddrop, graddrop_leaf
 
 CASES = goldens.DATA["random_aggregators"]["torchjd.GradDrop.float64"]["cases"]
 
@@ -120,5 +120,5 @@ def test_errors():
         graddrop(0, (0.0, -1.0))
     with pytest.raises(ValueError, match=r"`leak` must have one entry for each of the"):
         run(graddrop(0, (0.0, 1.0)), [gradients(0)])
-    with pytest.raises(ValueError, match=r"must have a leading player axis of one size"):
+    with pytest.raises(ValueError, match=r"must have a leading player axis of one"):
         graddrop(0).update(PARAMS, graddrop(0).init(PARAMS))

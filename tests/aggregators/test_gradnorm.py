@@ -3,9 +3,9 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from player_contract import check_contract
 
 from neat_optax.aggregators.gradnorm import gradnorm, gradnorm_targets
+from player_contract import check_contract
 
 
 def test_targets_by_hand():

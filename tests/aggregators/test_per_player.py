@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from player_contract import COUNT, PARAMS, gradients, plain, replace
-from properties import assert_same_types, assert_trees_close, assert_trees_equal
 
 from neat_optax.aggregators._per_player import per_player
+from player_contract import COUNT, PARAMS, gradients, plain, replace
+from properties import assert_same_types, assert_trees_close, assert_trees_equal
 
 INNER = {
     "clip_by_global_norm": optax.clip_by_global_norm(1.0),

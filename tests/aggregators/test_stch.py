@@ -1,10 +1,10 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from player_contract import check_contract, gradients, run
 
+import aggregator_goldens as goldens
 from neat_optax.aggregators.stch import stch, stch_weights
+from player_contract import check_contract, gradients, run
 
 LOSSES = [0.5, 2.0, 1.0]
 
@@ -28,9 +28,8 @@ def test_recorded(case, name, mu, preferred):
     np.testing.assert_allclose(weights, recorded["results"][name]["grad"], 3e-4, 1e-12)
 
 
-@pytest.mark.parametrize("ideal", [0.0, (0.25, 0.5, 0.75), None])
-def test_contract(ideal):
-    check_contract(stch(0.5, ideal=ideal, num_players=3), LOSSES)
+def test_contract():
+    check_contract(stch(0.5, ideal=None, num_players=3), LOSSES)
 
 
 def test_tracked_ideal_is_the_smallest_loss():

@@ -1,11 +1,11 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
+
+import aggregator_goldens as goldens
+from neat_optax.aggregators.trimmed_mean import trimmed_mean, trimmed_mean_leaf
 from player_contract import check_contract, gradients, run
 from properties import assert_same_types
-
-from neat_optax.aggregators.trimmed_mean import trimmed_mean, trimmed_mean_leaf
 
 CASES = goldens.cases("aggregators", "torchjd.TrimmedMean_1.float64")
 

@@ -5,6 +5,7 @@ import optax
 import pytest
 from flax import nnx
 
+from neat_optax import aggregators, diagnostics
 from neat_optax.players import (
     aggregate_shared,
     shared_params,
@@ -101,6 +102,23 @@ def test_extra_arguments_go_through_and_trees_are_divided():
     tx = aggregate_shared(players_times("second_batch"), SHARED)
     updates, _ = tx.update(gradients, tx.init(PARAMS), PARAMS, second_batch=second)
     np.testing.assert_allclose(updates["trunk"], 5 * PARAMS["trunk"])
+
+
+def test_a_library_aggregator_sees_the_trunk_alone():
+    tx = aggregate_shared(aggregators.pcgrad(num_players=2, measure=True), SHARED)
+    gradients = {
+        "heads": [jnp.array([[1.0, 1], [0, 0]]), jnp.array([[0.0, 0], [2, 2]])],
+        "trunk": jnp.stack([PARAMS["trunk"], -PARAMS["trunk"]]),
+    }
+    extra = {"losses": jnp.ones(2), "present": jnp.array([True, True])}
+    updates, state = jax.jit(tx.update)(gradients, tx.init(PARAMS), PARAMS, **extra)
+    np.testing.assert_allclose(updates["trunk"], 0 * PARAMS["trunk"], atol=1e-6)
+    np.testing.assert_array_equal(updates["heads"][1], [2.0, 2.0])
+    assert diagnostics(state)["worst_cosine"].latest < -0.999
+    extra["present"] = jnp.array([True, False])
+    updates, _ = jax.jit(tx.update)(gradients, tx.init(PARAMS), PARAMS, **extra)
+    np.testing.assert_allclose(updates["trunk"], PARAMS["trunk"], rtol=1e-6)
+    np.testing.assert_array_equal(updates["heads"][1], [0.0, 0.0])
 
 
 def test_one_label_serves_a_whole_branch():

@@ -1,0 +1,98 @@
+import aggregator_goldens as goldens
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import weight_rules
+
+from neat_optax import aggregators
+from neat_optax.aggregators.modo import modo_weights, sdmgrad_weights
+from neat_optax.reference import histories
+
+SEQUENCES = goldens.DATA["sequences"]
+HALF, ONE = jnp.array([0.5, 0.5]), jnp.diag(jnp.array([1.0, 0.0]))
+
+
+def test_modo_by_hand():
+    """The slope is [.5, 0]: [0, .5] is brought back to the simplex."""
+    np.testing.assert_allclose(modo_weights(ONE, HALF, 1.0, 0.0), [0.25, 0.75])
+
+
+def test_sdmgrad_by_hand():
+    """The unit is (1/2)^2, so the slope is [4, 0]: [-.5, .5] goes to [0, 1]."""
+    used, weights = sdmgrad_weights(ONE, HALF, HALF, 0.25, num_steps=1, pull=1.0)
+    np.testing.assert_allclose(weights, [0.0, 1.0])
+    np.testing.assert_allclose(used, [0.25, 0.75])
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize(
+    ("factory", "recorded"),
+    [(aggregators.modo, "MoDoWeighting"), (aggregators.sdmgrad, "SDMGradWeighting")],
+    ids=["modo", "sdmgrad"],
+)
+def test_recorded_sequences(factory, recorded, name):
+    """The second batch of each step is the matrix of the step after it."""
+    js = np.array(SEQUENCES[name]["matrices"])
+    steps = SEQUENCES[name]["results"][f"torchjd.{recorded}"]["steps"]
+    tx = factory(js.shape[1])
+    updates = weight_rules.play(tx, js[:-1], second_batch=js[1:])
+    for update, expected, j in zip(updates, steps, js, strict=False):
+        wanted = np.array(expected["weights"]) @ j
+        # SDMGrad takes 20 steps of length 10: its weights hold 1e-5.
+        assert goldens.error(update, wanted, j) < 1e-4
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_agrees_with_the_oracle(seed):
+    rng = np.random.default_rng(seed)
+    first, second = rng.normal(size=(2, 4, 9))
+    weights = rng.dirichlet(np.ones(4))
+    cross = jnp.asarray(first @ second.T, jnp.float32)
+    given = jnp.asarray(weights, jnp.float32)
+    np.testing.assert_allclose(
+        modo_weights(cross, given, 0.3, 0.2),
+        histories.modo(weights, first, second, 0.3, 0.2),
+        atol=1e-6,
+    )
+    # Steps of the default length 10 on a matrix that is not symmetric go nowhere: they
+    # multiply rounding. Shorter ones converge.
+    used, rest = sdmgrad_weights(cross, given, jnp.full(4, 0.25), 0.5)
+    expected, expected_rest = histories.sdmgrad(weights, first, second, 0.5)
+    np.testing.assert_allclose(used, expected, atol=1e-5)
+    np.testing.assert_allclose(rest, expected_rest, atol=1e-5)
+
+
+def test_without_a_second_batch_the_gramian_serves():
+    g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+    for tx in (aggregators.modo(2), aggregators.sdmgrad(2)):
+        alone, _ = tx.update(g, tx.init(g[0]))
+        twice, _ = tx.update(g, tx.init(g[0]), second_batch=g)
+        np.testing.assert_allclose(alone, twice, rtol=1e-6)
+
+
+def test_modo_reaches_the_shortest_combination():
+    """Without decay, its rest is MGDA."""
+    g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+    tx = aggregators.modo(2, 0.1, 0.0)
+    body = lambda state, _: tx.update(g, state)[::-1]  # noqa: E731
+    _, updates = jax.lax.scan(body, tx.init(g[0]), length=200)
+    np.testing.assert_allclose(updates[-1], [0.8, 0.4], rtol=1e-5)
+
+
+@pytest.mark.parametrize("factory", [aggregators.modo, aggregators.sdmgrad])
+def test_absent_players_get_nothing(factory):
+    tx, g = factory(3), jnp.eye(3)
+    update, _ = tx.update(g, tx.init(g[0]), present=jnp.array([True, False, True]))
+    assert update[1] == 0
+    np.testing.assert_allclose(update[0], update[2])
+    assert update[0] > 0
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`step_size` must be in \(0, inf\), got 0"):
+        aggregators.modo(2, 0.0)
+    with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\), got 1\.0"):
+        aggregators.sdmgrad(2, momentum=1.0)
+    with pytest.raises(ValueError, match="`num_steps` must be an integer >= 1, got 0"):
+        aggregators.sdmgrad(2, num_steps=0)

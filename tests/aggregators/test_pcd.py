@@ -1,0 +1,87 @@
+import aggregator_goldens as goldens
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import samplers
+import weight_rules
+from hypothesis import given
+
+from neat_optax import aggregators
+from neat_optax.reference import histories
+
+SEQUENCES = goldens.DATA["sequences"]
+FORMS = {
+    "torchjd.PCD": {},
+    "torchjd.PCD_tau0.5_beta0.9": {"tau": 0.5, "decay": 0.9},
+}
+
+
+def test_by_hand():
+    """Half of the other's unit joins the leader's, at the leader's length."""
+    update = weight_rules.update("pcd", np.diag([2.0, 3.0]), tau=0.5)
+    np.testing.assert_allclose(update, 2 * np.array([1, 0.5]) / 1.25**0.5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("form", FORMS)
+def test_recorded_sequences(form, name):
+    """1 - decay keeps four digits in float32: the debiasing cancels what is lost."""
+    js = np.array(SEQUENCES[name]["matrices"])
+    steps = SEQUENCES[name]["results"][form]["steps"]
+    updates = weight_rules.play(aggregators.pcd(js.shape[1], **FORMS[form]), js)
+    for update, expected, j in zip(updates, steps, js, strict=True):
+        assert goldens.error(update, np.array(expected["vector"]), j) < 1e-4
+
+
+@given(samplers.players(shapes=[(2, 3), (3, 10), (5, 20)], decades=4.0))
+def test_agrees_with_the_oracle(j):
+    expected = histories.pcd([j], tau=0.3, eps=0.0)[0]
+    update = weight_rules.update("pcd", j, tau=0.3)
+    assert goldens.error(update, expected, j) < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("others", "update"),
+    [
+        ([], [2.0, 0.0]),
+        ([[0.0, 0.0]], [2.0, 0.0]),
+        ([[0.0, 1.0], [0.0, -1.0]], [2.0, 0.0]),
+        ([[-1.0, 0.0]], [-2.0, 0.0]),
+    ],
+)
+def test_where_the_others_ask_nothing_or_too_much(others, update):
+    """Alone, beside a zero row, between opposed players; one opponent turns it."""
+    actual = weight_rules.update("pcd", [[2.0, 0.0], *others], tau=0.02)
+    np.testing.assert_allclose(actual, update, atol=1e-5)
+
+
+def test_one_share_for_each():
+    tx, g = aggregators.pcd(3, (0.5, 1.0)), jnp.eye(3)
+    update, _ = tx.update(g, tx.init(g[0]))
+    np.testing.assert_allclose(update, [1 / 1.5, 0.5 / 1.5, 1 / 1.5], rtol=1e-5)
+
+
+def test_leader_that_rests_or_is_absent_gives_zero():
+    tx, g = aggregators.pcd(2), jnp.array([[0.0, 0.0], [0.0, 1.0]])
+    np.testing.assert_array_equal(tx.update(g, tx.init(g[0]))[0], [0.0, 0.0])
+    absent, state = tx.update(
+        jnp.eye(2), tx.init(g[0]), present=jnp.array([False, True])
+    )
+    np.testing.assert_array_equal(absent, [0.0, 0.0])
+    np.testing.assert_allclose(state.weighting.squares, [[0.0, 1e-3]], rtol=1e-4)
+
+
+def test_usual_lengths_are_remembered():
+    """After lengths 2 and 1 the others' unit is not its length: their share moves."""
+    j = np.array([[1.0, 0.0], [0.0, 2.0]])
+    js = np.stack([j, 0.5 * j, 3 * j])
+    updates = weight_rules.play(aggregators.pcd(2, 0.5, 0.5), js)
+    expected = histories.pcd(js, tau=0.5, decay=0.5, eps=0.0)
+    np.testing.assert_allclose(updates, expected, rtol=1e-5)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`tau` must be in \[0, 1\], got 2\.0\."):
+        aggregators.pcd(2, 2.0)
+    with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1\.0\."):
+        aggregators.pcd(2, decay=1.0)
