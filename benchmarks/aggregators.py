@@ -51,7 +51,7 @@ def show(gates):
 
 
 def apply(transformation):
-    """From a matrix to the update, compiled once: players that are missing are absent."""
+    """From a matrix to the update, compiled once: missing players are absent."""
 
     @jax.jit
     def update(matrix, present):

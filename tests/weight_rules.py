@@ -69,10 +69,10 @@ def decide(name, gramian, seats=SEATS, **given):
     """
     count, dtype = len(gramian), gramian.dtype
     chosen = tuple((key, given.pop(key)) for key in STATIC if key in given)
-    padded = {key: jnp.asarray(_pad(value, seats)) for key, value in given.items()}
     with jax.enable_x64(dtype == np.float64):
+        padded = {k: jnp.asarray(_pad(v, seats, dtype)) for k, v in given.items()}
         decided = _compiled(name, chosen)(
-            jnp.asarray(_pad(gramian, seats)),
+            jnp.asarray(_pad(gramian, seats, dtype)),
             jnp.asarray(np.arange(seats) < count),
             padded,
         )
@@ -107,7 +107,7 @@ def errors(name, answers, matrices, **given):
 
 
 def play(tx, matrices, **stacked):
-    """float64 [T, N]: the updates of a run; `stacked` extra arguments have one a step."""
+    """float64 [T, N]: updates of a run; `stacked` arguments have one for each step."""
     step = jax.jit(tx.update)
     state = tx.init(jnp.zeros(np.shape(matrices)[-1]))
     updates = []
@@ -130,11 +130,9 @@ def condition(j):
     return np.linalg.cond(cosines(j[np.any(j != 0, axis=1)]))
 
 
-def _pad(value, seats):
+def _pad(value, seats, dtype):
     """Zeros behind every axis; of orders, the seats that are left."""
     value = np.asarray(value)
-    if not value.ndim:
-        return value.astype(np.float32)
     if np.issubdtype(value.dtype, np.integer):
         rest = np.arange(len(value), seats)
         long = np.concatenate(
@@ -143,4 +141,6 @@ def _pad(value, seats):
         return np.concatenate(
             [long, np.broadcast_to(np.arange(seats), (len(rest), seats))]
         )
-    return np.pad(value, [(0, seats - len(value))] * value.ndim)
+    if not value.ndim:
+        return value.astype(dtype)
+    return np.pad(value.astype(dtype), [(0, seats - len(value))] * value.ndim)

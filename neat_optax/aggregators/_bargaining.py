@@ -15,9 +15,9 @@ import jax.numpy as jnp
 
 from neat_optax.aggregators._correlation import Correlation
 
-MAX_STEPS = 60
-FULL_STEP = 0.25
-"""Newton decrement below which a full step converges quadratically."""
+MAX_STEPS = 100
+PATIENCE = 8
+"""Short steps without a better residual after which rounding has been reached."""
 HALVINGS = 12
 """Lengths of a step that the line search tries, all at once."""
 
@@ -34,6 +34,14 @@ class _Problem(NamedTuple):
     active: jax.Array
     exponent: jax.Array
     scale: jax.Array  # kappa
+
+
+class _Search(NamedTuple):
+    z: jax.Array
+    best: jax.Array  # the weights with the smallest residual so far
+    residual: jax.Array
+    stalled: jax.Array  # steps since then
+    steps: jax.Array
 
 
 @jax.jit
@@ -53,20 +61,35 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
     scale = jnp.where(rows.active, rows.norms, 1.0) ** (exponent - 1)
     problem = _Problem(rows.matrix, rows.active, exponent, scale)
 
-    def body(carry):
-        z, _, count = carry
-        z = z * jnp.exp(_step(problem, z))
-        return z, _residual(problem, z), count + 1
+    def body(search):
+        step = _step(problem, search.z)
+        z = search.z * jnp.exp(step)
+        residual = _residual(problem, z)
+        better = residual < search.residual
+        return _Search(
+            z=z,
+            best=jnp.where(better, z, search.best),
+            residual=jnp.where(better, residual, search.residual),
+            stalled=jnp.where(better | _is_long(step), 0, search.stalled + 1),
+            steps=search.steps + 1,
+        )
 
-    def going(carry):
-        _, residual, count = carry
-        return (residual > 4 * jnp.finfo(dtype).eps) & (count < MAX_STEPS)
+    def going(search):
+        unsolved = search.residual > 4 * jnp.finfo(dtype).eps
+        return unsolved & (search.stalled < PATIENCE) & (search.steps < MAX_STEPS)
 
-    start = _start(problem)
-    first = (start, _residual(problem, start), jnp.zeros((), jnp.int32))
-    z, residual, _ = jax.lax.while_loop(going, body, first)
-    solved = _all_gain(problem, z)
-    return Bargain(jnp.where(solved, z, 0.0), jnp.where(solved, residual, 0.0))
+    start, none = _start(problem), jnp.zeros((), jnp.int32)
+    first = _Search(start, start, _residual(problem, start), none, none)
+    found = jax.lax.while_loop(going, body, first)
+    solved = _all_gain(problem, found.best)
+    return Bargain(
+        jnp.where(solved, found.best, 0.0), jnp.where(solved, found.residual, 0.0)
+    )
+
+
+def _is_long(step):
+    """Whether some weight still changes by half of itself: then residuals may rise."""
+    return jnp.max(jnp.abs(step)) > 0.5
 
 
 def _start(problem):
@@ -80,32 +103,40 @@ def _start(problem):
 
 
 def _step(problem, z):
-    """The change of `log z`: Newton's, in full where it is known to converge."""
+    """The change of `log z`: Newton's, shortened to a factor of e for every weight.
+
+    The line search compares values of the potential. Once the gain that Newton's step
+    promises is lost in their rounding, the step is taken without it: by then only
+    weights are left to settle that hardly count in the potential.
+    """
     pull = jnp.where(problem.active, _power(problem, z, 1 - problem.exponent), 1.0)
     slope = jnp.where(problem.active, z * _times(problem.matrix, z) - pull, 0.0)
-    scaled = z[:, None] * problem.matrix * z[None, :]
-    hessian = scaled + jnp.diag(problem.exponent * pull)
-    factor = jnp.linalg.cholesky(hessian)
-    direction = jax.scipy.linalg.cho_solve((factor, True), -slope)
+    hessian = z[:, None] * problem.matrix * z + jnp.diag(problem.exponent * pull)
+    # Unit diagonal: pulls of players of very different norms differ by decades.
+    root = jnp.sqrt(jnp.diagonal(hessian))
+    factor = jnp.linalg.cholesky(hessian / root[:, None] / root)
+    direction = jax.scipy.linalg.cho_solve((factor, True), -slope / root) / root
     direction = jnp.where(jnp.isfinite(direction), direction, 0.0)
-    concordance = (1 + problem.exponent) / 2
-    concordance = concordance / jnp.sqrt(problem.exponent * jnp.min(pull))
-    decrement = concordance * jnp.sqrt(jnp.maximum(-slope @ direction, 0.0))
-    lengths = 0.5 ** jnp.arange(HALVINGS, dtype=z.dtype)
-    values = jax.vmap(lambda t: _potential(problem, z * jnp.exp(t * direction)))(
+    longest = jnp.max(jnp.abs(direction))
+    lengths = 0.5 ** jnp.arange(HALVINGS, dtype=z.dtype) / jnp.maximum(longest, 1.0)
+    values, sizes = jax.vmap(lambda t: _potential(problem, z * jnp.exp(t * direction)))(
         lengths
     )
     searched = lengths[jnp.argmin(jnp.where(jnp.isnan(values), jnp.inf, values))]
-    return jnp.where(decrement < FULL_STEP, 1.0, searched) * direction
+    rounding = 16 * jnp.finfo(z.dtype).eps * sizes[-1]
+    settled = -slope @ direction <= rounding
+    return jnp.where(settled, lengths[0], searched) * direction
 
 
 def _potential(problem, z):
+    """Its value, and the sum of its terms' sizes, which its rounding goes by."""
     power = 1 - problem.exponent
     logarithmic = jnp.abs(power) < 1e-6
     grown = _power(problem, z, power) / jnp.where(logarithmic, 1.0, power)
     gain = jnp.where(logarithmic, problem.scale * jnp.log(z), grown)
+    gain = jnp.where(problem.active, gain, 0.0)
     quadratic = z @ _times(problem.matrix, z) / 2
-    return quadratic - jnp.sum(jnp.where(problem.active, gain, 0.0))
+    return quadratic - jnp.sum(gain), quadratic + jnp.sum(jnp.abs(gain))
 
 
 def _power(problem, z, power):

@@ -9,8 +9,8 @@ from player_contract import check_contract
 
 ROWS = jnp.array([[1.0, 4.0], [3.0, -2.0]])
 FACTORIES = {
-    "Mean": lambda j: aggregators.mean(),
-    "Sum": lambda j: aggregators.sum(),
+    "Mean": lambda _: aggregators.mean(),
+    "Sum": lambda _: aggregators.sum(),
     "Constant": lambda j: aggregators.constant(goldens.preference(j)),
 }
 

@@ -1,9 +1,9 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import weight_rules
 
+import aggregator_goldens as goldens
+import weight_rules
 from neat_optax import aggregators
 from neat_optax.aggregators.cr_mogm import cr_mogm_weights
 from neat_optax.reference import aggregators as oracle

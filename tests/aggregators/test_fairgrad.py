@@ -1,11 +1,11 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import samplers
-import weight_rules
 from hypothesis import given
 
+import aggregator_goldens as goldens
+import samplers
+import weight_rules
 from neat_optax import aggregators
 from neat_optax.reference import aggregators as oracle
 
@@ -17,13 +17,13 @@ def check_residual(gramian, weights, alpha):
     """`g_i . u = w_i^(-1/alpha)` to 1e-4, or to what float32 holds.
 
     A gain is a sum of terms. Where they cancel, rounding the weights alone violates the
-    condition by `eps` times their absolute sum. Returns whether they do.
+    condition by `eps` times their absolute sum. Returns whether it exceeds 1e-4.
     """
     gains = gramian @ weights
     residual = np.abs(gains * weights ** (1 / alpha) - 1)
     rounding = 8 * EPS * (np.abs(gramian) @ weights) / np.abs(gains)
     assert np.all(residual <= np.maximum(1e-4, rounding)), np.max(residual)
-    return np.max(rounding) > 1e-4
+    return np.max(residual) > 1e-4
 
 
 @pytest.mark.parametrize(
@@ -47,9 +47,7 @@ def test_gate_on_the_exact_answers(kind):
         weights = weight_rules.weights("fairgrad", j, alpha=alpha)
         cancel |= {name} if check_residual(j @ j.T, weights, alpha) else set()
         assert goldens.error(weights @ j, expected, j) <= 2e-4, name
-    assert (
-        {"conflict_2x3"} <= cancel <= {"conflict_2x3", "conflict_10x50", "scales_5x20"}
-    )
+    assert cancel <= {"conflict_2x3", "scales_5x20"}
 
 
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])

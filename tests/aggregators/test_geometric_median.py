@@ -1,9 +1,9 @@
-import aggregator_goldens as goldens
 import numpy as np
-import samplers
-import weight_rules
 from hypothesis import given
 
+import aggregator_goldens as goldens
+import samplers
+import weight_rules
 from neat_optax.reference import robust
 
 RULE = "geometric_median"

@@ -1,9 +1,9 @@
-import aggregator_goldens as goldens
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import aggregator_goldens as goldens
 from neat_optax import aggregators
 from neat_optax.aggregators.gradvac import gradvac_weights
 from neat_optax.reference import histories

@@ -1,9 +1,9 @@
-import aggregator_goldens as goldens
 import numpy as np
-import samplers
-import weight_rules
 from hypothesis import assume, given
 
+import aggregator_goldens as goldens
+import samplers
+import weight_rules
 from neat_optax.reference import aggregators as oracle
 
 LARGEST_CONDITION = 1e3

@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
-import samplers
-import weight_rules
 from hypothesis import given
 
 import neat_optax as no
+import samplers
+import weight_rules
 from neat_optax.reference import players
 
 OPPONENTS = {"mean_excluding_self": no.others_mean(), "batch_mean": no.batch_mean()}

@@ -1,11 +1,11 @@
-import aggregator_goldens as goldens
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import samplers
-import weight_rules
 from hypothesis import given
 
+import aggregator_goldens as goldens
+import samplers
+import weight_rules
 from neat_optax import aggregators
 from neat_optax.reference import histories
 

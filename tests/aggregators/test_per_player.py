@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -5,7 +7,7 @@ import optax
 import pytest
 
 from neat_optax.aggregators._per_player import per_player
-from player_contract import COUNT, PARAMS, gradients, plain, replace
+from player_contract import COUNT, PARAMS, compiled, gradients, plain, replace
 from properties import assert_same_types, assert_trees_close, assert_trees_equal
 
 INNER = {
@@ -18,19 +20,23 @@ INNER = {
 }
 
 
+@functools.cache
+def built(name):
+    return compiled(per_player(INNER[name], COUNT))
+
+
 def player(tree, index):
     return jax.tree.map(lambda x: x[index], tree)
 
 
 @pytest.mark.parametrize("name", INNER)
 def test_equals_a_loop_over_players(name):
-    inner = INNER[name]
-    tx = per_player(inner, COUNT)
-    step, state = jax.jit(tx.update), tx.init(PARAMS)
+    inner, tx = INNER[name], built(name)
+    state, everyone = tx.init(PARAMS), jnp.ones(COUNT, bool)
     alone = [inner.init(PARAMS) for _ in range(COUNT)]
     for seed in range(3):
         g = gradients(seed)
-        update, new_state = step(g, state, PARAMS)
+        update, new_state = tx.update(g, state, PARAMS, present=everyone)
         assert_same_types(new_state, state)
         assert_same_types(update, g)
         state = new_state
@@ -42,15 +48,15 @@ def test_equals_a_loop_over_players(name):
 
 @pytest.mark.parametrize("name", INNER)
 def test_absent_and_bad_players_pass_and_are_not_remembered(name):
-    tx = per_player(INNER[name], COUNT)
+    tx, everyone = built(name), jnp.ones(COUNT, bool)
     g = replace(replace(gradients(0), 1, jnp.nan), 2, 5.0)
-    _, before = tx.update(gradients(1), tx.init(PARAMS), PARAMS)
-    present = jnp.array([True, True, False])
+    start, present = tx.init(PARAMS), everyone.at[2].set(False)
+    _, before = tx.update(gradients(1), start, PARAMS, present=everyone)
     update, after = tx.update(g, before, PARAMS, present=present)
     for i in (1, 2):
         assert_trees_equal(player(update, i), player(g, i))
         assert_trees_equal(player(after, i), player(before, i))
-    whole, kept = tx.update(gradients(0), before, PARAMS)
+    whole, kept = tx.update(gradients(0), before, PARAMS, present=everyone)
     assert_trees_equal(player(update, 0), player(whole, 0))
     assert_trees_equal(player(after, 0), player(kept, 0))
 

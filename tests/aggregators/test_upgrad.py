@@ -1,10 +1,10 @@
-import aggregator_goldens as goldens
 import numpy as np
 import pytest
-import samplers
-import weight_rules
 from hypothesis import given
 
+import aggregator_goldens as goldens
+import samplers
+import weight_rules
 from neat_optax.reference import aggregators as oracle
 
 
