@@ -76,7 +76,7 @@ def combine(stack, seats: Seats, reduce, on_gradient, on_opponent):
             o = _opponent(total, g, own, inverse)
             return sum_ + share * ((1 + a) * g + b * o)
 
-        zero = jnp.zeros(block.shape[1:], total.high.dtype)
+        zero = jnp.zeros_like(total.high)
         per_player = (seats.finite, seats.own, seats.inverse, reduce)
         result = _over_players(add, zero, block, *per_player, on_gradient, on_opponent)
         return result.astype(block.dtype)
@@ -93,7 +93,7 @@ def _total(stack: jax.Array, seats: Seats) -> Total:
         high, error = _two_sum(high, term)
         return high, low + error
 
-    zero = jnp.zeros(stack.shape[1:], _tree.widen(stack[:1]).dtype)
+    zero = jnp.zeros_like(_tree.widen(stack[0]))
     return Total(*_over_players(add, (zero, zero), stack, seats.shares, seats.finite))
 
 

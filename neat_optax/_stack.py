@@ -159,7 +159,16 @@ def _dot(a, b, metric, scale):
         ((axes, axes), ((), ())),
         precision=jax.lax.Precision.HIGHEST,
         preferred_element_type=jnp.result_type(jnp.float32, a),
+        out_sharding=_explicit(a, ()),
     )
+
+
+def _explicit(stack, spec):
+    """The sharding to ask a contraction for: on a mesh with explicit axes it must be."""
+    mesh = jax.typeof(stack).sharding.mesh
+    if jax.sharding.AxisType.Explicit not in mesh.axis_types:
+        return None
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
 
 
 def _in_blocks() -> bool:
@@ -178,6 +187,7 @@ def _weighted_sum(weights, finite, stack):
             stack.astype(wide),
             (((0,), (0,)), ((), ())),
             precision=jax.lax.Precision.HIGHEST,
+            out_sharding=_explicit(stack, jax.typeof(stack).sharding.spec[1:]),
         )
 
     def finite_players():
@@ -185,7 +195,7 @@ def _weighted_sum(weights, finite, stack):
             row = jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)
             return total + jnp.where(finite[index], weights[index] * row, 0)
 
-        start = jnp.zeros(stack.shape[1:], wide)
+        start = jnp.zeros_like(stack[0], wide)
         return jax.lax.fori_loop(0, len(stack), body, start)
 
     total = jax.lax.cond(jnp.all(finite), all_players, finite_players)

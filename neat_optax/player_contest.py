@@ -122,9 +122,9 @@ def player_contest(
     def update_fn(updates, state, params=None, **extra_args):
         leaves, treedef = jax.tree.flatten(updates)
         count = _checks.check_players(updates, params)
-        _checks.check_num_players(num_players, count)
         if not leaves:
             return updates, state._replace(step=_tree.increment(state.step))
+        _checks.check_num_players(num_players, count)
         extras = Extras.read(extra_args, updates, count)
         owners = scope.owners(one_player(updates))
         field = _Field.of(leaves, extras, reduction, opponent.include_self)

@@ -74,9 +74,10 @@ def measure_update_conflict(
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)
-        _checks.check_num_players(num_players, count)
+        if count:
+            _checks.check_num_players(num_players, count)
         applied, inner_state = inner.update(updates, state.inner, params, **extra_args)
-        present = Extras.read(extra_args, updates, count).present
+        present = Extras.read(extra_args, updates, num_players).present
         leaves = jax.tree.leaves(updates)
         cosines = _cosines(leaves, jax.tree.leaves(applied), present)
         latest = UpdateConflict(
@@ -96,7 +97,7 @@ def measure_update_conflict(
 def _cosines(stacks, updates, present):
     """[P]: cosine of every player's gradient with the update as a descent step."""
     if not stacks:
-        return jnp.zeros((0,), jnp.float32)
+        return jnp.zeros(present.shape, jnp.float32)
     squares = sum(_stack.squared_norms(stack) for stack in stacks)
     pairs = zip(stacks, updates, strict=True)
     products = sum(_stack.products(stack, update) for stack, update in pairs)

@@ -217,12 +217,17 @@ def test_a_mean_and_a_sum_of_preferred_players():
     np.testing.assert_allclose(total, 6 * mean, rtol=1e-6)
 
 
+def measured_update(kind, g, preference=(1.0,) * 4, present=(True,) * 4):
+    tx = contest(kind, num_players=4, measure=True)
+    extra = {"preference": jnp.array(preference), "present": jnp.array(present)}
+    return update(tx, g, **extra)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
-    tx = contest("others", num_players=4, measure=True)
     g = player(4)
-    dropped, state = update(tx, g.at[1, 2].set(bad))
-    absent, _ = update(tx, g, present=jnp.array([True, False, True, True]))
+    dropped, state = measured_update("others", g.at[1, 2].set(bad))
+    absent, _ = measured_update("others", g, present=(True, False, True, True))
     np.testing.assert_allclose(dropped, absent, rtol=1e-6)
     assert no.diagnostics(state)["dropped"].latest == 1
 
@@ -313,9 +318,8 @@ def test_inside_vmap_and_scan():
 
 @pytest.mark.parametrize("kind", ["others", "batch"])
 def test_recorded_weights_give_the_update(kind):
-    g, preference = player(4), jnp.array([1.0, 2.0, 0.5, 0.0])
-    tx = contest(kind, num_players=4, measure=True)
-    actual, state = update(tx, g, preference=preference)
+    g, preference = player(4), (1.0, 2.0, 0.5, 0.0)
+    actual, state = measured_update(kind, g, preference)
     weights = no.diagnostics(state)["weights"].latest
     np.testing.assert_allclose(weights @ g, actual, rtol=1e-4, atol=1e-5)
 
@@ -361,6 +365,11 @@ def test_arguments_for_another_number_of_players_are_named(name):
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         no.player_contest(**{"opponent": no.others_mean(), "rules": FULL, **options})
+
+
+def test_nothing_to_update():
+    tx = no.player_contest(no.others_mean(), FULL, num_players=3)
+    assert tx.update({}, tx.init({}))[0] == {}
 
 
 def test_another_number_of_players_than_announced_is_refused():

@@ -130,7 +130,7 @@ ONE_DEVICE = """
 
 
 def test_on_one_device_it_works_block_by_block():
-    """What `conftest` hides with its eight devices; no array of all players is formed."""
+    """What `conftest` hides with its eight devices: no array of all players."""
     folder = os.path.dirname(__file__)
     flags = os.environ["XLA_FLAGS"].replace("device_count=8", "device_count=1")
     ran = subprocess.run(

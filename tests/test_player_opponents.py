@@ -78,22 +78,13 @@ def test_between_two_players_all_others_are_one(strong):
 
 
 def test_equal_others_count_as_one():
+    """Four copies of the other correct a player as one does."""
     for seed in range(10):
         mine, other = draw(seed, 2)
-        g = np.stack([mine, other, other, other, other])
-        # Four equal players do not oppose one another: what differs is theirs.
-        exact = player_oracle.corrections(np.stack([mine, other]), None)
-        np.testing.assert_allclose(
-            added("pairwise", g), exact[0] + 4 * exact[1] * _share(mine, other), atol=1e-5
-        )
-        first = player_oracle.corrections(g, player_oracle.others_mean)[0]
-        np.testing.assert_allclose(first, exact[0], atol=1e-12)
-
-
-def _share(mine, other):
-    """Against equal players there is no conflict, so the one with `mine` is all."""
-    del mine, other
-    return 1.0
+        one, many = np.stack([mine, other]), np.stack([mine, *[other] * 4])
+        exact = player_oracle.corrections(one, player_oracle.others_mean)
+        found = added("pairwise", many)
+        np.testing.assert_allclose(found, exact[0] + 4 * exact[1], atol=1e-5)
 
 
 def test_a_conflict_that_the_mean_hides_is_corrected():
@@ -126,8 +117,9 @@ def test_a_player_without_preference_is_nobodys_opponent():
     for name in ("others_mean", "batch_mean", "pairwise"):
         kept = jnp.asarray(g[[0, 1, 3]])
         tx = no.player_contest(getattr(no, name)(), FULL)
-        with_it, _ = UPDATE[name, False](jnp.asarray(g), tx.init(g[0]), preference=preference)
-        without, _ = UPDATE[name, False](kept, tx.init(g[0]))
+        update, state = UPDATE[name, False], tx.init(g[0])
+        with_it, _ = update(jnp.asarray(g), state, preference=preference)
+        without, _ = update(kept, state)
         np.testing.assert_allclose(with_it, without, rtol=1e-5, atol=1e-6)
 
 

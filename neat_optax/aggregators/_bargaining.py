@@ -111,10 +111,11 @@ def _step(problem, z):
     """
     pull = jnp.where(problem.active, _power(problem, z, 1 - problem.exponent), 1.0)
     slope = jnp.where(problem.active, z * _times(problem.matrix, z) - pull, 0.0)
-    hessian = z[:, None] * problem.matrix * z + jnp.diag(problem.exponent * pull)
+    curvature = z[:, None] * problem.matrix * z[None, :]
+    hessian = curvature + jnp.diag(problem.exponent * pull)
     # Unit diagonal: pulls of players of very different norms differ by decades.
     root = jnp.sqrt(jnp.diagonal(hessian))
-    factor = jnp.linalg.cholesky(hessian / root[:, None] / root)
+    factor = jnp.linalg.cholesky(hessian / root[:, None] / root[None, :])
     direction = jax.scipy.linalg.cho_solve((factor, True), -slope / root) / root
     direction = jnp.where(jnp.isfinite(direction), direction, 0.0)
     longest = jnp.max(jnp.abs(direction))

@@ -145,7 +145,8 @@ def _gramians(groups: list[Group]):
     if groups[0].second is not None:
         pairs = zip(groups, factor, strict=True)
         cross = jnp.stack([group.gramian(scale, cross=True) for group, scale in pairs])
-        finite = finite & jnp.all(jnp.isfinite(jnp.sum(cross, axis=1)), axis=0)
+        own = jnp.diagonal(cross, axis1=1, axis2=2)  # of the players both batches spoil
+        finite = finite & jnp.all(jnp.isfinite(own), axis=0)
     return gramian, cross, factor, finite
 
 

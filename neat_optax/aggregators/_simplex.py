@@ -10,6 +10,12 @@ from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._nnqp import nnqp
 
 
+SATURATED = 4.0
+"""Beyond it, a step on the simplex has already set an entry to zero."""
+LONGEST_SLOPE = 1e30
+"""Bound on slopes, so that products with them stay finite."""
+
+
 def project_simplex(point: jax.Array, present: jax.Array) -> jax.Array:
     """The nearest point with nonnegative entries that sum to 1, zero where absent.
 
@@ -23,6 +29,33 @@ def project_simplex(point: jax.Array, present: jax.Array) -> jax.Array:
     last = jnp.sum((order > shifts) & (order > -jnp.inf))
     shift = shifts[jnp.maximum(last - 1, 0)]
     return jnp.where(present, jnp.maximum(point - shift, 0), 0)
+
+
+def descend_simplex(products, weights, step_size, decay, present, scale=1.0):
+    r"""The weights after one projected step towards a shorter combination.
+
+    .. math:: w \leftarrow \Pi_\Delta \bigl(w - \gamma\, (s^2 A w + \rho\, w)\bigr)
+
+    Only differences of slopes count on the simplex, and a step of more than its
+    diameter has already set an entry to zero, so long gradients cannot overflow.
+
+    Args:
+      products: `A` [P, P], inner products of gradients divided by `scale`.
+      weights: `w` [P] before.
+      step_size: nonnegative.
+      decay: nonnegative, towards equal weights.
+      present: [P] bool, which entries may be positive.
+      scale: `s`.
+    """
+
+    def above_smallest(values):
+        smallest = jnp.min(jnp.where(present, values, jnp.inf))
+        return jnp.where(present, values - smallest, 0)
+
+    gains = above_smallest(jnp.matmul(products, weights, precision="highest"))
+    slope = jnp.minimum(gains * scale * scale, LONGEST_SLOPE) + decay * weights
+    step = jnp.minimum(above_smallest(step_size * slope), SATURATED)
+    return project_simplex(weights - step, present)
 
 
 class MinNorm(NamedTuple):

@@ -11,16 +11,11 @@ import optax
 from neat_optax import _checks
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._per_player import per_player
-from neat_optax.aggregators._simplex import project_simplex
+from neat_optax.aggregators._simplex import descend_simplex
 from neat_optax.aggregators._tracking import track_gradient
 from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
 from neat_optax.opponents import value_at
 from neat_optax.scopes import Scope, whole_tree
-
-SATURATED = 4.0
-"""Beyond it, a step on the simplex has already set an entry to zero."""
-LARGEST = 1e30
-"""Bound on slopes, so that products with them stay finite."""
 
 
 def moco_weights(
@@ -52,10 +47,7 @@ def moco_weights(
       [0.75, 0.25]
     """
     present = everyone(gramian, present)
-    gains = _above_smallest(jnp.matmul(gramian, weights, precision="highest"), present)
-    slope = jnp.minimum(gains * scale * scale, LARGEST) + decay * weights
-    step = jnp.minimum(_above_smallest(step_size * slope, present), SATURATED)
-    return project_simplex(weights - step, present)
+    return descend_simplex(gramian, weights, step_size, decay, present, scale)
 
 
 def moco(
@@ -127,9 +119,3 @@ def moco(
         per_player(track_gradient(rate, rate_decay), num_players),
         aggregate(weighting, scope=scope, num_players=num_players, measure=measure),
     )
-
-
-def _above_smallest(values, present):
-    """Differences to the smallest; the projection on the simplex sees no others."""
-    smallest = jnp.min(jnp.where(present, values, jnp.inf))
-    return jnp.where(present, values - smallest, 0)

@@ -10,7 +10,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._simplex import project_simplex
+from neat_optax.aggregators._simplex import descend_simplex, project_simplex
 from neat_optax.aggregators._weighting import Weighting, as_decision, shares
 from neat_optax.opponents import value_at
 from neat_optax.scopes import Scope, whole_tree
@@ -22,6 +22,7 @@ def modo_weights(
     step_size: Any = 0.1,
     decay: Any = 0.1,
     present: jax.Array | None = None,
+    scale: Any = 1.0,
 ) -> jax.Array:
     r"""The next weights of MoDo.
 
@@ -34,6 +35,7 @@ def modo_weights(
       step_size: :math:`\gamma` above 0.
       decay: :math:`\rho`, at least 0.
       present: [P] bool; absent players get the weight 0.
+      scale: what the gradients were divided by before the products were taken.
 
     Returns:
       [P] weights on the simplex.
@@ -45,8 +47,7 @@ def modo_weights(
       [0.55, 0.45]
     """
     present = jnp.ones(len(weights), bool) if present is None else present
-    slope = jnp.matmul(cross, weights, precision="highest") + decay * weights
-    return project_simplex(weights - step_size * slope, present)
+    return descend_simplex(cross, weights, step_size, decay, present, scale)
 
 
 def sdmgrad_weights(
@@ -134,11 +135,12 @@ def modo(
 
     def decide(players, state):
         weights = modo_weights(
-            players.cross * players.scale**2,
+            players.cross,
             state,
             value_at(step_size, players.step),
             value_at(decay, players.step),
             players.present,
+            players.scale,
         )
         return as_decision(weights), weights
 

@@ -91,7 +91,8 @@ def show(result: dict[str, Any], console: Console) -> None:
     for name, report in reports.items():
         difference = result["differences"].get(name)
         table.add_row(name, *_cells(report, difference), *_measured(report, shown))
-    console.print(table, end="\n\n")
+    console.print(table)
+    console.print()
     f1 = "F1: mean over labels; " if with_f1 else ""
     console.print(_NOTE + f1 + shown.note, style="dim")
     for difference in result["differences"].values():

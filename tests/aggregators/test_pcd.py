@@ -68,7 +68,7 @@ def test_leader_that_rests_or_is_absent_gives_zero():
         jnp.eye(2), tx.init(g[0]), present=jnp.array([False, True])
     )
     np.testing.assert_array_equal(absent, [0.0, 0.0])
-    np.testing.assert_allclose(state.weighting.squares, [[0.0, 1e-3]], rtol=1e-4)
+    np.testing.assert_allclose(state.weighting.lengths, [[0.0, 1e-3**0.5]], rtol=1e-4)
 
 
 def test_usual_lengths_are_remembered():

@@ -1,0 +1,207 @@
+"""What aggregators cost, next to the plain mean or the Gramian."""
+
+import statistics
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from gates import Gate
+
+import neat_optax as no
+from neat_optax import aggregators
+
+
+def interleaved(functions, rounds):
+    """Median milliseconds of each function, taking turns."""
+    times = {name: [] for name in functions}
+    for function in functions.values():
+        function()
+    for _ in range(rounds):
+        for name, function in functions.items():
+            start = time.perf_counter()
+            function()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(x) * 1e3 for name, x in times.items()}
+
+
+def conflicting(players, columns, seed=0):
+    """Normal rows with a shared direction of alternating sign."""
+    rng = np.random.default_rng(seed)
+    signs = np.where(np.arange(players) % 2, -1.0, 1.0)[:, None]
+    matrix = rng.normal(size=(players, columns)) + 0.5 * signs * rng.normal(
+        size=columns
+    )
+    return matrix.astype(np.float32)
+
+
+def weighting_gates(rounds):
+    """UPGrad on a given Gramian, next to TorchJD's where it is installed."""
+    for players, target in ((8, None), (32, 1.5), (128, 40.0)):
+        matrix = conflicting(players, 4000)
+        gramian = jnp.asarray(matrix @ matrix.T)
+        weigh = jax.jit(aggregators.upgrad_weights)
+        functions = {"ours": lambda w=weigh, g=gramian: w(g).block_until_ready()}
+        torchjd = _torchjd_upgrad(np.asarray(gramian))
+        if torchjd is not None:
+            functions["torchjd"] = torchjd
+        found = interleaved(functions, rounds)
+        figure = f"{found['ours']:.2f} ms"
+        if torchjd is not None:
+            figure += f" (TorchJD {found['torchjd']:.2f} ms)"
+        yield Gate(
+            f"UPGrad weighting, P = {players}",
+            "" if target is None else f"<= {target} ms",
+            figure,
+            None if target is None else found["ours"] <= target,
+        )
+
+
+def _torchjd_upgrad(gramian):
+    try:
+        import torch
+        from torchjd.aggregation import UPGradWeighting
+    except ImportError:
+        return None
+    weighting, matrix = UPGradWeighting(), torch.tensor(gramian)
+    return lambda: weighting(matrix)
+
+
+def _on_device(transformation, matrix):
+    """A call of one compiled update, and the bytes that it needs beyond its input."""
+    step = jax.jit(lambda g, s: transformation.update(g, s)[0])
+    state = transformation.init(matrix[0])
+    compiled = step.lower(matrix, state).compile()
+    memory = compiled.memory_analysis()
+    needed = memory.temp_size_in_bytes + memory.output_size_in_bytes
+    return lambda: jax.block_until_ready(compiled(matrix, state)), needed
+
+
+def _vmapped_neat(matrix):
+    """NEAT between players by the single-gradient correction, mapped."""
+    single = no.neat_correction(opponent=no.given())
+
+    def update(g, state):
+        others = (jnp.sum(g, axis=0) - g) / (len(g) - 1)
+        corrected, _ = jax.vmap(lambda x, o: single.update(x, state, opponent=o))(
+            g, others
+        )
+        return jnp.mean(corrected, axis=0)
+
+    state = single.init(matrix[0])
+    compiled = jax.jit(update).lower(matrix, state).compile()
+    return lambda: jax.block_until_ready(compiled(matrix, state))
+
+
+def transformation_gates(rounds, quick):
+    """Whole transformations: ConFIG over the Gramian, NEAT over its mapped form."""
+    sizes = ((8, 10**5), (32, 10**4)) if quick else ((8, 10**6), (128, 10**5))
+    for players, columns in sizes:
+        matrix = jnp.asarray(conflicting(players, columns))
+        gram = jax.jit(lambda j: jnp.matmul(j, j.T, precision="highest"))
+        config, _ = _on_device(aggregators.config(), matrix)
+        mean, _ = _on_device(aggregators.mean(), matrix)
+        found = interleaved(
+            {
+                "gramian": lambda g=gram, m=matrix: g(m).block_until_ready(),
+                "config": config,
+                "mean": mean,
+            },
+            rounds,
+        )
+        ratio = found["config"] / found["gramian"]
+        yield Gate(
+            f"ConFIG over J @ J.T, ({players}, {columns:.0e})",
+            "<= 2",
+            f"{ratio:.2f} ({found['config']:.1f} ms; mean {found['mean']:.1f} ms)",
+            ratio <= 2,
+        )
+    yield from _neat_gates(rounds, 10**5 if quick else 10**6)
+    yield from _side_by_side(rounds, 10**4 if quick else 10**5)
+
+
+def _neat_gates(rounds, columns):
+    players = 32
+    matrix = jnp.asarray(conflicting(players, columns))
+    neat, needed = _on_device(no.player_neat_correction(), matrix)
+    pairs = no.player_neat_correction(opponent=no.pairwise())
+    pairwise, _ = _on_device(pairs, matrix)
+    functions = {"neat": neat, "pairwise": pairwise, "vmap": _vmapped_neat(matrix)}
+    found = interleaved(functions, rounds)
+    ratio = found["vmap"] / found["neat"]
+    yield Gate(
+        f"NEAT between players, P = 32, N = {columns:.0e}, over its mapped form",
+        ">= 4x faster",
+        f"{ratio:.1f}x ({found['neat']:.0f} ms; pairwise {found['pairwise']:.0f} ms)",
+        ratio >= 4,
+    )
+    share = needed / (4 * columns)
+    yield Gate(
+        "the same, memory beyond the input", "<= 2 N", f"{share:.2f} N", share <= 2
+    )
+
+
+def _side_by_side(rounds, columns):
+    """Aggregators of both libraries, each over the plain mean of its own framework."""
+    ours = {
+        "UPGrad": aggregators.upgrad(),
+        "DualProj": aggregators.dual_proj(),
+        "MGDA": aggregators.mgda(),
+        "PCGrad": aggregators.pcgrad(),
+        "CAGrad": aggregators.cagrad(0.5),
+        "NashMTL": aggregators.nash_mtl(),
+        "IMTLG": aggregators.imtl_g(),
+        "ConFIG": aggregators.config(),
+        "AlignedMTL": aggregators.aligned_mtl(),
+        "FairGrad": aggregators.fairgrad(1.0),
+        "GradDrop": aggregators.graddrop(0),
+        "TrimmedMean": aggregators.trimmed_mean(1),
+        "Krum": aggregators.krum(1),
+        "GeometricMedian": aggregators.geometric_median(),
+    }
+    for players in (8, 32):
+        matrix = conflicting(players, columns)
+        functions = {"mean": _on_device(aggregators.mean(), jnp.asarray(matrix))[0]}
+        for name, transformation in ours.items():
+            functions[name] = _on_device(transformation, jnp.asarray(matrix))[0]
+        theirs = _torchjd_aggregators(matrix, players)
+        functions |= {f"torchjd {name}": call for name, call in theirs.items()}
+        found = interleaved(functions, rounds)
+        for name in ours:
+            figure = f"{found[name]:.2f} ms, {found[name] / found['mean']:.1f}x mean"
+            peer = found.get(f"torchjd {name}")
+            if peer is not None:
+                ratio = peer / found["torchjd mean"]
+                figure += f" (TorchJD {peer:.2f} ms, {ratio:.1f}x mean)"
+            yield Gate(f"{name}, ({players}, {columns:.0e})", "", figure, None)
+
+
+def _torchjd_aggregators(matrix, players):
+    try:
+        import torch
+        from torchjd import aggregation as peer
+    except ImportError:
+        return {}
+    made = {
+        "mean": peer.Mean(),
+        "UPGrad": peer.UPGrad(),
+        "DualProj": peer.DualProj(),
+        "MGDA": peer.MGDA(),
+        "PCGrad": peer.PCGrad(),
+        "CAGrad": peer.CAGrad(c=0.5),
+        "NashMTL": peer.NashMTL(n_tasks=players),
+        "IMTLG": peer.IMTLG(),
+        "ConFIG": peer.ConFIG(),
+        "AlignedMTL": peer.AlignedMTL(),
+        "FairGrad": peer.FairGrad(alpha=1.0),
+        "GradDrop": peer.GradDrop(),
+        "TrimmedMean": peer.TrimmedMean(1),
+        "Krum": peer.Krum(1),
+    }
+    tensor = torch.tensor(matrix)
+
+    def call(aggregator):
+        with torch.no_grad():
+            return aggregator(tensor)
+
+    return {name: lambda a=a: call(a) for name, a in made.items()}

@@ -1,0 +1,253 @@
+"""Every public factory that takes gradients with a player axis, listed once."""
+
+import functools
+import inspect
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neat_optax as no
+from neat_optax import aggregators
+
+COUNT = 4
+PARAMS = {
+    "w": np.array([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]], np.float32),
+    "b": np.array([1.0, -2.0], np.float32),
+}
+LOSSES = np.array([0.5, 2.0, 1.0, 0.25], np.float32)
+
+
+class Entry(NamedTuple):
+    """A factory, its arguments, and those that `inject_hyperparams` must not touch."""
+
+    factory: Callable[..., Any]
+    kwargs: dict[str, Any]
+    static: tuple[str, ...] = ()
+
+    def build(self) -> optax.GradientTransformationExtraArgs:
+        return self.factory(**self.kwargs)
+
+    @property
+    def extra(self) -> dict[str, Any]:
+        """Extra arguments of `update`: losses, for those that need them."""
+        return {"losses": jnp.asarray(LOSSES)} if self.factory in WITH_LOSSES else {}
+
+    def stepper(self):
+        """`(gradients, state, params) -> (update, state)`, extra arguments included."""
+        tx = self.build()
+
+        def step(gradients, state, params):
+            return tx.update(gradients, state, params, **self.extra)
+
+        return tx, step
+
+
+WITH_LOSSES = (
+    aggregators.stch,
+    aggregators.famo,
+    aggregators.uncertainty,
+    aggregators.imtl_l,
+    aggregators.dwa,
+    aggregators.gls,
+    aggregators.gradnorm,
+    aggregators.db_mtl,
+)
+RULES = optax.chain(
+    no.detect_conflict(0.05),
+    no.project_conflict(0.5),
+    no.adapt_correction(),
+    no.clip_correction(0.4),
+)
+P = {"num_players": COUNT}
+MEASURED = {**P, "measure": True}
+N = ("num_players",)
+OPTIMIZER = optax.chain(aggregators.upgrad(), optax.adam(0.1))
+
+TABLE = {
+    "mean": Entry(aggregators.mean, {}),
+    "mean measured": Entry(aggregators.mean, MEASURED, N),
+    "sum": Entry(aggregators.sum, {}),
+    "constant": Entry(aggregators.constant, {"weights": (0.5, -1.0, 2.0, 0.25)}),
+    "random_weights": Entry(aggregators.random_weights, {}, ("key",)),
+    "upgrad": Entry(aggregators.upgrad, {}),
+    "upgrad measured": Entry(aggregators.upgrad, {**MEASURED, "scope": no.per_leaf}, N),
+    "dual_proj": Entry(aggregators.dual_proj, {}),
+    "mgda": Entry(aggregators.mgda, {}),
+    "pcgrad": Entry(aggregators.pcgrad, {}, ("key",)),
+    "pcgrad fixed": Entry(aggregators.pcgrad, {"key": None}),
+    "gradvac": Entry(aggregators.gradvac, {**P, "decay": 0.5}, (*N, "key")),
+    "cagrad": Entry(aggregators.cagrad, {"c": 0.5}),
+    "fairgrad": Entry(aggregators.fairgrad, {"alpha": 2.0}),
+    "nash_mtl": Entry(aggregators.nash_mtl, {}),
+    "imtl_g": Entry(aggregators.imtl_g, {}),
+    "config": Entry(aggregators.config, {}),
+    "aligned_mtl": Entry(aggregators.aligned_mtl, {}),
+    "krum": Entry(aggregators.krum, {"num_byzantine": 1}, ("num_byzantine",)),
+    "multi_krum": Entry(
+        aggregators.multi_krum,
+        {"num_byzantine": 1, "num_selected": 2},
+        ("num_byzantine", "num_selected"),
+    ),
+    "geometric_median": Entry(aggregators.geometric_median, {}),
+    "cr_mogm": Entry(
+        aggregators.cr_mogm,
+        {"weighting": aggregators.pcgrad_weighting(), **P, "decay": 0.5},
+        ("weighting", *N),
+    ),
+    "modo": Entry(aggregators.modo, {**P, "step_size": 0.1, "decay": 0.1}, N),
+    "sdmgrad": Entry(aggregators.sdmgrad, P, (*N, "num_steps")),
+    "pcd": Entry(aggregators.pcd, {**P, "tau": 0.1, "decay": 0.9}, N),
+    "neat": Entry(aggregators.neat, {"alpha": 0.5}),
+    "aggregate": Entry(
+        aggregators.aggregate, {"weighting": aggregators.imtl_g_weights}, ("weighting",)
+    ),
+    "stch": Entry(aggregators.stch, {"mu": 0.5}),
+    "stch tracked": Entry(aggregators.stch, {"mu": 0.5, "ideal": None, **P}, N),
+    "famo": Entry(
+        aggregators.famo, {**P, "learning_rate": 0.025}, (*N, "weight_decay", "ideal")
+    ),
+    "uncertainty": Entry(aggregators.uncertainty, P, N),
+    "imtl_l": Entry(aggregators.imtl_l, P, N),
+    "dwa": Entry(aggregators.dwa, {**P, "temperature": 2.0}, (*N, "period")),
+    "gls": Entry(aggregators.gls, {}),
+    "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
+    "graddrop": Entry(aggregators.graddrop, {"leak": 0.25}, ("key",)),
+    "trimmed_mean": Entry(
+        aggregators.trimmed_mean, {"num_trimmed": 1}, ("num_trimmed",)
+    ),
+    "moco": Entry(
+        aggregators.moco,
+        {**P, "step_size": 0.1, "decay": 0.1},
+        (*N, "rate", "rate_decay"),
+    ),
+    "db_mtl": Entry(aggregators.db_mtl, P, (*N, "decay")),
+    "m_config": Entry(
+        aggregators.m_config, P, (*N, "decay", "second_moment_decay", "eps")
+    ),
+    "excess_mtl": Entry(
+        aggregators.excess_mtl,
+        {**P, "warmup_steps": 1},
+        (*N, "warmup_steps", "step_size"),
+    ),
+    "player_neat": Entry(no.player_neat_correction, {"alpha": 0.5}),
+    "player_neat adaptive": Entry(
+        no.player_neat_correction,
+        {
+            **MEASURED,
+            "alpha": 0.5,
+            "opponent": no.batch_mean(),
+            "correction_range": (1.0, 2.0),
+            "scope": no.whole_tree,
+        },
+        N,
+    ),
+    "player_neat pairwise": Entry(
+        no.player_neat_correction, {"alpha": 0.5, "opponent": no.pairwise()}
+    ),
+    "player_contest": Entry(
+        no.player_contest, {"opponent": no.others_mean(), "rules": RULES}
+    ),
+    "measure_update_conflict": Entry(
+        no.measure_update_conflict, {"inner": OPTIMIZER, **P}, N
+    ),
+    "aggregate_shared": Entry(
+        no.aggregate_shared,
+        {"aggregator": aggregators.mgda(), "shared": {"w": True, "b": False}},
+        ("shared",),
+    ),
+    "chained": Entry(
+        lambda max_norm: optax.chain(
+            aggregators.per_player(optax.clip_by_global_norm(max_norm), COUNT),
+            aggregators.cagrad(0.5),
+            optax.adam(0.1),
+        ),
+        {"max_norm": 1.0},
+    ),
+}
+
+NOT_REDUCING = ("per_player", "divide_by_losses")
+"""Public, but gradients keep their player axis; they stand in chains."""
+
+NO_NUMBER = tuple(
+    name
+    for name, entry in TABLE.items()
+    if not any(
+        isinstance(value, float)
+        for key, value in entry.kwargs.items()
+        if key not in entry.static
+    )
+)
+"""Without a number that `inject_hyperparams` could take over."""
+
+KEEPS_PLAYERS = ("moco", "db_mtl", "m_config", "excess_mtl")
+"""Their states hold arrays `[P, ...]`, one for each player."""
+
+
+def each(names=tuple(TABLE)):
+    """Parametrises a test by name; one worker takes all tests of a name."""
+    marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]
+    return pytest.mark.parametrize("name", marked)
+
+
+def public_factories():
+    """Names of all public functions that return a transformation, by module."""
+    found = {}
+    for module in (aggregators, no):
+        for name, value in vars(module).items():
+            if inspect.isfunction(value):
+                hints = inspect.signature(value, eval_str=True)
+                wide = hints.return_annotation is optax.GradientTransformationExtraArgs
+                if wide:
+                    found.setdefault(module.__name__, set()).add(name)
+    return found
+
+
+def gradients(steps: int, like=None, count: int = COUNT, seed: int = 0):
+    """Stacked gradients [steps, P, ...] of players that conflict."""
+    rng = np.random.default_rng(seed)
+    leaves, treedef = jax.tree.flatten(PARAMS if like is None else like)
+    stacked = [
+        jnp.asarray(rng.normal(size=(steps, count, *np.shape(x))), np.result_type(x))
+        for x in leaves
+    ]
+    return treedef.unflatten(stacked)
+
+
+def at(stacked, index):
+    """One step's gradients."""
+    return jax.tree.map(lambda x: x[index], stacked)
+
+
+@functools.cache
+def jitted(name: str):
+    """The transformation of that name, and its step, compiled once for all tests."""
+    tx, step = TABLE[name].stepper()
+    return tx, jax.jit(step)
+
+
+def play(step, state, params, stacked, count):
+    """The updates of `count` steps one after another, stacked, and the last state."""
+    updates = []
+    for index in range(count):
+        update, state = step(at(stacked, index), state, params)
+        updates.append(update)
+    return jax.tree.map(lambda *xs: jnp.stack(xs), *updates), state
+
+
+def params_like(dtype):
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
+
+
+def plain(tree):
+    """The tree with random keys as numbers, so that it can be compared."""
+
+    def unwrap(x):
+        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
+        return jax.random.key_data(x) if is_key else x
+
+    return jax.tree.map(unwrap, tree)
