@@ -164,7 +164,7 @@ def _dot(a, b, metric, scale):
 
 
 def _explicit(stack, spec):
-    """The sharding to ask a contraction for: on a mesh with explicit axes it must be."""
+    """The sharding of a result, which a mesh with explicit axes wants to be told."""
     mesh = jax.typeof(stack).sharding.mesh
     if jax.sharding.AxisType.Explicit not in mesh.axis_types:
         return None

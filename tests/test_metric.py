@@ -7,6 +7,7 @@ import optax
 import pytest
 
 import neat_optax as no
+from neat_optax import aggregators
 
 
 def play(tx, gradients):
@@ -103,3 +104,67 @@ def test_low_precision_keeps_the_moments_dtype():
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
         no.precondition(optax.identity(), **options)
+
+
+PLAYERS = jnp.array([[1.0, -2.0], [1.0, 3.0]])
+
+
+def preconditioned(tx, g=PLAYERS, **extra):
+    """A first step, debiased: the metric is the mean's size, entry by entry."""
+    tx = no.precondition(tx, debias=True, eps=1e-3)
+    return jax.jit(tx.update)(g, tx.init(g[0]), **extra)
+
+
+def test_the_moment_of_players_is_that_of_their_mean():
+    _, state = preconditioned(aggregators.sum())
+    np.testing.assert_allclose(state.second_moment, [1e-3, 0.25e-3], rtol=1e-4)
+
+
+def test_players_that_do_not_take_part_are_not_in_the_moment():
+    """Absent, not finite, or nobody left: then the moment stays."""
+    expected = preconditioned(aggregators.upgrad(), PLAYERS[:1])
+    garbage = PLAYERS.at[1].set(1e6)
+    absent = preconditioned(
+        aggregators.upgrad(), garbage, present=jnp.array([True, False])
+    )
+    dropped = preconditioned(aggregators.upgrad(), PLAYERS.at[1, 0].set(jnp.nan))
+    for update, state in (absent, dropped):
+        np.testing.assert_allclose(update, expected[0], rtol=1e-5)
+        np.testing.assert_allclose(
+            state.second_moment, expected[1].second_moment, rtol=1e-5
+        )
+    tx = no.precondition(aggregators.upgrad())
+    nobody = {"present": jnp.zeros(2, bool)}
+    update, state = tx.update(PLAYERS, absent[1], **nobody)
+    np.testing.assert_array_equal(update, 0.0)
+    np.testing.assert_array_equal(state.second_moment, absent[1].second_moment)
+
+
+def _worst(as_metric):
+    """The smallest cosine of a player with the preconditioned update, in ten draws."""
+    tx = no.precondition(aggregators.upgrad(), debias=True, as_metric=as_metric)
+    update_fn, found = jax.jit(tx.update), []
+    for seed in range(10):
+        rng = np.random.default_rng(seed)
+        lengths = 10.0 ** rng.uniform(-2, 2, size=6)
+        g = (rng.normal(size=(3, 6)) * lengths).astype(np.float32)
+        update = np.asarray(update_fn(jnp.asarray(g), tx.init(jnp.zeros(6)))[0])
+        found.append(g @ update / np.linalg.norm(g, axis=1) / np.linalg.norm(update))
+    return np.min(found)
+
+
+def test_upgrad_in_the_metric_harms_nobody_after_the_division():
+    """In plain coordinates it does: the division turns its update."""
+    assert _worst(as_metric=True) >= -1e-5
+    assert _worst(as_metric=False) < -0.1
+
+
+def test_a_contest_of_players_gets_the_metric():
+    rules = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
+    contest = no.player_contest(no.others_mean(), rules)
+    inside, state = preconditioned(contest)
+    metric = jnp.sqrt(state.second_moment / 1e-3) + 1e-3
+    plain, _ = contest.update(PLAYERS, contest.init(PLAYERS[0]))
+    expected, _ = contest.update(PLAYERS, contest.init(PLAYERS[0]), metric=metric)
+    np.testing.assert_allclose(inside, expected / metric, rtol=1e-3)
+    assert np.abs(expected - plain).max() > 1e-2

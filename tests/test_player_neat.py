@@ -6,12 +6,10 @@ import numpy as np
 import optax
 import pytest
 
-import goldens
 import neat_optax as no
 import player_oracle
 from properties import assert_trees_equal
 
-CASES = goldens.load("neat_player_step")
 G = jnp.asarray(np.random.default_rng(0).normal(size=(3, 4)), jnp.float32)
 
 

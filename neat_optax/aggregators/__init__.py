@@ -70,7 +70,6 @@ from neat_optax.aggregators.mgda import mgda as mgda
 from neat_optax.aggregators.mgda import mgda_weights as mgda_weights
 from neat_optax.aggregators.moco import moco as moco
 from neat_optax.aggregators.moco import moco_weights as moco_weights
-from neat_optax.aggregators.moco import track_gradient as track_gradient
 from neat_optax.aggregators.modo import modo as modo
 from neat_optax.aggregators.modo import modo_weights as modo_weights
 from neat_optax.aggregators.modo import sdmgrad as sdmgrad

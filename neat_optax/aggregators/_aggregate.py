@@ -169,7 +169,8 @@ def record(
         measured.players,
         decisions,
     )
-    return advance_measures(state, latest, measured.players.size, step)
+    size = jnp.asarray(measured.players.size)
+    return advance_measures(state, latest, size, step)
 
 
 def _check_num_players(weighting: Weighting, num_players: Any, measure: bool) -> None:

@@ -9,7 +9,6 @@ from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._nnqp import nnqp
 
-
 SATURATED = 4.0
 """Beyond it, a step on the simplex has already set an entry to zero."""
 LONGEST_SLOPE = 1e30

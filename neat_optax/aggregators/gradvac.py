@@ -27,10 +27,9 @@ class GradVacState(NamedTuple):
 def gradvac_weights(
     gramian: jax.Array,
     targets: jax.Array | None = None,
-    decay: Any = 0.5,
     orders: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    r"""Weights of GradVac, and the next targets.
+) -> jax.Array:
+    r"""Weights of GradVac.
 
     Every player starts from its own gradient `v` and meets the others in turn. Where
     the cosine :math:`\phi` with `g_j` is below its target :math:`\hat\phi`, the
@@ -42,17 +41,34 @@ def gradvac_weights(
     Args:
       gramian: [P, P], inner products of the gradients.
       targets: [P, P] in (-1, 1); zeros by default, which is PCGrad.
-      decay: share of the old target in the new one, in [0, 1].
       orders: [P, P] int, as for `pcgrad_weights`.
 
     Returns:
-      [P] weights of the gradients, and [P, P] targets.
+      [P] weights of the gradients.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> weights, _ = gradvac_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]]))
-      >>> print(weights.round(5))
-      [1.5 2. ]
+      >>> weights = gradvac_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]]))
+      >>> [round(x, 4) for x in weights.tolist()]
+      [1.5, 2.0]
+    """
+    return gradvac_step(gramian, targets, 1.0, orders)[0]
+
+
+def gradvac_step(
+    gramian: jax.Array,
+    targets: jax.Array | None = None,
+    decay: Any = 0.5,
+    orders: jax.Array | None = None,
+) -> tuple[jax.Array, jax.Array]:
+    """The weights of `gradvac_weights`, and the next targets.
+
+    Args:
+      gramian, targets, orders: see `gradvac_weights`.
+      decay: share of the old target in the new one, in [0, 1].
+
+    Returns:
+      [P] weights of the gradients, and [P, P] targets.
     """
     rows = correlation(gramian)
     count = len(gramian)
@@ -99,7 +115,7 @@ def gradvac_weighting(
         if key is not None:
             now, later = jax.random.split(state.key)
             orders = random_orders(now, num_players)
-        weights, targets = gradvac_weights(
+        weights, targets = gradvac_step(
             players.gramian, state.targets, value_at(decay, players.step), orders
         )
         return as_decision(weights), GradVacState(targets, later)

@@ -59,8 +59,8 @@ def sdmgrad_weights(
     num_steps: int = 20,
     pull: Any = 0.3,
     present: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
-    r"""The weights of SDMGrad, and the ones to go on from.
+) -> jax.Array:
+    r"""The weights of SDMGrad.
 
     .. math:: w \leftarrow \Pi_\Delta\bigl(w - \eta\, v\bigr), \quad
         v \leftarrow \mu v + \frac{A}{\bar n^2} (w + \lambda p)
@@ -75,8 +75,25 @@ def sdmgrad_weights(
       present: [P] bool; absent players get the weight 0.
 
     Returns:
-      [P] weights of the gradients, and [P] the next `w`.
+      [P] weights of the gradients.
     """
+    new = sdmgrad_step(
+        cross, weights, preference, step_size, momentum, num_steps, pull, present
+    )
+    return (new + pull * preference) / (1 + pull)
+
+
+def sdmgrad_step(
+    cross: jax.Array,
+    weights: jax.Array,
+    preference: jax.Array,
+    step_size: Any = 10.0,
+    momentum: Any = 0.5,
+    num_steps: int = 20,
+    pull: Any = 0.3,
+    present: jax.Array | None = None,
+) -> jax.Array:
+    """The inner weights `w` of `sdmgrad_weights` after its steps, to go on from."""
     present = jnp.ones(len(weights), bool) if present is None else present
     lengths = jnp.sqrt(jnp.maximum(jnp.diagonal(cross), 0))
     mean = jnp.sum(lengths) / jnp.maximum(jnp.sum(present), 1)
@@ -89,8 +106,7 @@ def sdmgrad_weights(
         return project_simplex(weights - step_size * velocity, present), velocity
 
     start = weights, jnp.zeros_like(weights)
-    weights, _ = jax.lax.fori_loop(0, num_steps, body, start)
-    return (weights + pull * preference) / (1 + pull), weights
+    return jax.lax.fori_loop(0, num_steps, body, start)[0]
 
 
 def modo(
@@ -197,18 +213,11 @@ def sdmgrad(
     _checks.check_number("pull", pull, "[0, inf)")
 
     def decide(players, state):
-        wanted = players.shares(preference)
-        weights, state = sdmgrad_weights(
-            players.cross,
-            state,
-            _tree.safe_divide(wanted, jnp.sum(wanted)),
-            step_size,
-            momentum,
-            num_steps,
-            pull,
-            players.present,
-        )
-        return as_decision(weights), state
+        counts = players.shares(preference)
+        wanted = _tree.safe_divide(counts, jnp.sum(counts))
+        rest = (step_size, momentum, num_steps, pull, players.present)
+        state = sdmgrad_step(players.cross, state, wanted, *rest)
+        return as_decision((state + pull * wanted) / (1 + pull)), state
 
     weighting = Weighting("sdmgrad", lambda _: _equal(num_players), decide)
     return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)

@@ -24,7 +24,7 @@ constraints contradict one another: the solver's own rounding stays far below.""
 class PCDState(NamedTuple):
     """State of the weighting of `pcd`."""
 
-    squares: jax.Array  # [P] averages of squared norms
+    lengths: jax.Array  # [P] root of the average of squared norms
     times: jax.Array  # [P] how often each player was present
 
 
@@ -101,13 +101,14 @@ def pcd(
 
     def decide(players, state):
         share = value_at(decay, players.step)
-        squares = jnp.diagonal(players.gramian) * players.scale**2
-        averaged = share * state.squares + (1 - share) * squares
-        averaged = jnp.where(players.present, averaged, state.squares)
+        new = jnp.sqrt(jnp.diagonal(players.gramian)) * players.scale
+        old = jnp.sqrt(share) * state.lengths
+        lengths = jnp.hypot(old, jnp.sqrt(1 - share) * new)  # squares would overflow
+        lengths = jnp.where(players.present, lengths, state.lengths)
         times = state.times + players.present
-        debiased = _tree.safe_divide(averaged, 1 - jnp.asarray(share) ** times)
-        usual = jnp.sqrt(debiased) / players.scale
-        return _decide(players.gramian, tau, usual), PCDState(averaged, times)
+        known = jnp.sqrt(1 - jnp.asarray(share) ** times)
+        usual = _tree.safe_divide(lengths, known) / players.scale
+        return _decide(players.gramian, tau, usual), PCDState(lengths, times)
 
     weighting = Weighting("pcd", init, decide)
     return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)

@@ -5,11 +5,11 @@ import pytest
 
 import aggregator_goldens as goldens
 from neat_optax import aggregators
-from neat_optax.aggregators.gradvac import gradvac_weights
+from neat_optax.aggregators.gradvac import gradvac_step
 from neat_optax.reference import histories
 
 SEQUENCES = goldens.DATA["sequences"]
-step = jax.jit(gradvac_weights)
+step = jax.jit(gradvac_step)
 
 
 def test_by_hand():

@@ -6,7 +6,7 @@ import pytest
 import aggregator_goldens as goldens
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.aggregators.modo import modo_weights, sdmgrad_weights
+from neat_optax.aggregators.modo import modo_weights, sdmgrad_step, sdmgrad_weights
 from neat_optax.reference import histories
 
 SEQUENCES = goldens.DATA["sequences"]
@@ -20,7 +20,9 @@ def test_modo_by_hand():
 
 def test_sdmgrad_by_hand():
     """The unit is (1/2)^2, so the slope is [4, 0]: [-.5, .5] goes to [0, 1]."""
-    used, weights = sdmgrad_weights(ONE, HALF, HALF, 0.25, num_steps=1, pull=1.0)
+    options = dict(step_size=0.25, num_steps=1, pull=1.0)
+    weights = sdmgrad_step(ONE, HALF, HALF, **options)
+    used = sdmgrad_weights(ONE, HALF, HALF, **options)
     np.testing.assert_allclose(weights, [0.0, 1.0])
     np.testing.assert_allclose(used, [0.25, 0.75])
 
@@ -57,7 +59,10 @@ def test_agrees_with_the_oracle(seed):
         atol=1e-6,
     )
     # Steps of the default length 10 need not converge, and then multiply rounding.
-    used, rest = sdmgrad_weights(cross, given, jnp.full(4, 0.25), 0.5)
+    used, rest = (
+        function(cross, given, jnp.full(4, 0.25), 0.5)
+        for function in (sdmgrad_weights, sdmgrad_step)
+    )
     expected, expected_rest = histories.sdmgrad(weights, first, second, 0.5)
     np.testing.assert_allclose(used, expected, atol=1e-5)
     np.testing.assert_allclose(rest, expected_rest, atol=1e-5)
