@@ -187,4 +187,4 @@ def test_gradients_without_a_player_axis_are_refused(name):
     tx, step = table.TABLE[name].stepper()
     params = table.params_like(np.float32)
     with pytest.raises(ValueError, match=r"`updates` must have a leading player axis"):
-        jax.eval_shape(step, {**params, "b": params["w"]}, tx.init(params), None)
+        jax.eval_shape(step, params, tx.init(params), params)

@@ -1,0 +1,312 @@
+import re
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.experimental import checkify
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+from optax.experimental import aggregating
+
+import neat_optax as no
+import properties
+from neat_optax import aggregators
+from neat_optax.reference import aggregators as oracle
+
+rng = np.random.default_rng(0)
+G = {
+    "a": jnp.asarray(rng.normal(size=(3, 4, 2)), jnp.float32),
+    "b": jnp.asarray(rng.normal(size=(3, 5)), jnp.float32),
+    "c": jnp.asarray(rng.normal(size=(3, 2)), jnp.float32),
+}
+PARAMS = jax.tree.map(lambda x: x[0], G)
+LABELS = {"a": "x", "b": "y", "c": "x"}
+UPGRAD = aggregators.upgrad()
+
+
+def reduced(tx, g, **extra):
+    one = jax.tree.map(lambda x: x[0], g)
+    return tx.update(g, tx.init(one), **extra)[0]
+
+
+def flat(tree):
+    leaves = [np.reshape(x, (len(x), -1)) for x in jax.tree.leaves(tree)]
+    return np.concatenate(leaves, axis=1, dtype=np.float64)
+
+
+@pytest.mark.parametrize(
+    ("scope", "groups"),
+    [
+        (no.per_leaf, ["a", "b", "c"]),
+        (no.whole_tree, ["abc"]),
+        (no.by_label(LABELS), ["ac", "b"]),
+    ],
+    ids=["leaf", "tree", "label"],
+)
+def test_scopes_are_groups_aggregated_by_themselves(scope, groups):
+    update = reduced(aggregators.pcgrad(None, scope=scope), G)
+    for group in groups:
+        members = {name: G[name] for name in group}
+        expected = oracle.pcgrad(flat(members), [range(3)] * 3)
+        actual = np.concatenate([np.ravel(update[name]) for name in group])
+        np.testing.assert_allclose(actual, expected, rtol=1e-4, atol=1e-5)
+
+
+def test_absent_players_are_left_out():
+    present = jnp.array([True, False, True])
+    two = jax.tree.map(lambda x: x[jnp.array([0, 2])], G)
+    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(None)):
+        properties.assert_trees_close(
+            reduced(tx, G, present=present), reduced(tx, two), 1e-5, 1e-6
+        )
+
+
+def test_nobody_present_gives_zero():
+    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(None)):
+        update = reduced(tx, G, present=jnp.zeros(3, bool))
+        assert not any(np.any(x) for x in jax.tree.leaves(update))
+
+
+@pytest.mark.parametrize("factory", [aggregators.aligned_mtl, aggregators.mean])
+def test_preference_as_an_argument_of_update(factory):
+    given = (0.5, 0.25, 1.0)
+    once = reduced(factory(given), G)
+    per_step = reduced(factory(), G, preference=jnp.array(given))
+    properties.assert_trees_close(once, per_step)
+    properties.assert_trees_close(
+        once, reduced(factory((9.0, 9.0, 9.0)), G, preference=jnp.array(given))
+    )
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf], ids=str)
+def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
+    broken = {**G, "b": G["b"].at[1, 3].set(bad)}
+    tx = aggregators.pcgrad(None, num_players=3, measure=True)
+    update, state = tx.update(broken, tx.init(PARAMS))
+    two = jax.tree.map(lambda x: x[jnp.array([0, 2])], G)
+    properties.assert_trees_close(update, reduced(aggregators.pcgrad(None), two), 1e-5)
+    assert no.diagnostics(state)["dropped"].latest == 1
+
+
+def test_raise_nonfinite_eager_and_under_checkify():
+    tx = aggregators.aggregate(aggregators.pcgrad_weights, raise_nonfinite=True)
+    broken = {**G, "b": G["b"].at[1, 3].set(jnp.nan)}
+    state = tx.init(PARAMS)
+    sentence = r"`updates` must be finite for every player, got 1 that are not\."
+    with pytest.raises(Exception, match=sentence):
+        tx.update(broken, state)
+    tx.update(G, state)
+    tx.update(broken, state, present=jnp.array([True, False, True]))
+    checked = jax.jit(checkify.checkify(tx.update))
+    error, _ = checked(broken, state)
+    with pytest.raises(checkify.JaxRuntimeError, match=sentence):
+        error.throw()
+    error, (update, _) = checked(G, state)
+    error.throw()
+    properties.assert_finite(update)
+
+
+def test_second_batch_gives_cross_products():
+    def cross(players):
+        return jnp.sum(players.cross, axis=1) * players.scale**2
+
+    weighting = aggregators.stateless_weighting(cross)
+    second = jax.tree.map(lambda x: x[::-1], G)
+    update = reduced(aggregators.aggregate(weighting), G, second_batch=second)
+    weights = np.sum(flat(G) @ flat(second).T, axis=1)
+    found = np.concatenate([np.ravel(x) for x in jax.tree.leaves(update)])
+    np.testing.assert_allclose(found, weights @ flat(G), rtol=1e-4, atol=1e-4)
+
+
+def conflict(tree, update):
+    vector = np.concatenate([np.ravel(x) for x in jax.tree.leaves(update)], dtype=float)
+    return oracle.conflict(flat(tree), vector)
+
+
+OPPOSED = {
+    "a": jnp.array([[1.0, 0.2], [-1.0, 0.3]]),
+    "b": jnp.array([[0.1], [0.5]]),
+}
+METRIC = {"a": jnp.array([10.0, 0.1]), "b": jnp.array([0.3])}
+
+
+def test_metric_holds_the_promise_for_the_divided_update():
+    update = reduced(UPGRAD, OPPOSED, metric=METRIC)
+    divided = jax.tree.map(jnp.divide, update, METRIC)
+    plain = jax.tree.map(jnp.divide, reduced(UPGRAD, OPPOSED), METRIC)
+    assert conflict(OPPOSED, divided) <= 1e-6
+    assert conflict(OPPOSED, plain) > 0.01  # the promise was lost without it
+
+
+def test_metric_of_precondition():
+    """The applied update harms nobody, though it is divided by Adam's root."""
+    tx = no.precondition(aggregators.upgrad(), decay=0.9)
+    state = tx.init(jax.tree.map(lambda x: x[0], OPPOSED))
+    step = jax.jit(tx.update)
+    for scale in (3.0, 1.0, 0.2):
+        g = {**OPPOSED, "b": scale * OPPOSED["b"]}
+        update, state = step(g, state)
+        assert conflict(g, update) <= 1e-5
+
+
+ERRORS = [
+    ({"a": G["a"], "b": G["b"][:2]}, "got shapes (3, 4, 2), (2, 5)."),
+    ({"a": G["a"], "b": jnp.ones(())}, "got shapes (3, 4, 2), ()."),
+    ({"a": G["a"][:0]}, "got shapes (0, 4, 2)."),
+]
+
+
+@pytest.mark.parametrize(("g", "end"), ERRORS)
+def test_ragged_or_missing_player_axis(g, end):
+    start = "`updates` must have a leading player axis of one size on every leaf, "
+    tx = aggregators.mean()
+    with pytest.raises(ValueError, match=re.escape(start + end)):
+        tx.update(g, tx.init({k: jnp.zeros(2) for k in g}))
+
+
+def test_gradients_without_the_axis_are_compared_with_the_parameters():
+    tx = aggregators.mean()
+    with pytest.raises(ValueError, match="`updates of one player` must have the shape"):
+        tx.update(PARAMS["a"], tx.init(PARAMS["a"]), PARAMS["a"])
+
+
+def test_other_errors():
+    def says(message, function, *args, **kwargs):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            function(*args, **kwargs)
+
+    says(
+        "`losses` must be passed to update for gls, got None: call "
+        "tx.update(updates, state, params, losses=losses).",
+        lambda: reduced(aggregators.gls(), G),
+    )
+    says(
+        "`updates` must have 2 players, as `num_players` says, got 3.",
+        lambda: reduced(aggregators.mean(num_players=2), G),
+    )
+    says(
+        "`num_players` must be given for measure=True, got None.",
+        lambda: aggregators.mean(measure=True),
+    )
+    says(
+        "`present` must have one entry for each of the 3 players, got shape (2,).",
+        lambda: reduced(aggregators.mean(), G, present=jnp.ones(2, bool)),
+    )
+    says("`scope` must be of type Scope, got 3.", lambda: aggregators.mean(scope=3))
+    says(
+        "`updates` must have floating or complex leaves, got int32",
+        lambda: reduced(aggregators.mean(), {"a": jnp.ones((2, 3), jnp.int32)}),
+    )
+
+
+def test_complex_none_and_empty_leaves():
+    pair = rng.normal(size=(2, 3, 4)).astype(np.float32)
+    tree = {
+        "complex": jnp.asarray(pair[0] + 1j * pair[1]),
+        "none": None,
+        "empty": jnp.zeros((3, 0)),
+        "mask": optax.MaskedNode(),
+    }
+    update = reduced(aggregators.pcgrad(None), tree)
+    real = np.concatenate([pair[0], pair[1]], axis=1)
+    expected = oracle.pcgrad(real, [range(3)] * 3)
+    found = np.concatenate([np.real(update["complex"]), np.imag(update["complex"])])
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    assert update["none"] is None
+    assert update["empty"].shape == (0,)
+
+
+def test_empty_tree_counts_its_steps():
+    tx = aggregators.mean()
+    update, state = tx.update({}, tx.init({}))
+    assert update == {}
+    assert state.step == 1
+
+
+def test_low_precision_gradients_have_a_float32_gramian():
+    """Bits below bfloat16's eight decide: 256 + 1 is 256 in its own sums."""
+    seen = []
+
+    def spy(gramian):
+        seen.append(gramian.dtype)
+        return jnp.diagonal(gramian) - 256
+
+    g = jnp.concatenate([jnp.full((2, 1), 16.0), jnp.ones((2, 1))], axis=1)
+    update = reduced(aggregators.aggregate(spy), g.astype(jnp.bfloat16))
+    assert seen == [jnp.float32]
+    assert update.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(update.astype(np.float32), [32.0, 2.0])
+
+
+def test_inside_optax_aggregating():
+    """Where optax takes a gradient transformation that reduces per-example gradients."""
+    tx = aggregators.imtl_g()
+    clip = aggregators.per_player(optax.clip_by_global_norm(1.0), 3)
+    optimizer = aggregating.process(clip, tx, optax.sgd(0.5))
+    update, _ = jax.jit(optimizer.update)(G, optimizer.init(PARAMS), PARAMS)
+    chain = optax.chain(clip, tx, optax.sgd(0.5))
+    expected, _ = chain.update(G, chain.init(PARAMS), PARAMS)
+    properties.assert_trees_close(update, expected, 1e-5, 1e-6)
+
+
+def test_before_adam_under_jit_scan_and_vmap():
+    tx = optax.chain(aggregators.imtl_g(), optax.adam(0.1))
+
+    def train(g):
+        def body(carry, _):
+            params, state = carry
+            update, state = tx.update(g, state, params)
+            return (optax.apply_updates(params, update), state), None
+
+        carry, _ = jax.lax.scan(body, (PARAMS, tx.init(PARAMS)), length=3)
+        return carry[0]
+
+    runs = jax.tree.map(lambda x: jnp.stack([x, 2 * x, -x]), G)
+    together = jax.jit(jax.vmap(train))(runs)
+    for index in range(3):
+        alone = jax.jit(train)(jax.tree.map(lambda x, i=index: x[i], runs))
+        one = jax.tree.map(lambda x, i=index: x[i], together)
+        properties.assert_trees_close(one, alone, 1e-5, 1e-6)
+    moved = jax.tree.map(
+        lambda x, p: x - p,
+        together,
+        jax.tree.map(lambda p: jnp.broadcast_to(p, (3, *p.shape)), PARAMS),
+    )
+    assert all(np.all(x != 0) for x in jax.tree.leaves(moved))
+
+
+def compiled_on_a_mesh(scope, axis_type=AxisType.Auto):
+    """A step on a sharded 2-d leaf and a vector, and its compiled program."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
+    g = {
+        "w": jnp.asarray(rng.normal(size=(3, 16, 64)), jnp.float32),
+        "v": jnp.asarray(rng.normal(size=(3, 24)), jnp.float32),
+    }
+    specs = {"w": P(None, "data", None), "v": P(None, "data")}
+    placed = jax.tree.map(
+        lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), g, specs
+    )
+    tx = aggregators.imtl_g(scope=scope)
+    state = tx.init(jax.tree.map(lambda x: x[0], g))
+    lowered = jax.jit(tx.update).lower(placed, state)
+    return tx, g, placed, state, lowered.compile()
+
+
+@pytest.mark.parametrize("scope", [no.per_leaf, no.whole_tree], ids=["leaf", "tree"])
+def test_one_all_reduce_of_the_gramian_and_no_gather(scope):
+    tx, g, placed, state, program = compiled_on_a_mesh(scope)
+    update, _ = program(placed, state)
+    expected, _ = tx.update(g, state)
+    properties.assert_trees_close(update, expected, 1e-4, 1e-5)
+    assert update["w"].sharding.spec == P("data", None) or not (
+        update["w"].sharding.is_fully_replicated
+    )
+    text = program.as_text()
+    found = re.findall(r"= .* (all-\w+|collective-\w+)(?:-start)?\(", text)
+    assert not [name for name in found if name != "all-reduce"]
+    # One in the step, and a second in the branch that rescales squares out of range.
+    entry = text[text.index("ENTRY") :]
+    in_entry = re.findall(r"= .* (all-\w+)(?:-start)?\(", entry)
+    assert in_entry == ["all-reduce"]

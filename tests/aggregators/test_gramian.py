@@ -1,0 +1,120 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax.aggregators._gramian import (
+    Extras,
+    group_leaves,
+    measure_gramian,
+    measure_nothing,
+)
+
+J = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
+TREE = {"a": jnp.asarray(J), "b": jnp.asarray(J[:, 0])}
+STEP = jnp.zeros((), jnp.int32)
+
+
+def flat(tree):
+    return np.concatenate([np.reshape(x, (3, -1)) for x in tree], axis=1, dtype=float)
+
+
+def measure(tree, owners=(0, 0), **given):
+    extras = Extras.read(given, tree, 3)
+    return jax.jit(measure_gramian)(group_leaves(tree, extras, owners), extras, STEP)
+
+
+def test_inner_products_over_the_whole_tree():
+    measured = measure(TREE)
+    rows = flat(TREE.values())
+    np.testing.assert_allclose(measured.players.gramian[0], rows @ rows.T, rtol=1e-5)
+    np.testing.assert_array_equal(measured.players.scale, [1.0])
+    np.testing.assert_array_equal(measured.finite, [True] * 3)
+
+
+def test_inner_products_by_scope():
+    players = measure(TREE, owners=(1, 0)).players
+    for index, leaf in ((1, TREE["a"]), (0, TREE["b"])):
+        rows = flat([leaf])
+        np.testing.assert_allclose(players.gramian[index], rows @ rows.T, rtol=1e-5)
+    assert players.present.shape == (2, 3)
+
+
+@pytest.mark.parametrize("power", [-25, -12, 12, 25])
+def test_rescaled_by_a_power_of_two_out_of_range(power):
+    """Squares of 1e-50 to 1e50, which float32 does not hold."""
+    tree = jax.tree.map(lambda x: x * 10.0**power, TREE)
+    players = measure(tree).players
+    rows = flat(tree.values())
+    scale = float(players.scale[0])
+    assert np.log2(scale) == np.round(np.log2(scale))
+    if abs(power) > 15:
+        assert scale != 1
+    actual = np.asarray(players.gramian[0], float) * scale**2
+    np.testing.assert_allclose(actual, rows @ rows.T, rtol=1e-4)
+
+
+def test_players_that_are_not_finite_or_absent_have_zero_rows():
+    tree = {**TREE, "b": TREE["b"].at[1, 0].set(jnp.nan)}
+    measured = measure(tree, present=jnp.array([False, True, True]))
+    np.testing.assert_array_equal(measured.finite, [True, False, True])
+    np.testing.assert_array_equal(measured.players.present[0], [False, False, True])
+    gramian = measured.players.gramian[0]
+    rows = flat(TREE.values())
+    np.testing.assert_allclose(gramian[2, 2], rows[2] @ rows[2], rtol=1e-5)
+    np.testing.assert_array_equal(np.delete(np.ravel(gramian), 8), np.zeros(8))
+
+
+def test_cross_products_with_a_second_batch():
+    second = jax.tree.map(lambda x: x[::-1] * 2, TREE)
+    players = measure(TREE, second_batch=second).players
+    rows, others = flat(TREE.values()), flat(second.values())
+    np.testing.assert_allclose(players.cross[0], rows @ others.T, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(players.gramian[0], rows @ rows.T, rtol=1e-5)
+
+
+def test_a_second_batch_that_is_not_finite_drops_its_player():
+    second = {**TREE, "a": TREE["a"].at[2, 0, 0].set(jnp.inf)}
+    measured = measure(TREE, second_batch=second)
+    np.testing.assert_array_equal(measured.finite, [True, True, False])
+    assert np.all(np.isfinite(measured.players.cross))
+
+
+def test_metric_divides_products():
+    metric = {"a": jnp.full((4, 2), 4.0), "b": jnp.full(2, 0.25)}
+    players = measure(TREE, metric=metric).players
+    a, b = flat([TREE["a"]]), flat([TREE["b"]])
+    expected = a @ a.T / 4 + b @ b.T * 4
+    np.testing.assert_allclose(players.gramian[0], expected, rtol=1e-5)
+
+
+def test_without_a_gramian_only_finiteness_is_found():
+    tree = {**TREE, "b": TREE["b"].at[0, 1].set(jnp.inf)}
+    extras = Extras.read({}, tree, 3)
+    measured = measure_nothing(group_leaves(tree, extras, (0, 1)), extras, STEP)
+    np.testing.assert_array_equal(measured.finite, [False, True, True])
+    np.testing.assert_array_equal(measured.players.gramian, np.zeros((2, 3, 3)))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (
+            {"present": jnp.ones(2, bool)},
+            r"`present` must have one entry for each of t",
+        ),
+        ({"losses": jnp.ones((3, 1))}, r"the 3 players, got shape \(3, 1\)\."),
+        (
+            {"preference": (1.0, -1.0, 0.0)},
+            "`preference` must be nonnegative numbers wi",
+        ),
+        ({"second_batch": {"a": J}}, "`second_batch` must have the tree structure of"),
+        (
+            {"metric": {"a": J, "b": J}},
+            "`metric` must have the shapes of `updates of on",
+        ),
+    ],
+)
+def test_errors(given, message):
+    with pytest.raises(ValueError, match=message):
+        Extras.read(given, TREE, 3)

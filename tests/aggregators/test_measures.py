@@ -1,0 +1,100 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import neat_optax as no
+from neat_optax import aggregators
+
+G = jnp.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
+
+
+def measured(g, **given):
+    tx = aggregators.sum(num_players=len(g), measure=True, **given)
+    _, state = tx.update(g, tx.init(g[0]))
+    return state.measures
+
+
+def test_by_hand():
+    """The sum is [1, 2]; the segment from [2, 0] to [-1, 1] passes [.2, .6]."""
+    latest = measured(G).latest
+    root = np.sqrt(0.5)
+    np.testing.assert_allclose(latest.conflicting_pairs, [1 / 3], rtol=1e-6)
+    np.testing.assert_allclose(latest.worst_cosine, [-root], rtol=1e-6)
+    np.testing.assert_allclose(latest.min_norm, [0.4**0.5], rtol=1e-5)
+    np.testing.assert_allclose(latest.min_norm_ratio, [0.4**0.5], rtol=1e-5)
+    np.testing.assert_array_equal(latest.weights, [[1.0, 1.0, 1.0]])
+    cosines = np.array([1.0, root, 2.0]) / np.sqrt(5)
+    np.testing.assert_allclose(latest.player_alignment, [cosines], rtol=1e-5)
+    np.testing.assert_array_equal(latest.dropped, [0.0])
+
+
+@pytest.mark.parametrize("power", [-20, 20])
+def test_at_any_scale(power):
+    """Only the length has a unit."""
+    plain, scaled = measured(G).latest, measured(G * 10.0**power).latest
+    np.testing.assert_allclose(scaled.min_norm / 10.0**power, plain.min_norm, rtol=1e-4)
+    for name in ("min_norm_ratio", "worst_cosine", "player_alignment"):
+        expected = getattr(plain, name)
+        np.testing.assert_allclose(getattr(scaled, name), expected, rtol=1e-4)
+
+
+def test_players_alike_and_alone():
+    alike = measured(jnp.ones((3, 2))).latest
+    np.testing.assert_array_equal(alike.conflicting_pairs, [0.0])
+    np.testing.assert_allclose(alike.worst_cosine, [1.0], rtol=1e-6)
+    np.testing.assert_allclose(alike.min_norm_ratio, [1.0], rtol=1e-5)
+    alone = measured(jnp.ones((1, 2))).latest
+    np.testing.assert_array_equal(alone.conflicting_pairs, [0.0])
+    np.testing.assert_array_equal(alone.worst_cosine, [0.0])
+
+
+def test_dropped_players_are_counted_and_weigh_nothing():
+    latest = measured(G.at[1, 0].set(jnp.nan)).latest
+    np.testing.assert_array_equal(latest.dropped, [1.0])
+    np.testing.assert_array_equal(latest.weights, [[1.0, 0.0, 1.0]])
+    np.testing.assert_array_equal(latest.conflicting_pairs, [0.0])
+    np.testing.assert_array_equal(latest.player_alignment[0, 1], 0.0)
+
+
+def test_absent_players_are_not_dropped_ones():
+    tx = aggregators.sum(num_players=3, measure=True)
+    present = jnp.array([True, False, True])
+    g = G.at[1].set(jnp.nan)
+    _, state = tx.update(g, tx.init(g[0]), present=present)
+    np.testing.assert_array_equal(state.measures.latest.dropped, [0.0])
+
+
+def test_mean_over_steps_and_diagnostics():
+    tx = aggregators.sum(num_players=3, measure=True)
+    _, state = tx.update(G, tx.init(G[0]))
+    _, state = tx.update(jnp.abs(G), state)
+    found = no.diagnostics(state)["conflicting_pairs"]
+    np.testing.assert_allclose(found.latest, 0.0)
+    np.testing.assert_allclose(found.mean, 1 / 6, rtol=1e-6)
+
+
+def test_one_row_for_each_scope():
+    tree = {"a": G, "b": jnp.abs(G), "c": jnp.ones((3, 5))}
+    tx = aggregators.sum(scope=no.per_leaf, num_players=3, measure=True)
+    one = {name: leaf[0] for name, leaf in tree.items()}
+    _, state = tx.update(tree, tx.init(one))
+    measures = state.measures
+    np.testing.assert_array_equal(measures.size, [2.0, 2.0, 5.0])
+    expected = [1 / 3, 0.0, 0.0]
+    np.testing.assert_allclose(measures.latest.conflicting_pairs, expected, rtol=1e-6)
+
+
+def test_residual_is_the_solvers():
+    """IMTL-G of opposed players cannot make their shares equal."""
+    g = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
+    tx = aggregators.imtl_g(num_players=2, measure=True)
+    _, state = tx.update(g, tx.init(g[0]))
+    np.testing.assert_allclose(state.measures.latest.residual, [1.0], rtol=1e-6)
+    np.testing.assert_array_equal(state.measures.latest.min_norm_ratio, [0.0])
+
+
+def test_needs_the_number_of_players():
+    with pytest.raises(
+        ValueError, match=r"`num_players` must be given for measure=Tru"
+    ):
+        aggregators.mean(measure=True)

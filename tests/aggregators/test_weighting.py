@@ -1,0 +1,85 @@
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax.aggregators import Decision, Players, Weighting, stateless_weighting
+from neat_optax.aggregators._weighting import (
+    as_decision,
+    as_weighting,
+    everyone,
+    shares,
+)
+
+PRESENT = jnp.array([True, True, False])
+
+
+def players(**changed):
+    start = Players(
+        gramian=jnp.eye(3),
+        scale=jnp.ones(()),
+        present=PRESENT,
+        preference=None,
+        losses=None,
+        cross=jnp.eye(3),
+        step=jnp.zeros((), jnp.int32),
+    )
+    return start._replace(**changed)
+
+
+def test_shares_by_hand():
+    np.testing.assert_array_equal(shares(PRESENT), [0.5, 0.5, 0.0])
+    preferred = shares(PRESENT, (1.0, 3.0, 4.0))
+    np.testing.assert_array_equal(preferred, [2.0, 6.0, 0.0])  # the sum stays 8
+    np.testing.assert_array_equal(shares(jnp.zeros(3, bool)), [0.0, 0.0, 0.0])
+    nobody = shares(jnp.zeros(3, bool), (1.0, 1.0, 1.0))
+    np.testing.assert_array_equal(nobody, [0.0, 0.0, 0.0])
+
+
+def test_shares_where_all_preference_is_absent():
+    np.testing.assert_array_equal(shares(PRESENT, (0.0, 0.0, 1.0)), [0.0, 0.0, 0.0])
+
+
+def test_negative_and_nan_preferences_of_arrays_count_as_zero():
+    given = jnp.array([-1.0, 2.0, jnp.nan])
+    np.testing.assert_array_equal(shares(jnp.ones(3, bool), given), [0.0, 2.0, 0.0])
+
+
+def test_preference_argument_overrides():
+    given = players(preference=jnp.array([1.0, 0.0, 0.0]))
+    np.testing.assert_array_equal(given.shares((0.0, 1.0, 0.0)), [1.0, 0.0, 0.0])
+    np.testing.assert_array_equal(players().shares((0.0, 1.0, 0.0)), [0.0, 1.0, 0.0])
+
+
+def test_everyone():
+    np.testing.assert_array_equal(everyone(jnp.eye(2)), [True, True])
+    np.testing.assert_array_equal(everyone(jnp.eye(2), jnp.array([0, 1])), [0, 1])
+
+
+def test_a_function_becomes_a_weighting():
+    def double(gramian):
+        return 2 * jnp.diagonal(gramian)
+
+    weighting = as_weighting(double)
+    assert weighting.name == "double"
+    decision, state = weighting.weights(players(), weighting.init(None))
+    np.testing.assert_array_equal(decision.weights, [2.0, 2.0, 2.0])
+    assert decision.residual == 0
+    assert state == ()
+    assert as_weighting(weighting) is weighting
+
+
+def test_stateless_weighting_keeps_a_decision():
+    given = Decision(jnp.ones(3), jnp.asarray(0.5))
+    weighting = stateless_weighting(lambda _: given, needs_losses=True)
+    assert weighting.weights(players(), ())[0] is given
+    assert weighting.needs_losses
+    assert not weighting.needs_num_players
+    assert isinstance(weighting, Weighting)
+    assert as_decision(given) is given
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"`weighting` must be a function, got 3\."):
+        as_weighting(3)
+    with pytest.raises(ValueError, match="`preference` must have one entry for each"):
+        shares(PRESENT, (1.0, 2.0))
