@@ -212,7 +212,7 @@ def gradients(steps: int, like=None, count: int = COUNT, seed: int = 0):
     rng = np.random.default_rng(seed)
     leaves, treedef = jax.tree.flatten(PARAMS if like is None else like)
     stacked = [
-        jnp.asarray(rng.normal(size=(steps, count, *np.shape(x))), np.result_type(x))
+        jnp.asarray(rng.normal(size=(steps, count, *np.shape(x))), jnp.result_type(x))
         for x in leaves
     ]
     return treedef.unflatten(stacked)
@@ -223,11 +223,21 @@ def at(stacked, index):
     return jax.tree.map(lambda x: x[index], stacked)
 
 
+TRACES: dict[str, int] = {}
+"""How often the steps of `jitted` were traced for the parameters' own shapes."""
+
+
 @functools.cache
 def jitted(name: str):
     """The transformation of that name, and its step, compiled once for all tests."""
     tx, step = TABLE[name].stepper()
-    return tx, jax.jit(step)
+
+    def counted(gradients, state, params):
+        if jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, PARAMS):
+            TRACES[name] = TRACES.get(name, 0) + 1
+        return step(gradients, state, params)
+
+    return tx, jax.jit(counted)
 
 
 def play(step, state, params, stacked, count):

@@ -4,7 +4,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint
-import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
@@ -32,8 +31,16 @@ def _place(tree, mesh, players=False):
 
 
 @EVERY
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=str)
-def test_sharded_equals_unsharded(name, axis_type):
+def test_sharded_equals_unsharded(name):
+    check_sharded(name, AxisType.Explicit)
+
+
+@table.each(["aligned_mtl", "player_neat", "graddrop", "moco", "trimmed_mean"])
+def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
+    check_sharded(name, AxisType.Auto)
+
+
+def check_sharded(name, axis_type):
     tx, step = table.jitted(name)
     params = jax.tree.map(jnp.asarray, PARAMS)
     gradients = table.at(table.gradients(1, like=PARAMS), 0)

@@ -72,7 +72,7 @@ def test_multi_steps_after(name):
     properties.assert_same_types(shapes[0], params)
 
 
-@EVERY
+@table.each([n for n in table.TABLE if n != "aggregate_shared"])
 def test_map_params(name):
     """Identity changes nothing, and what is found has the parameters' shapes.
 
@@ -95,6 +95,14 @@ def test_map_params(name):
         assert shapes
         allowed |= {(table.COUNT, *shape) for shape in allowed}
     assert set(shapes) <= allowed
+
+
+def test_map_params_does_not_see_through_a_partition():
+    """It asks for the state of a placeholder, which has no leaf that is shared."""
+    tx, _ = table.jitted("aggregate_shared")
+    state = tx.init(table.params_like(np.float32))
+    with pytest.raises(ValueError, match="`shared` must have the tree structure of"):
+        optax.tree.map_params(tx, lambda x: x, state)
 
 
 @EVERY

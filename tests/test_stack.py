@@ -16,7 +16,7 @@ def rows(*shape, seed=0):
 
 
 def flat(x):
-    return np.reshape(x, (len(x), -1)).astype(np.float64)
+    return np.reshape(np.asarray(x), (len(x), -1)).astype(np.float64)
 
 
 @pytest.fixture

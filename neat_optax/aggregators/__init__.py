@@ -4,6 +4,7 @@ from neat_optax.aggregators._aggregate import aggregate as aggregate
 from neat_optax.aggregators._measures import MeasurePlayersState as MeasurePlayersState
 from neat_optax.aggregators._measures import PlayerMeasures as PlayerMeasures
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._tracking import track_gradient as track_gradient
 from neat_optax.aggregators._weighting import Decision as Decision
 from neat_optax.aggregators._weighting import Players as Players
 from neat_optax.aggregators._weighting import Weighting as Weighting

@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neat_optax import _checks, _stack
 from neat_optax.aggregators._weighting import Players
@@ -27,6 +28,7 @@ class Extras(NamedTuple):
         for name in ("present", "preference", "losses"):
             value = given.get(name)
             if value is not None:
+                value = value if isinstance(value, jax.Array) else np.asarray(value)
                 _checks.check_per_player(name, value, num_players)
             if name == "preference":
                 _checks.check_preference(name, value)

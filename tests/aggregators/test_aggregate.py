@@ -129,7 +129,7 @@ OPPOSED = {
     "a": jnp.array([[1.0, 0.2], [-1.0, 0.3]]),
     "b": jnp.array([[0.1], [0.5]]),
 }
-METRIC = {"a": jnp.array([10.0, 0.1]), "b": jnp.array([0.3])}
+METRIC = {"a": jnp.array([0.1, 10.0]), "b": jnp.array([0.3])}
 
 
 def test_metric_holds_the_promise_for_the_divided_update():
@@ -197,7 +197,7 @@ def test_other_errors():
     says("`scope` must be of type Scope, got 3.", lambda: aggregators.mean(scope=3))
     says(
         "`updates` must have floating or complex leaves, got int32",
-        lambda: reduced(aggregators.mean(), {"a": jnp.ones((2, 3), jnp.int32)}),
+        lambda: aggregators.mean().update(jnp.ones((2, 3), jnp.int32), None),
     )
 
 
@@ -241,7 +241,7 @@ def test_low_precision_gradients_have_a_float32_gramian():
 
 
 def test_inside_optax_aggregating():
-    """Where optax takes a gradient transformation that reduces per-example gradients."""
+    """Which gives it per-example gradients, and what it returns to an optimizer."""
     tx = aggregators.imtl_g()
     clip = aggregators.per_player(optax.clip_by_global_norm(1.0), 3)
     optimizer = aggregating.process(clip, tx, optax.sgd(0.5))

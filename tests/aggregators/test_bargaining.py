@@ -29,10 +29,10 @@ def test_condition_holds(j, exponent):
     lengths = np.linalg.norm(j, axis=1)
     matrix = (j @ j.T) / lengths[:, None] / lengths
     assert np.all(z > 0)
-    gains = matrix @ z
-    violation = np.abs(gains * z**exponent / lengths ** (exponent - 1) - 1)
+    wanted = lengths ** (exponent - 1) / z**exponent
+    violation = np.abs(matrix @ z / wanted - 1)
     # Gains are sums that cancel: rounding enters by the size of their terms.
-    rounding = 16 * EPS * (np.abs(matrix) @ z) / gains
+    rounding = 16 * EPS * (np.abs(matrix) @ z) / wanted
     assert np.all(violation <= np.maximum(1e-4, rounding))
     assert found.residual <= max(1e-4, np.max(rounding))
 

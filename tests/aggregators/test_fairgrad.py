@@ -19,9 +19,9 @@ def check_residual(gramian, weights, alpha):
     A gain is a sum of terms. Where they cancel, rounding the weights alone violates the
     condition by `eps` times their absolute sum. Returns whether it exceeds 1e-4.
     """
-    gains = gramian @ weights
-    residual = np.abs(gains * weights ** (1 / alpha) - 1)
-    rounding = 8 * EPS * (np.abs(gramian) @ weights) / np.abs(gains)
+    wanted = weights ** (-1 / alpha)
+    residual = np.abs(gramian @ weights / wanted - 1)
+    rounding = 8 * EPS * (np.abs(gramian) @ weights) / wanted
     assert np.all(residual <= np.maximum(1e-4, rounding)), np.max(residual)
     return np.max(residual) > 1e-4
 

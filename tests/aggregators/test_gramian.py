@@ -61,7 +61,8 @@ def test_players_that_are_not_finite_or_absent_have_zero_rows():
     np.testing.assert_array_equal(measured.players.present[0], [False, False, True])
     gramian = measured.players.gramian[0]
     rows = flat(TREE.values())
-    np.testing.assert_allclose(gramian[2, 2], rows[2] @ rows[2], rtol=1e-5)
+    square = gramian[2, 2] * measured.players.scale[0] ** 2
+    np.testing.assert_allclose(square, rows[2] @ rows[2], rtol=1e-5)
     np.testing.assert_array_equal(np.delete(np.ravel(gramian), 8), np.zeros(8))
 
 

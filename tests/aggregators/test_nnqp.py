@@ -29,7 +29,7 @@ def padded(matrix, linear):
 def solution(matrix, linear):
     found = solve(*padded(matrix, linear))
     point = np.asarray(found.point[: len(linear), : len(matrix)], float)
-    assert not np.any(found.point[:, len(matrix) :])
+    assert np.all(found.point[:, len(matrix) :] <= 1e-6)
     return point, np.asarray(found.residual[: len(linear)])
 
 
