@@ -37,7 +37,6 @@ from neat_optax.opponents import momentum as momentum
 from neat_optax.opponents import previous_gradient as previous_gradient
 from neat_optax.player_contest import player_contest as player_contest
 from neat_optax.player_neat import player_neat_correction as player_neat_correction
-from neat_optax.player_opponents import PlayerOpponent as PlayerOpponent
 from neat_optax.player_opponents import batch_mean as batch_mean
 from neat_optax.player_opponents import others_mean as others_mean
 from neat_optax.player_opponents import pairwise as pairwise
