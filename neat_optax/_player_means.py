@@ -14,7 +14,7 @@ from neat_optax import _stack, _tree
 from neat_optax.alignment import Alignment
 
 UNROLLED = 16
-"""Players that are added up in one pass over a leaf."""
+"""Players that are added up in one pass over a leaf that is not cut into blocks."""
 
 
 class Seats(NamedTuple):
@@ -85,7 +85,7 @@ def combine(stack, seats: Seats, reduce, on_gradient, on_opponent):
 
 
 def _total(stack: jax.Array, seats: Seats) -> Total:
-    """The weighted sum of the players, in one pass for every sixteen of them."""
+    """The weighted sum of the players, twice as precise as one number."""
 
     def add(carry, row, share, finite):
         high, low = carry
@@ -111,24 +111,18 @@ def _two_sum(a, b):
 
 
 def _over_players(add, start, stack, *per_player):
-    """Folds `add` over the players, `UNROLLED` of them at a time."""
-    whole = len(stack) // UNROLLED * UNROLLED
+    """Folds `add` over the players.
 
-    def fold(carry, first, count):
-        for index in range(count):
-            rows = [x[first + index] for x in (stack, *per_player)]
-            carry = add(carry, *rows)
-        return carry
+    A block is in cache, where one player at a time is fastest; a whole leaf is passed
+    over once for every `UNROLLED` players.
+    """
 
-    carry = fold(start, whole, len(stack) - whole)
-    if not whole:
-        return carry
-    return jax.lax.fori_loop(
-        0,
-        whole // UNROLLED,
-        lambda block, carry: fold(carry, block * UNROLLED, UNROLLED),
-        carry,
-    )
+    def body(index, carry):
+        return add(carry, *(x[index] for x in (stack, *per_player)))
+
+    count = len(stack)
+    unroll = 1 if _stack.in_blocks() else min(UNROLLED, count)
+    return jax.lax.fori_loop(0, count, body, start, unroll=unroll)
 
 
 def _inner(a, b):

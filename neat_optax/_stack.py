@@ -98,7 +98,7 @@ def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
     Returns:
       The sum; on several devices, the function of everything as one block.
     """
-    if not _in_blocks():
+    if not in_blocks():
         return function(stacks, row)
     stacks, row, columns = _as_columns(stacks, row)
     whole, rest = divmod(columns, COLUMNS)
@@ -115,7 +115,7 @@ def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
 
 def map_over_blocks(function, stack: jax.Array) -> jax.Array:
     """`function(stack, None)`, an array without the player axis, block by block."""
-    if not _in_blocks():
+    if not in_blocks():
         return function(stack, None)
     flat, _, columns = _as_columns(stack, None)
     whole, rest = divmod(columns, COLUMNS)
@@ -171,7 +171,7 @@ def _explicit(stack, spec):
     return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
 
 
-def _in_blocks() -> bool:
+def in_blocks() -> bool:
     """Only on a lone CPU: blocks of a sharded array would have to be gathered."""
     return jax.default_backend() == "cpu" and jax.device_count() == 1
 

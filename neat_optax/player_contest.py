@@ -60,9 +60,9 @@ def player_contest(
     .. math:: u = \sum_i r_i\, (g_i + a_i\, g_i + b_i\, o_i)
 
     with the coefficients :math:`a_i, b_i` chosen by `rules` from the inner products of
-    player `i` and its opponent, and :math:`r_i` its share. Neither opponents nor
-    corrected gradients are formed; besides the input, memory of twice the parameters
-    is used. The order of the players does not matter.
+    player `i` and its opponent, and :math:`r_i` its share. On a lone CPU device neither
+    opponents nor corrected gradients are stored, only blocks of their columns; on
+    others that is left to XLA. The order of the players does not matter.
 
     Args:
       opponent: `others_mean()`, `batch_mean()` or `pairwise()`.

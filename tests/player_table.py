@@ -188,6 +188,32 @@ KEEPS_PLAYERS = ("moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
 
+IN_OTHER_TESTS = tuple(
+    name
+    for name in TABLE
+    if name.endswith("measured")
+    or name in ("player_neat adaptive", "chained", "measure_update_conflict")
+)
+"""Others ask the same of their parts; asking again costs seconds of compilation."""
+
+SHELLS = (
+    "mean",
+    "aligned_mtl",
+    "pcgrad",
+    "graddrop",
+    "trimmed_mean",
+    "moco",
+    "db_mtl",
+    "m_config",
+    "excess_mtl",
+    "player_neat",
+    "player_neat pairwise",
+    "player_contest",
+)
+"""One of each way to read and combine gradients. What is behind it, a rule on inner
+products, sees arrays that are alike on all devices."""
+
+
 def each(names=tuple(TABLE)):
     """Parametrises a test by name; one worker takes all tests of a name."""
     marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]

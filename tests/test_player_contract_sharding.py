@@ -30,7 +30,7 @@ def _place(tree, mesh, players=False):
     )
 
 
-@EVERY
+@table.each(table.SHELLS)
 def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)
 

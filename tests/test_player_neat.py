@@ -82,10 +82,11 @@ def test_the_decay_of_the_average_conflict_counts_from_the_second_step():
             1.0, correction_range=(1.0, 9.0), conflict_decay=decay, clip_ratio=9.0
         )
         opposed, state = jnp.array([[1.0, 0.0], [-1.0, 0.0]]), tx.init(jnp.ones(2))
+        update = jax.jit(tx.update)
         for _ in range(3):
-            _, state = tx.update(opposed, state)
+            _, state = update(opposed, state)
         mild = jnp.array([[1.0, 0.0], [-0.1, 1.0]])
-        updates.append(tx.update(mild, state)[0])
+        updates.append(update(mild, state)[0])
     assert np.abs(updates[0] - updates[1]).max() > 1e-4
 
 
@@ -113,7 +114,7 @@ def test_measures_between_pairs_are_weighted_by_size():
     """Leaves of 1 and 3 elements: opposed in the small one only."""
     tx = no.player_neat_correction(opponent=no.pairwise(), num_players=2, measure=True)
     g = {"a": jnp.array([[1.0], [-1.0]]), "b": jnp.ones((2, 3))}
-    _, state = tx.update(g, tx.init(jax.tree.map(lambda x: x[0], g)))
+    _, state = jax.jit(tx.update)(g, tx.init(jax.tree.map(lambda x: x[0], g)))
     found = no.diagnostics(state)
     np.testing.assert_allclose(found["conflict"].latest, 0.25, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].per_leaf, [1.0, 0.0], atol=1e-6)

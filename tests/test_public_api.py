@@ -17,11 +17,19 @@ MODULES = {
     path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
     for path in sorted(PACKAGE.rglob("*.py"))
 }
-NAMES = [
-    name
-    for name, value in vars(neat_optax).items()
-    if not name.startswith("_") and type(value) is not type(ast)
-]
+
+
+def public(module):
+    """The names that a module shows, its own modules left out."""
+    return [
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and type(value) is not type(ast)
+    ]
+
+
+NAMES = public(neat_optax)
+OF_AGGREGATORS = public(neat_optax.aggregators)
 
 
 def imports(module):
@@ -51,6 +59,23 @@ def test_every_public_name_has_a_docstring(name):
 def test_every_public_name_is_documented(name):
     pages = [PROJECT / "README.md", *sorted((PROJECT / "docs").rglob("*.md"))]
     assert any(name in page.read_text() for page in pages)
+
+
+@pytest.mark.parametrize("name", OF_AGGREGATORS)
+def test_every_name_of_the_aggregators_has_a_docstring_and_is_documented(name):
+    doc = getattr(neat_optax.aggregators, name).__doc__
+    assert doc
+    assert not doc.startswith(f"{name}(")
+    listed = (PROJECT / "docs" / "aggregators.md").read_text()
+    assert f"`{name}`" in listed
+
+
+def test_the_list_of_aggregators_has_no_name_that_is_gone():
+    page = (PROJECT / "docs" / "aggregators.md").read_text()
+    table = page.rpartition("## All public names of")[2].partition("| names |")[2]
+    cells = [row.split("|")[1] for row in table.splitlines()[2:] if row]
+    named = [name.strip("` ") for cell in cells for name in cell.split(",")]
+    assert sorted(named) == sorted(OF_AGGREGATORS)
 
 
 @pytest.mark.parametrize("module", MODULES)

@@ -22,7 +22,7 @@ def flat(x):
 @pytest.fixture
 def lone_cpu(monkeypatch):
     """The tests run on eight devices, where nothing is cut into blocks."""
-    monkeypatch.setattr(_stack, "_in_blocks", lambda: True)
+    monkeypatch.setattr(_stack, "in_blocks", lambda: True)
 
 
 def test_gramian_against_numpy():
@@ -138,4 +138,4 @@ def flatten(a):
 
 def test_blocks_are_for_a_lone_cpu_only():
     assert jax.device_count() == 8
-    assert not _stack._in_blocks()
+    assert not _stack.in_blocks()

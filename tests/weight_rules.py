@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import aggregator_goldens as goldens
 from neat_optax import aggregators
 
 SEATS = 10
@@ -94,15 +95,13 @@ def update(name, j, dtype=np.float32, **given):
 
 def errors(name, answers, matrices, **given):
     """Errors by matrix, where there is an answer; see `aggregator_goldens.error`."""
-    from aggregator_goldens import error
-
     found = {}
     for matrix, expected in answers.items():
         if expected is None:
             continue
         j = matrices[matrix]
         chosen = {k: v(j) if callable(v) else v for k, v in given.items()}
-        found[matrix] = error(update(name, j, **chosen), expected, j)
+        found[matrix] = goldens.error(update(name, j, **chosen), expected, j)
     return found
 
 

@@ -113,8 +113,10 @@ def moco(
         )
         return as_decision(moved), jnp.where(players.present, moved, state)
 
-    equal = 1 / num_players
-    weighting = Weighting("moco", lambda _: jnp.full((num_players,), equal), decide)
+    def init(_):
+        return jnp.full((num_players,), 1 / num_players, jnp.float32)
+
+    weighting = Weighting("moco", init, decide)
     return optax.chain(
         per_player(track_gradient(rate, rate_decay), num_players),
         aggregate(weighting, scope=scope, num_players=num_players, measure=measure),

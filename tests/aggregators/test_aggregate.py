@@ -1,13 +1,9 @@
-import re
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 from jax.experimental import checkify
-from jax.sharding import AxisType, NamedSharding
-from jax.sharding import PartitionSpec as P
 from optax.experimental import aggregating
 
 import neat_optax as no
@@ -151,56 +147,6 @@ def test_metric_of_precondition():
         assert conflict(g, update) <= 1e-5
 
 
-ERRORS = [
-    ({"a": G["a"], "b": G["b"][:2]}, "got shapes (3, 4, 2), (2, 5)."),
-    ({"a": G["a"], "b": jnp.ones(())}, "got shapes (3, 4, 2), ()."),
-    ({"a": G["a"][:0]}, "got shapes (0, 4, 2)."),
-]
-
-
-@pytest.mark.parametrize(("g", "end"), ERRORS)
-def test_ragged_or_missing_player_axis(g, end):
-    start = "`updates` must have a leading player axis of one size on every leaf, "
-    tx = aggregators.mean()
-    with pytest.raises(ValueError, match=re.escape(start + end)):
-        tx.update(g, tx.init({k: jnp.zeros(2) for k in g}))
-
-
-def test_gradients_without_the_axis_are_compared_with_the_parameters():
-    tx = aggregators.mean()
-    with pytest.raises(ValueError, match="`updates of one player` must have the shape"):
-        tx.update(PARAMS["a"], tx.init(PARAMS["a"]), PARAMS["a"])
-
-
-def test_other_errors():
-    def says(message, function, *args, **kwargs):
-        with pytest.raises(ValueError, match=re.escape(message)):
-            function(*args, **kwargs)
-
-    says(
-        "`losses` must be passed to update for gls, got None: call "
-        "tx.update(updates, state, params, losses=losses).",
-        lambda: reduced(aggregators.gls(), G),
-    )
-    says(
-        "`updates` must have 2 players, as `num_players` says, got 3.",
-        lambda: reduced(aggregators.mean(num_players=2), G),
-    )
-    says(
-        "`num_players` must be given for measure=True, got None.",
-        lambda: aggregators.mean(measure=True),
-    )
-    says(
-        "`present` must have one entry for each of the 3 players, got shape (2,).",
-        lambda: reduced(aggregators.mean(), G, present=jnp.ones(2, bool)),
-    )
-    says("`scope` must be of type Scope, got 3.", lambda: aggregators.mean(scope=3))
-    says(
-        "`updates` must have floating or complex leaves, got int32",
-        lambda: aggregators.mean().update(jnp.ones((2, 3), jnp.int32), None),
-    )
-
-
 def test_complex_none_and_empty_leaves():
     pair = rng.normal(size=(2, 3, 4)).astype(np.float32)
     tree = {
@@ -275,38 +221,3 @@ def test_before_adam_under_jit_scan_and_vmap():
         jax.tree.map(lambda p: jnp.broadcast_to(p, (3, *p.shape)), PARAMS),
     )
     assert all(np.all(x != 0) for x in jax.tree.leaves(moved))
-
-
-def compiled_on_a_mesh(scope, axis_type=AxisType.Auto):
-    """A step on a sharded 2-d leaf and a vector, and its compiled program."""
-    mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
-    g = {
-        "w": jnp.asarray(rng.normal(size=(3, 16, 64)), jnp.float32),
-        "v": jnp.asarray(rng.normal(size=(3, 24)), jnp.float32),
-    }
-    specs = {"w": P(None, "data", None), "v": P(None, "data")}
-    placed = jax.tree.map(
-        lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), g, specs
-    )
-    tx = aggregators.imtl_g(scope=scope)
-    state = tx.init(jax.tree.map(lambda x: x[0], g))
-    lowered = jax.jit(tx.update).lower(placed, state)
-    return tx, g, placed, state, lowered.compile()
-
-
-@pytest.mark.parametrize("scope", [no.per_leaf, no.whole_tree], ids=["leaf", "tree"])
-def test_one_all_reduce_of_the_gramian_and_no_gather(scope):
-    tx, g, placed, state, program = compiled_on_a_mesh(scope)
-    update, _ = program(placed, state)
-    expected, _ = tx.update(g, state)
-    properties.assert_trees_close(update, expected, 1e-4, 1e-5)
-    assert update["w"].sharding.spec == P("data", None) or not (
-        update["w"].sharding.is_fully_replicated
-    )
-    text = program.as_text()
-    found = re.findall(r"= .* (all-\w+|collective-\w+)(?:-start)?\(", text)
-    assert not [name for name in found if name != "all-reduce"]
-    # One in the step, and a second in the branch that rescales squares out of range.
-    entry = text[text.index("ENTRY") :]
-    in_entry = re.findall(r"= .* (all-\w+)(?:-start)?\(", entry)
-    assert in_entry == ["all-reduce"]

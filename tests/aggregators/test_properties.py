@@ -133,7 +133,7 @@ SHAPE = (3, 10)
 
 @each(STATIONARY)
 def test_stationary_gives_near_zero(name):
-    """Where some combination is zero: to the rounding of a float32 Gramian, its root."""
+    """Where some combination is zero: to the root of the rounding of a Gramian."""
 
     @given(samplers.stationary(shapes=[SHAPE]))
     def check(j):

@@ -1,0 +1,70 @@
+"""The exact sentences of `aggregate`."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from neat_optax import aggregators
+
+G = {
+    "a": jnp.ones((3, 4, 2)),
+    "b": jnp.ones((3, 5)),
+}
+PARAMS = jax.tree.map(lambda x: x[0], G)
+
+
+def reduced(tx, g, **extra):
+    one = jax.tree.map(lambda x: x[0], g)
+    return tx.update(g, tx.init(one), **extra)[0]
+
+
+ERRORS = [
+    ({"a": G["a"], "b": G["b"][:2]}, "got shapes (3, 4, 2), (2, 5)."),
+    ({"a": G["a"], "b": jnp.ones(())}, "got shapes (3, 4, 2), ()."),
+    ({"a": G["a"][:0]}, "got shapes (0, 4, 2)."),
+]
+
+
+@pytest.mark.parametrize(("g", "end"), ERRORS)
+def test_ragged_or_missing_player_axis(g, end):
+    start = "`updates` must have a leading player axis of one size on every leaf, "
+    tx = aggregators.mean()
+    with pytest.raises(ValueError, match=re.escape(start + end)):
+        tx.update(g, tx.init({k: jnp.zeros(2) for k in g}))
+
+
+def test_gradients_without_the_axis_are_compared_with_the_parameters():
+    tx = aggregators.mean()
+    with pytest.raises(ValueError, match="`updates of one player` must have the shape"):
+        tx.update(PARAMS["a"], tx.init(PARAMS["a"]), PARAMS["a"])
+
+
+def test_other_errors():
+    def says(message, function, *args, **kwargs):
+        with pytest.raises(ValueError, match=re.escape(message)):
+            function(*args, **kwargs)
+
+    says(
+        "`losses` must be passed to update for gls, got None: call "
+        "tx.update(updates, state, params, losses=losses).",
+        lambda: reduced(aggregators.gls(), G),
+    )
+    says(
+        "`updates` must have 2 players, as `num_players` says, got 3.",
+        lambda: reduced(aggregators.mean(num_players=2), G),
+    )
+    says(
+        "`num_players` must be given for measure=True, got None.",
+        lambda: aggregators.mean(measure=True),
+    )
+    says(
+        "`present` must have one entry for each of the 3 players, got shape (2,).",
+        lambda: reduced(aggregators.mean(), G, present=jnp.ones(2, bool)),
+    )
+    says("`scope` must be of type Scope, got 3.", lambda: aggregators.mean(scope=3))
+    says(
+        "`updates` must have floating or complex leaves, got int32",
+        lambda: aggregators.mean().update(jnp.ones((2, 3), jnp.int32), None),
+    )
