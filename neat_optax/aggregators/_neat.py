@@ -73,7 +73,7 @@ def neat_weighting(
 
 
 def _weigh_against_mean(rules, opponent, players, shares, reduction, state):
-    gramian = players.gramian * players.scale**2
+    gramian = players.gramian  # every decision is free of its scale
     own = jnp.zeros_like(shares) if opponent.include_self else shares
     alignment, inverse = mean_alignment(gramian, shares, own)
     decided, states = _decide_all(rules, alignment, state, players, 1)
@@ -91,7 +91,7 @@ def combined_weights(decided: Contest, shares, own, inverse, reduction: Reductio
 
 def _weigh_pairwise(rules, opponent, players, shares, reduction, state):
     del opponent
-    gramian = players.gramian * players.scale**2
+    gramian = players.gramian  # every decision is free of its scale
     count = len(shares)
     meets = (shares > 0)[None, :] & (shares > 0)[:, None] & ~jnp.eye(count, dtype=bool)
     norms = jnp.diagonal(gramian)
