@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+_ONE_PLAYER = "updates of one player"
 _Number = (int, float, np.integer, np.floating)
 
 
@@ -100,7 +101,7 @@ def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> Non
                 f"`{name}` must have the shapes of `{like_name}`, got "
                 f"{jnp.shape(leaf)} for {jnp.shape(other)} at "
                 f"{jax.tree_util.keystr(path) or 'the root'}."
-                f"{_player_hint(leaf, other)}"
+                f"{_player_hint(name, leaf, other)}"
             )
 
 
@@ -149,7 +150,7 @@ def check_players(updates: Any, params: Any = None) -> int:
         one = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), updates
         )
-        check_same_structure("updates of one player", one, "params", params)
+        check_same_structure(_ONE_PLAYER, one, "params", params)
     return counts.pop()[0] if counts else 0
 
 
@@ -203,7 +204,9 @@ def _contains(interval: str, value: float) -> bool:
     return above and below and not math.isnan(value)
 
 
-def _player_hint(leaf: Any, like: Any) -> str:
+def _player_hint(name: str, leaf: Any, like: Any) -> str:
+    if name == _ONE_PLAYER:
+        return " A leading player axis must come before the parameter's own."
     if jnp.shape(leaf)[1:] != jnp.shape(like):
         return ""
     return (

@@ -91,7 +91,8 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
     if not found:
         raise ValueError(
             "`opt_state` must hold measures, got none: build the optimizer with "
-            "measure=True, or put measure_correction() last among its rules."
+            "measure=True (an aggregator with num_players= too), or put "
+            "measure_correction() last among its rules."
         )
     return found
 

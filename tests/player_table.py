@@ -70,12 +70,11 @@ OPTIMIZER = optax.chain(aggregators.upgrad(), optax.adam(0.1))
 
 TABLE = {
     "mean": Entry(aggregators.mean, {}),
-    "mean measured": Entry(aggregators.mean, MEASURED, N),
     "sum": Entry(aggregators.sum, {}),
     "constant": Entry(aggregators.constant, {"weights": (0.5, -1.0, 2.0, 0.25)}),
     "random_weights": Entry(aggregators.random_weights, {}, ("key",)),
     "upgrad": Entry(aggregators.upgrad, {}),
-    "upgrad measured": Entry(aggregators.upgrad, {**MEASURED, "scope": no.per_leaf}, N),
+    "imtl_g measured": Entry(aggregators.imtl_g, {**MEASURED, "scope": no.per_leaf}, N),
     "dual_proj": Entry(aggregators.dual_proj, {}),
     "mgda": Entry(aggregators.mgda, {}),
     "pcgrad": Entry(aggregators.pcgrad, {}, ("key",)),
@@ -198,17 +197,13 @@ IN_OTHER_TESTS = tuple(
 
 SHELLS = (
     "mean",
-    "aligned_mtl",
     "pcgrad",
     "graddrop",
-    "trimmed_mean",
     "moco",
-    "db_mtl",
     "m_config",
     "excess_mtl",
     "player_neat",
     "player_neat pairwise",
-    "player_contest",
 )
 """One of each way to read and combine gradients. What is behind it, a rule on inner
 products, sees arrays that are alike on all devices."""

@@ -125,8 +125,8 @@ def _decide_all(rules, alignment: Alignment, state, players: Players, num_axes):
 def mean_alignment(gramian: jax.Array, shares: jax.Array, own: jax.Array):
     """Each player's alignment with a mean of players, and what its sum is divided by.
 
-    The squared length of a sum of all but one is pivoted on the longest player, whose
-    terms would otherwise cancel between the total and itself.
+    Everything is summed over the opponent's players alone. A total minus one player
+    would cancel where that player is the longest.
 
     Args:
       gramian: [P, P].

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, aggregators
+from neat_optax import _checks, _tree, aggregators
 from neat_optax.players._dependence import dependence
 
 
@@ -105,6 +105,9 @@ def aggregate_shared(
         _checks.check_bool("shared", flag)
 
     def labels(tree):
+        if _paths(shared) == _paths(tree):
+            flags = jax.tree.leaves(shared)
+            return jax.tree.unflatten(jax.tree.structure(tree), flags)
         try:
             return jax.tree.broadcast(shared, tree)
         except ValueError as error:
@@ -118,3 +121,8 @@ def aggregate_shared(
         labels,
         mask_compatible_extra_args=True,
     )
+
+
+def _paths(tree: Any) -> list[str]:
+    """Paths of the leaves, the same for a Flax state as for its plain dictionary."""
+    return [name.removesuffix("/value") for name in _tree.leaf_names(tree)]

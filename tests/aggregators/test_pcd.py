@@ -22,7 +22,7 @@ def test_by_hand():
     np.testing.assert_allclose(update, 2 * np.array([1, 0.5]) / 1.25**0.5, rtol=1e-6)
 
 
-@pytest.mark.parametrize("name", SEQUENCES)
+@pytest.mark.parametrize("name", ["seq_2x3", "seq_5x20"])
 @pytest.mark.parametrize("form", FORMS)
 def test_recorded_sequences(form, name):
     """1 - decay keeps four digits in float32: the debiasing cancels what is lost."""

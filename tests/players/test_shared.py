@@ -11,6 +11,7 @@ from neat_optax.players import (
     shared_params,
     value_and_player_grads,
 )
+from properties import assert_trees_close
 
 PARAMS = {
     "heads": [jnp.array([1.0, 2.0]), jnp.array([0.5, -1.0])],
@@ -188,3 +189,15 @@ def test_a_tree_of_another_structure_is_refused():
 def test_labels_are_true_or_false():
     with pytest.raises(ValueError, match="`shared` must be True or False, got 1"):
         aggregate_shared(mean(), {"trunk": 1})
+
+
+def test_flags_of_a_flax_state_serve_its_plain_dictionary():
+    """The optimizer of NNX sees a dictionary where the model has a state."""
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    state = nnx.state(model, nnx.Param)
+    flags = jax.tree.map(lambda _: True, state)
+    tx = aggregate_shared(aggregators.mean(), flags)
+    params = nnx.as_pure(state)
+    stack = jax.tree.map(lambda p: jnp.stack([p, 3 * p]), params)
+    update, _ = tx.update(stack, tx.init(params), params)
+    assert_trees_close(update, jax.tree.map(lambda p: 2 * p, params))
