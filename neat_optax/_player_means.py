@@ -118,7 +118,8 @@ def _over_players(add, start, stack, *per_player):
     """
 
     def body(index, carry):
-        return add(carry, *(x[index] for x in (stack, *per_player)))
+        new = add(carry, *(x[index] for x in (stack, *per_player)))
+        return _tree.cast_like(new, carry)
 
     count = len(stack)
     unroll = 1 if _stack.in_blocks() else min(UNROLLED, count)
