@@ -46,6 +46,7 @@ def measure_risks(updates: Any, roots: Any) -> tuple[Any, jax.Array]:
 @jax.jit
 def _measure_leaf(g, root):
     lengths = jnp.abs(_tree.widen(g))
-    grown = jnp.hypot(root, lengths)
+    # On a mesh with explicit axes hypot wants both sharded alike; a sum makes them so.
+    grown = jnp.hypot(root + jnp.zeros_like(lengths), lengths)
     each = lengths * _tree.safe_divide(lengths, grown)
     return grown, jnp.sum(each, axis=tuple(range(1, g.ndim)))

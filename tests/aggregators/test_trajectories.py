@@ -86,7 +86,7 @@ def test_mean_is_stuck_from_two_starts():
         ("fairgrad", 21_000),
         ("mgda", 27_000),
         ("imtl_g", 30_000),
-        ("config", 78_000),
+        ("config", 96_000),
         ("pcgrad", 110_000),
     ],
 )
