@@ -4,6 +4,7 @@ Values are checked when a factory is called, shapes when `update` is traced. A t
 value is never looked at, and so never raises.
 """
 
+import difflib
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -80,9 +81,13 @@ def check_range(name: str, value: Any, interval: str) -> None:
 
 
 def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raises unless `value` is one of `choices`."""
-    if value not in choices:
-        raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value}.")
+    """Raises unless `value` is one of `choices`, and names the one that is close."""
+    if value in choices:
+        return
+    text = value.lower() if isinstance(value, str) else ""
+    close = difflib.get_close_matches(text, choices, n=1)
+    hint = f"; did you mean {close[0]}?" if close else "."
+    raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value}{hint}")
 
 
 def check_bool(name: str, value: Any) -> None:

@@ -73,9 +73,20 @@ def test_choices_and_bools():
     _checks.check_choice("mode", "a", ("a", "b"))
     with refuses(r"^`mode` must be one of a, b, got c\.$"):
         _checks.check_choice("mode", "c", ("a", "b"))
+    with refuses(r"^`mode` must be one of a, b, got 3\.$"):
+        _checks.check_choice("mode", 3, ("a", "b"))
     _checks.check_bool("flag", np.bool_(True))
     with refuses(r"^`flag` must be True or False, got 1\.$"):
         _checks.check_bool("flag", 1)
+
+
+@pytest.mark.parametrize(
+    ("value", "meant"), [("smu", "sum"), ("SUM", "sum"), ("medain", "median")]
+)
+def test_a_choice_that_is_close_is_named(value, meant):
+    got = rf"^`mode` must be one of sum, median, got {value}; did you mean {meant}\?$"
+    with refuses(got):
+        _checks.check_choice("mode", value, ("sum", "median"))
 
 
 def test_kinds_and_functions():

@@ -13,6 +13,13 @@ SPREAD = (0.1, 0.3, 1.0, 3.0, 10.0)
 
 
 Measures = Callable[[Any], dict[str, jax.Array]]
+AtEnd = Callable[[Any, Any], dict[str, jax.Array]]
+
+
+def nothing(params: Any, split: Any) -> dict[str, jax.Array]:
+    """What is kept of an epoch's end where nothing is asked for."""
+    del params, split
+    return {}
 
 
 class Setting(NamedTuple):
@@ -22,6 +29,7 @@ class Setting(NamedTuple):
     task: Task
     steps: int  # of the whole run
     key: jax.Array  # the seed's own, for whatever is random
+    neuroplastic: dict[str, Any]  # options of the recipe of that name
 
 
 class Candidate(NamedTuple):
@@ -29,8 +37,10 @@ class Candidate(NamedTuple):
 
     build: Callable[[optax.ScalarOrSchedule, Setting], optax.GradientTransformation]
     base_rate: float
-    control: str | None
+    control: str | None  # trained with it
     about: str
+    peers: tuple[str, ...] = ()  # what it is held against too, where they are trained
+    did: Callable[[dict[str, Any]], str] | None = None  # instead of the lineup's
 
 
 class Lineup(NamedTuple):
@@ -42,7 +52,7 @@ class Lineup(NamedTuple):
     unit: float  # the base rate that a learning rate given by the user refers to
     measures: Measures  # of an optimizer's state, at every step
     did: Callable[[dict[str, Any]], str]  # from a report to what the candidate did
-    at_end: Measures = lambda _: {}  # of the parameters, at the end of an epoch
+    at_end: AtEnd = nothing  # of parameters and validation examples, after an epoch
     in_turn: bool = False  # whether a CPU trains replicas faster one by one
 
     def with_controls(self, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -54,6 +64,15 @@ class Lineup(NamedTuple):
             if known and known.control and known.control not in (*listed, *names):
                 listed.append(known.control)
         return tuple(listed)
+
+    def what_did(self, name: str, report: dict[str, Any]) -> str:
+        """What a candidate did, as the predicate of a sentence."""
+        return (self.candidates[name].did or self.did)(report)
+
+    def held_against(self, name: str) -> tuple[str, ...]:
+        """The control of a candidate, and its peers."""
+        known = self.candidates[name]
+        return (*((known.control,) if known.control else ()), *known.peers)
 
     def rates(self, name: str, learning_rate: float | None) -> tuple[float, ...]:
         """The learning rates to try: a grid, or one matched to the rate given."""

@@ -20,8 +20,9 @@ from neat_optax import _checks
 from neat_optax.sparsity.compaction import latency, search_compaction
 from neat_optax.training.config import TrainConfig
 from neat_optax.training.data import Data, Split
-from neat_optax.training.experiment import chosen_params, load, make_candidate
+from neat_optax.training.experiment import load, make_candidate
 from neat_optax.training.files import folder_name, restore, write_text
+from neat_optax.training.selection import chosen_params
 from neat_optax.training.tasks import make_network, make_task
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)

@@ -5,7 +5,7 @@ from typing import Any
 
 from neat_optax import _checks
 from neat_optax.training import data as data_sets
-from neat_optax.training import prunings
+from neat_optax.training import plasticities, prunings, schedules, streams
 from neat_optax.training.aggregators import AGGREGATORS
 from neat_optax.training.candidates import Lineup
 from neat_optax.training.optimizers import OPTIMIZERS
@@ -18,7 +18,8 @@ class TrainConfig:
     """What `neat-optax train` is asked for.
 
     Without `players`, `optimizers` are compared; with them, `aggregators`. With `prune`
-    it is ways of pruning, and dense training.
+    it is ways of pruning, and dense training. With `stream`, optimizers meet one task
+    after the other.
     """
 
     dataset: str = "digits"
@@ -26,11 +27,15 @@ class TrainConfig:
     optimizers: tuple[str, ...] = ()
     aggregators: tuple[str, ...] = ()
     num_players: int | None = None  # of players that are examples
-    epochs: int = 20
+    fraction: float = 1.0  # of the training examples
+    stream: str | None = None
+    epochs: int = 20  # of each task, with `stream`
     seeds: int = 5
     batch_size: int = 64
     learning_rate: float | None = None
+    schedule: str = "constant"
     alpha: float = 0.25
+    neuroplastic: dict[str, Any] = dataclasses.field(default_factory=dict)
     prune: tuple[str, ...] | None = None
     allocate: str | None = None  # these three: with `prune`
     score: str | None = None
@@ -44,7 +49,11 @@ class TrainConfig:
             _checks.check_count(name, getattr(self, name), minimum=1)
         if self.learning_rate is not None:
             _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
+        _checks.check_number("fraction", self.fraction, "(0, 1]")
+        _checks.check_choice("schedule", self.schedule, tuple(schedules.SCHEDULES))
         _checks.check_number("alpha", self.alpha, "[0, inf)")
+        plasticities.check_options(self.neuroplastic)
+        self._check_stream()
         self._check_pruning()
         self._check_names()
         self._check_players()
@@ -54,6 +63,8 @@ class TrainConfig:
         """Whom the names name."""
         if self.prune is not None:
             return prunings.lineup(self.prune, self._rules)
+        if self.stream is not None:
+            return streams.OPTIMIZERS
         return OPTIMIZERS if self.players is None else AGGREGATORS
 
     @property
@@ -64,9 +75,27 @@ class TrainConfig:
         return self.optimizers if self.players is None else self.aggregators
 
     @property
+    def num_epochs(self) -> int:
+        """Passes over the data, over all tasks of a stream."""
+        tasks = 1 if self.stream is None else streams.parse(self.stream).num_tasks
+        return tasks * self.epochs
+
+    @property
     def _rules(self) -> Rules:
         given = {name: getattr(self, name) for name in Rules._fields}
         return Rules(**{name: x for name, x in given.items() if x is not None})
+
+    def _check_stream(self) -> None:
+        if self.stream is None:
+            return
+        streams.parse(self.stream)
+        _check_left_out("players", self.players, "with a stream")
+        _check_left_out("prune", self.prune, "with a stream")
+        if self.dataset in data_sets.MULTI_LABEL:
+            raise ValueError(
+                "`dataset` must be one of one label each for a stream, got "
+                f"{self.dataset}."
+            )
 
     def _check_pruning(self) -> None:
         if self.prune is None:

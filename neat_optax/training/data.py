@@ -94,11 +94,16 @@ MULTI_LABEL = ("yeast",)
 """Data sets with several labels for each example, each present or absent."""
 
 
-def load(name: str) -> Data:
+def load(name: str, fraction: float = 1.0) -> Data:
     """Loads a data set by its name in `LOADERS`.
 
     The split is always the same, and stratified where an example has one label; mean
     and deviation are those of the training part.
+
+    Args:
+      name: of the data set.
+      fraction: share of the training part that is kept, at least one example of each
+        label; the other parts stay whole.
     """
     source = LOADERS[name]()
     if source.test is None:
@@ -107,6 +112,7 @@ def load(name: str) -> Data:
     else:
         test = source.test
         train, validation = _hold_out(source.examples, len(test.y))
+    train = _keep(train, fraction)
     scale = _scale_pixels(train.x) if source.pixels else _scale_columns(train.x)
 
     def part(split: Split) -> Split:
@@ -121,6 +127,14 @@ def _hold_out(split: Split, size: float | int) -> tuple[Split, Split]:
         split.x, split.y, test_size=size, stratify=stratify, random_state=42
     )
     return Split(x, y), Split(x_held, y_held)
+
+
+def _keep(split: Split, fraction: float) -> Split:
+    """A share of the examples, in which every label occurs."""
+    count = len(split.y)
+    fewest = len(np.unique(split.y)) if split.y.ndim == 1 else 1
+    left_out = count - max(fewest, round(fraction * count))
+    return split if left_out < fewest else _hold_out(split, left_out)[0]
 
 
 def _scale_columns(x: np.ndarray) -> Callable[[np.ndarray], Any]:

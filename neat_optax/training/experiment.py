@@ -5,7 +5,7 @@ import json
 import platform
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import flax
 import jax
@@ -13,11 +13,13 @@ import numpy as np
 import optax
 
 from neat_optax.training import data as data_sets
+from neat_optax.training import streams
 from neat_optax.training.candidates import Setting
 from neat_optax.training.config import TrainConfig
 from neat_optax.training.files import RunFolder, plain
-from neat_optax.training.loop import Replicas, Trainer, make_trainer
-from neat_optax.training.statistics import interval, paired, verdict
+from neat_optax.training.loop import Trainer, make_trainer
+from neat_optax.training.schedules import SCHEDULES
+from neat_optax.training.selection import TEST, Trained, differences, report
 from neat_optax.training.tasks import Task, make_task
 
 CHECKPOINT_EVERY = 5
@@ -26,26 +28,17 @@ CHECKPOINT_EVERY = 5
 Tick = Callable[[str], None]
 
 
-class Trained(NamedTuple):
-    """One optimizer after training, over all its rates and seeds."""
-
-    rates: tuple[float, ...]
-    rows: list[dict[str, Any]]  # per epoch: measure -> nested list [rate][seed]
-    replicas: Replicas
-
-
 def load(config: TrainConfig) -> data_sets.Data:
     """The data that a configuration asks for, if its batches fit."""
-    data = data_sets.load(config.dataset)
+    data = data_sets.load(config.dataset, config.fraction)
     if config.batch_size > len(data.train.y):
         raise ValueError(
             f"`batch_size` must be at most the {len(data.train.y)} training examples, "
             f"got {config.batch_size}."
         )
-    if config.prune is not None:
-        task = make_task(data)
-        for name in config.names:  # says now what does not fit
-            jax.eval_shape(make_candidate(name, config, task, data).init)
+    task = make_task(data, config.players, config.num_players)
+    for name in config.names:  # says now what does not fit
+        jax.eval_shape(make_candidate(name, config, task, data).init)
     return data
 
 
@@ -68,13 +61,13 @@ def run(
     for name in config.names:
         trainer = make_candidate(name, config, task, data)
         trained = _train(name, trainer, config, folder, tick)
-        reports[name] = _report(trained, trainer, config, data.test)
+        reports[name] = report(trained, trainer, config, data.test)
         lines += [
             {
                 config.lineup.kind: name,
                 "epoch": epoch,
                 "learning_rate": trained.rates,
-                **row,
+                **{key: x for key, x in row.items() if not key.startswith(TEST)},
             }
             for epoch, row in enumerate(trained.rows, start=1)
         ]
@@ -84,7 +77,7 @@ def run(
         "config": dataclasses.asdict(config),
         "environment": _environment(),
         f"{config.lineup.kind}s": reports,
-        "differences": _differences(reports, config),
+        "differences": differences(reports, config.lineup),
     }
     folder.write("result.json", plain(result))
     return result
@@ -96,13 +89,20 @@ def make_candidate(
     """The trainer of one candidate, over all its rates and seeds."""
     lineup = config.lineup
     build = lineup.candidates[name].build
-    steps = config.epochs * (len(data.train.y) // config.batch_size)
+    steps = config.num_epochs * (len(data.train.y) // config.batch_size)
+    rate_of = SCHEDULES[config.schedule]
+
+    def optimizer(rate, key):
+        setting = Setting(config.alpha, task, steps, key, config.neuroplastic)
+        return build(rate_of(rate, steps), setting)
+
     return make_trainer(
-        lambda rate, key: build(rate, Setting(config.alpha, task, steps, key)),
+        optimizer,
         task,
         data,
         measures=lineup.measures,
-        at_end=lineup.at_end,
+        at_end=streams.health(task) if config.stream else lineup.at_end,
+        view=streams.task_view(config.stream, config.epochs),
         in_turn=lineup.in_turn,
         seeds=config.seeds,
         rates=lineup.rates(name, config.learning_rate),
@@ -117,7 +117,7 @@ def _train(
     for _ in range(done):
         tick(name)
     tried = config.lineup.rates(name, config.learning_rate)
-    for epoch in range(done, config.epochs):
+    for epoch in range(done, config.num_epochs):
         start = time.perf_counter()
         replicas, measures = trainer.epoch(replicas, epoch)
         shape = (len(tried), config.seeds)
@@ -125,63 +125,11 @@ def _train(
             key: np.reshape(x, shape).tolist() for key, x in measures.items()
         }
         rows.append({**row, "seconds": time.perf_counter() - start})
-        last = epoch + 1 == config.epochs
+        last = epoch + 1 == config.num_epochs
         if last or (epoch + 1) % CHECKPOINT_EVERY == 0:
             folder.save(name, epoch + 1, replicas, rows)
         tick(name)
     return Trained(tried, rows, replicas)
-
-
-def _report(
-    trained: Trained, trainer: Trainer, config: TrainConfig, test: data_sets.Split
-) -> dict[str, Any]:
-    """Selects a rate by mean validation accuracy, and only then looks at the test."""
-    validation = np.asarray(trained.rows[-1]["validation_accuracy"]).mean(axis=1)
-    best = int(validation.argmax())
-    params = chosen_params(trained.replicas, best, config.seeds)
-    scores = trainer.scores(params, test)
-    curves = {
-        key: [row[key][best] for row in trained.rows]
-        for key in trained.rows[0]
-        if key != "seconds"
-    }
-    return {
-        "learning_rate": trained.rates[best],
-        "learning_rates_tried": trained.rates,
-        "validation_accuracy_by_rate": validation.tolist(),
-        **_test_scores({key: np.asarray(x).tolist() for key, x in scores.items()}),
-        "mean_over_run": {key: float(np.mean(rows)) for key, rows in curves.items()},
-        "at_end": {key: float(np.mean(rows[-1])) for key, rows in curves.items()},
-        "curves": curves,
-        "seconds": sum(row["seconds"] for row in trained.rows),
-    }
-
-
-def chosen_params(replicas: Replicas, best: int, seeds: int) -> Any:
-    """The parameters of all seeds at the learning rate of that number."""
-    chosen = slice(best * seeds, (best + 1) * seeds)
-    return jax.tree.map(lambda x: x[chosen], replicas.params)
-
-
-def _test_scores(scores: dict[str, list[float]]) -> dict[str, Any]:
-    intervals = {f"test_{key}_interval": interval(x) for key, x in scores.items()}
-    return {f"test_{key}": x for key, x in scores.items()} | intervals
-
-
-def _differences(reports: dict[str, Any], config: TrainConfig) -> dict[str, Any]:
-    """Each candidate against its control, seed by seed."""
-    differences, lineup = {}, config.lineup
-    for name, report in reports.items():
-        control = lineup.candidates[name].control
-        if control not in reports:
-            continue
-        difference = paired(report["test_accuracy"], reports[control]["test_accuracy"])
-        differences[name] = {
-            "control": control,
-            "interval": difference,
-            "verdict": verdict(name, lineup.did(report), control, difference),
-        }
-    return differences
 
 
 def _environment() -> dict[str, str]:

@@ -10,6 +10,7 @@ class Layout(NamedTuple):
     columns: tuple[tuple[str, str, str], ...]  # heading, measure, format
     note: str
     curves: tuple[tuple[str, str], ...]
+    time: str = "epoch"  # what the curves go over
     read: str = "mean_over_run"  # where a report holds the columns' measures
     control: str = "control"  # what differences are to
 
@@ -24,10 +25,13 @@ OPTIMIZERS = Layout(
     columns=(
         ("conflicts", "opposed", ".1%"),
         ("correction", "correction_ratio", ".2%"),
+        ("gain", "gain", ".2f"),
+        ("spread", "plasticity_std", ".2f"),
     ),
     note="conflicts: share of steps and weights whose gradient opposes its opponent, "
     "or its own average where there is none; correction: its norm as a share of the "
-    "gradient's.",
+    "gradient's; gain: length of the gradient times its coefficients as a share of the "
+    "gradient's; spread: deviation of the coefficients.",
     curves=(
         ("validation_accuracy", "validation accuracy"),
         ("conflict", "mean conflict"),
@@ -66,10 +70,29 @@ PRUNINGS = Layout(
     read="at_end",
     control="dense",
 )
+STREAM = Layout(
+    kind="optimizer",
+    columns=(
+        ("dormant", "dormant", ".0%"),
+        ("weights", "weight_norm", ".1f"),
+    ),
+    note="all at the ends of tasks, averaged; late: the last tenth of the tasks less "
+    "the first, in points; dormant: share of hidden "
+    "units that hardly react, weights: norm of the parameters, both after the last.",
+    curves=(
+        ("test_accuracy", "test accuracy at the end of a task"),
+        ("dormant", "share of dormant units"),
+        ("weight_norm", "norm of the parameters"),
+    ),
+    time="task",
+    read="at_end",
+)
 _LAYOUTS = (OPTIMIZERS, AGGREGATORS, PRUNINGS)
 
 
 def layout(result: dict[str, Any]) -> Layout:
     """How a result is shown."""
+    if result["config"].get("stream"):
+        return STREAM
     (found,) = (known for known in _LAYOUTS if known.reports in result)
     return found

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from neat_optax.training.candidates import Measures
+from neat_optax.training.candidates import AtEnd, Measures, nothing
 from neat_optax.training.data import Data, Split
 from neat_optax.training.tasks import Task
 
@@ -40,7 +40,8 @@ def make_trainer(
     data: Data,
     *,
     measures: Measures,
-    at_end: Measures = lambda _: {},
+    at_end: AtEnd = nothing,
+    view: Callable[[Any, Any, Split], Split] | None = None,
     in_turn: bool = False,
     seeds: int,
     rates: tuple[float, ...],
@@ -53,7 +54,10 @@ def make_trainer(
       task: from `make_task`.
       data: what to train on and validate with.
       measures: from the optimizer's state to the numbers to keep of each step.
-      at_end: from the parameters to the numbers to keep of each epoch.
+      at_end: from the parameters and the validation examples to the numbers to keep of
+        each epoch.
+      view: from a seed, the number of an epoch and examples to what that seed sees of
+        them in that epoch. With one, every epoch is tested too.
       in_turn: whether a CPU trains replicas one by one.
       seeds: number of seeds; the same seed starts from the same weights and sees the
         same batches at every rate and with every optimizer.
@@ -62,7 +66,8 @@ def make_trainer(
     """
     seed_numbers = jnp.tile(jnp.arange(seeds), len(rates))
     rate_numbers = jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)
-    parts = jax.tree.map(jnp.asarray, (data.train, data.validation))
+    seen = data[:2] if view is None else data
+    parts = jax.tree.map(jnp.asarray, seen)
 
     def optimizer(seed, rate):
         return build(rate, jax.random.fold_in(jax.random.key(2), seed))
@@ -73,15 +78,19 @@ def make_trainer(
         return Replicas(params, optimizer(seed, rate).init(params))
 
     def epoch_one(replica, seed, rate, number, parts):
-        train, validation = parts
+        if view is not None:
+            parts = [view(seed, number, part) for part in parts]
+        train, validation, *test = parts
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), seed), number)
         order = _shuffle(key, len(train.y), batch_size)
         step = functools.partial(_step, task, optimizer(seed, rate), measures, train)
         replica, history = jax.lax.scan(step, replica, order)
         row = {name: jnp.mean(values) for name, values in history.items()}
-        scores = task.scores(replica.params, validation)
-        row |= {f"validation_{name}": x for name, x in scores.items()}
-        return replica, {**row, **at_end(replica.params)}
+        held_out = {"validation": validation, **({"test": test[0]} if test else {})}
+        for part, split in held_out.items():
+            scores = task.scores(replica.params, split)
+            row |= {f"{part}_{name}": x for name, x in scores.items()}
+        return replica, {**row, **at_end(replica.params, validation)}
 
     init_all = jax.jit(jax.vmap(init_one))
     epoch_all = jax.jit(_over_replicas(epoch_one, in_turn), donate_argnums=0)
@@ -124,10 +133,10 @@ def _shuffle(key, size: int, batch_size: int) -> jax.Array:
 
 def _step(task: Task, optimizer, measures, train: Split, replica: Replicas, order):
     batch = Split(train.x[order], train.y[order])
-    losses, gradients = task.gradients(replica.params, batch)
+    extra, gradients = task.gradients(replica.params, batch)
     updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        gradients, replica.opt_state, replica.params, losses=losses
+        gradients, replica.opt_state, replica.params, **extra
     )
     params = optax.apply_updates(replica.params, updates)
-    history = {"loss": jnp.mean(losses), **measures(opt_state)}
+    history = {"loss": jnp.mean(extra["losses"]), **measures(opt_state)}
     return Replicas(params, opt_state), history

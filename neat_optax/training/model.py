@@ -4,6 +4,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+HIDDEN = ("trunk/first", "trunk/second")
+"""The paths of the layers of hidden units, in all networks here."""
+LAYERS = (*HIDDEN, "last")
+"""The paths of all layers of an `MLP`, in the order in which they feed one another."""
+
 
 class Trunk(nnx.Module):
     """Two hidden layers of 128 and 64 rectified units."""

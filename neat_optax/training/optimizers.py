@@ -2,6 +2,7 @@
 
 Every one measures conflict: those without a correction carry a contest of alpha 0 in
 front, which changes no update. Every corrected one has a control: itself with alpha 0.
+Those about plasticity have theirs in `plasticities`.
 """
 
 from collections.abc import Callable
@@ -15,13 +16,20 @@ from neat_optax.measures import measure_update
 from neat_optax.neat import neat, neat_correction
 from neat_optax.opponents import gradient_ema
 from neat_optax.presets import neat_adaptive, neat_adaptive_alpha, neat_lion
-from neat_optax.training.candidates import Candidate, Lineup, changes_gradient
+from neat_optax.training import plasticities
+from neat_optax.training.candidates import (
+    Candidate,
+    Lineup,
+    Setting,
+    changes_gradient,
+)
+from neat_optax.training.plasticities import ADAM_RATE
 
 BETA = 0.9
 NEAT_RATE = 0.2
 HEAVY_BALL_RATE = NEAT_RATE * (1 - BETA)  # the same step: NEAT's momentum is a mean
-ADAM_RATE = 3e-3
 LION_RATE = 3e-4
+DECAY = 1e-2
 
 
 def _corrected(recipe: Callable) -> Callable:
@@ -32,14 +40,26 @@ def _uncorrected(recipe: Callable) -> Callable:
     return lambda rate, _: recipe(rate, alpha=0.0, measure=True)
 
 
-def _watched(optimizer: Callable) -> Callable:
+def _watched(build: Callable) -> Callable:
     """An optimizer without correction, with the measures of one."""
     watch = neat_correction(0.0, opponent=gradient_ema(BETA), measure=True)
-    return lambda rate, _: measure_update(optax.chain(watch, optimizer(rate)))
+
+    def watched(rate, setting: Setting):
+        return measure_update(optax.chain(watch, build(rate, setting)))
+
+    return watched
+
+
+def _plain(optimizer: Callable) -> Callable:
+    return _watched(lambda rate, _: optimizer(rate))
 
 
 def _sgd(rate):
     return optax.sgd(rate, momentum=BETA)
+
+
+def _adamw(rate):
+    return optax.adamw(rate, weight_decay=DECAY)
 
 
 def _with_control(name: str, control: str, recipe: Callable, rate: float, about: str):
@@ -49,12 +69,21 @@ def _with_control(name: str, control: str, recipe: Callable, rate: float, about:
     }
 
 
+_NEAT = ("control",)
 _CANDIDATES = {
     **_with_control("neat", "control", neat, NEAT_RATE, "NEAT against its momentum"),
     "sgd": Candidate(
-        _watched(_sgd), HEAVY_BALL_RATE, "control", "heavy-ball SGD, matched rate"
+        _plain(_sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD, matched rate", _NEAT
     ),
-    "adam": Candidate(_watched(optax.adam), ADAM_RATE, "control", "Adam"),
+    "adam": Candidate(_plain(optax.adam), ADAM_RATE, None, "Adam", _NEAT),
+    "adamw": Candidate(
+        _plain(_adamw),
+        ADAM_RATE,
+        None,
+        f"Adam, weight decay {DECAY}",
+        ("adam",),
+        lambda _: "decays its weights",
+    ),
     **_with_control(
         "adaptive",
         "adaptive-control",
@@ -75,15 +104,29 @@ _CANDIDATES = {
 }
 
 
+_MEASURES = (
+    "conflict",
+    "opposed",
+    "correction_ratio",
+    "update_alignment",
+    "plasticity",
+    "plasticity_std",
+    "gain",
+)
+
+
 def _measures(opt_state: Any) -> dict[str, jax.Array]:
     measured = diagnostics(opt_state)
-    names = ("conflict", "opposed", "correction_ratio", "update_alignment")
-    return {name: measured[name].latest for name in names}
+    return {name: measured[name].latest for name in _MEASURES if name in measured}
 
 
 OPTIMIZERS = Lineup(
     kind="optimizer",
-    candidates=_CANDIDATES,
+    candidates=_CANDIDATES
+    | {
+        name: known._replace(build=_watched(known.build))
+        for name, known in plasticities.CANDIDATES.items()
+    },
     default=("neat", "control", "sgd", "adam"),
     unit=NEAT_RATE,
     measures=_measures,

@@ -29,7 +29,7 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
             _draw_curve(axes, name, values, colors.get(name))
         if key == "loss":
             axes.set_yscale("log")
-        axes.set_xlabel("epoch")
+        axes.set_xlabel(shown.time)
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)

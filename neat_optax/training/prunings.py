@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import sparsity
+from neat_optax import _checks, sparsity
 from neat_optax.training.candidates import Candidate, Lineup
 from neat_optax.training.optimizers import ADAM_RATE
 from neat_optax.training.pruning_methods import METHODS, N_OF_M
@@ -21,6 +21,9 @@ from neat_optax.training.pruning_plan import Plan, Rules
 CONTROL = "dense"
 SWEEP = (0.5, 0.8, 0.9, 0.95, 0.98)
 """The sparsities of a method that is named without one."""
+
+_SHARES = tuple(name for name in METHODS if name != N_OF_M)
+"""The methods that take a sparsity."""
 
 
 class Pruning(NamedTuple):
@@ -42,9 +45,7 @@ def parse(text: str) -> tuple[Pruning, ...]:
     if re.fullmatch(r"\d+:\d+", text):
         return (Pruning(N_OF_M, _n_of_m(text)),)
     method, colon, share = text.partition(":")
-    if method not in METHODS or text == N_OF_M:
-        listed = ", ".join(METHODS)
-        raise ValueError(f"`prune` must be one of {listed}, such as 2:4, got {text}.")
+    _checks.check_choice("prune", method, (*_SHARES, "2:4"))
     if not colon:
         return tuple(Pruning(method, share) for share in SWEEP)
     return (Pruning(method, _sparsity(text, share)),)
@@ -117,8 +118,9 @@ def _candidate(pruning: Pruning, rules: Rules) -> Candidate:
     return Candidate(build, ADAM_RATE, CONTROL, method.about)
 
 
-def _size(params: Any) -> dict[str, jax.Array]:
+def _size(params: Any, split: Any) -> dict[str, jax.Array]:
     """Share of zeros among the kernels, and parameters that are not zero."""
+    del split
     counts = [jnp.count_nonzero(leaf) for leaf in jax.tree.leaves(params)]
     nonzeros = jnp.sum(jnp.asarray(counts))
     return {"sparsity": sparsity.sparsity(params), "nonzeros": nonzeros}

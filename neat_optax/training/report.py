@@ -12,6 +12,7 @@ from neat_optax.training.pruning_plan import Rules
 from neat_optax.training.statistics import Interval
 
 F1 = "test_macro_f1_interval"
+LATE = "late_minus_early"
 _NOTE = (
     "test: accuracy, mean and 95 % interval over seeds; {}: mean paired difference in "
     "points; "
@@ -20,7 +21,7 @@ _NOTE = (
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Prints the table and the verdicts."""
-    shown = layout(result)
+    shown = _with_known_columns(layout(result), result)
     table = Table(
         title=_title(result["config"]),
         box=box.SIMPLE_HEAD,
@@ -31,19 +32,28 @@ def show(result: dict[str, Any], console: Console) -> None:
     table.add_column(shown.kind, no_wrap=True)
     reports, to_control = result[shown.reports], f"to {shown.control}"
     with_f1 = any(F1 in report for report in reports.values())
-    headings = ("rate", "test %", *(("F1",) if with_f1 else ()), to_control)
+    late = ("late",) if any(LATE in report for report in reports.values()) else ()
+    headings = ("rate", "test %", *(("F1",) if with_f1 else ()), to_control, *late)
     for heading in (*headings, *(column[0] for column in shown.columns)):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
-        difference = result["differences"].get(name)
+        difference = next(iter(result["differences"].get(name, {}).values()), None)
         table.add_row(name, *_cells(report, difference), *_measured(report, shown))
     console.print(table)
     console.print()
     f1 = "F1: mean over labels; " if with_f1 else ""
     note = _NOTE.format(to_control) + f1 + shown.note
     console.print(note, style="dim")
-    for difference in result["differences"].values():
-        console.print(difference["verdict"], highlight=False)
+    for against in result["differences"].values():
+        for difference in against.values():
+            console.print(difference["verdict"], highlight=False)
+
+
+def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:
+    """A layout without the columns in which every report has nothing, or 0."""
+    found = [report[shown.read] for report in result[shown.reports].values()]
+    columns = (c for c in shown.columns if any(known.get(c[1]) for known in found))
+    return shown._replace(columns=tuple(columns))
 
 
 def _title(config: dict[str, Any]) -> str:
@@ -51,9 +61,19 @@ def _title(config: dict[str, Any]) -> str:
     players = f", players: {config['players']}" if config["players"] else ""
     pruned = _pruned(config) if config.get("prune") else ""
     return (
-        f"{config['dataset']}{players}{pruned}, seeds: {config['seeds']}, epochs: "
-        f"{config['epochs']}, rate {rate}"
+        f"{config['dataset']}{players}{pruned}{_unusual(config)}, seeds: "
+        f"{config['seeds']}, epochs: {config['epochs']}, rate {rate}"
     )
+
+
+def _unusual(config: dict[str, Any]) -> str:
+    """What else is not as it is by default."""
+    parts = [str(config["stream"])] if config.get("stream") else []
+    if config.get("fraction", 1) != 1:
+        parts.append(f"{100 * config['fraction']:g} % of the examples")
+    if config.get("schedule", "constant") != "constant":
+        parts.append(config["schedule"])
+    return "".join(f", {part}" for part in parts)
 
 
 def _pruned(config: dict[str, Any]) -> str:
@@ -71,11 +91,17 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
     if F1 in report:
         cells.append(f"{100 * report[F1].mean:.1f}")
     mean = None if difference is None else 100 * difference["interval"].mean
-    return [*cells, "" if mean is None else f"{mean:+.2f}"]
+    cells.append("" if mean is None else f"{mean:+.2f}")
+    if LATE in report:
+        cells.append(f"{100 * report[LATE].mean:+.1f}")
+    return cells
 
 
 def _measured(report: dict[str, Any], shown: Layout) -> list[str]:
-    return [f"{report[shown.read][key]:{form}}" for _, key, form in shown.columns]
+    found = report[shown.read]
+    return [
+        f"{found[key]:{form}}" if key in found else "" for _, key, form in shown.columns
+    ]
 
 
 def _percent(accuracy: Interval) -> str:

@@ -47,7 +47,7 @@ def verdict(name: str, did: str, control: str, difference: Interval) -> str:
         )
     if difference == Interval(0.0, 0.0, 0.0):
         return f"{name} {did}; for every seed it ends as accurate as {control}."
-    if difference.low == difference.high:
+    if np.isclose(difference.low, difference.high, rtol=0, atol=1e-12):
         return (
             f"{name} {did}; its difference to {control} is {points} for every seed, "
             "which says nothing about the noise."

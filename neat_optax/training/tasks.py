@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from neat_optax.plasticity import layer_activity
 from neat_optax.players import (
     aggregate_shared,
     shared_params,
@@ -20,11 +21,12 @@ from neat_optax.players import (
     value_and_player_grads,
 )
 from neat_optax.training.data import Data, Split
-from neat_optax.training.model import MLP, MultiHead
+from neat_optax.training.model import HIDDEN, LAYERS, MLP, MultiHead
 
 PLAYERS = ("examples", "tasks")
 
 Losses = Callable[[Any, Split], jax.Array]
+Forward = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
 Scores = Callable[[Any, Split], dict[str, jax.Array]]
 
 
@@ -32,8 +34,10 @@ class Task(NamedTuple):
     """What is trained, as functions of the network's parameters."""
 
     init: Callable[[nnx.Rngs], Any]
-    gradients: Callable[[Any, Split], tuple[jax.Array, Any]]  # losses, then gradients
+    gradients: Callable[[Any, Split], tuple[Any, Any]]  # extra arguments, gradients
     scores: Scores  # "accuracy" is what rates are selected by
+    activity: Callable[[Any, Any], dict[str, jax.Array]]  # of params and inputs
+    layers: tuple[str, ...]  # a chain from the inputs to the classes, () if it forks
     num_players: int | None  # None: one gradient, without a player axis
     aggregate: Callable[[optax.GradientTransformation], optax.GradientTransformation]
 
@@ -51,22 +55,35 @@ def make_task(
       num_players: number of groups, for "examples".
     """
     init, build = make_network(data)
+    forward = functools.partial(_forward, build)
 
     def logits(params, x):
         return build(params)(x)
 
-    losses = functools.partial(_label_losses if data.multi_label else _losses, logits)
-    scores = functools.partial(
-        _label_scores if data.multi_label else _class_scores, logits
+    loss = _label_losses if data.multi_label else _losses
+    losses = functools.partial(_losses_of, loss, logits)
+    task = Task(
+        init=init,
+        gradients=_of_batch(loss, forward),
+        scores=functools.partial(
+            _label_scores if data.multi_label else _class_scores, logits
+        ),
+        activity=lambda params, x: forward(params, x)[1],
+        layers=() if data.multi_label else LAYERS,
+        num_players=num_players,
+        aggregate=lambda aggregator: aggregator,
     )
+    if players == "examples":
+        return task._replace(gradients=_of_groups(losses, num_players))
     if players == "tasks":
         of_labels = functools.partial(_mean_losses, losses)
         shared = _shared(of_labels, init, data)
-        gradients = value_and_player_grads(of_labels)
-        aggregate = functools.partial(aggregate_shared, shared=shared)
-        return Task(init, gradients, scores, data.num_classes, aggregate)
-    gradients = _of_groups(losses, num_players) if players else _of_batch(losses)
-    return Task(init, gradients, scores, num_players, lambda aggregator: aggregator)
+        return task._replace(
+            gradients=_with_losses(value_and_player_grads(of_labels)),
+            num_players=data.num_classes,
+            aggregate=functools.partial(aggregate_shared, shared=shared),
+        )
+    return task
 
 
 def make_network(
@@ -83,24 +100,44 @@ def make_network(
     return init, lambda params: nnx.merge(graph, params)
 
 
-def _losses(logits, params, batch: Split) -> jax.Array:
-    """[examples]: cross-entropy."""
-    return optax.losses.softmax_cross_entropy_with_integer_labels(
-        logits(params, batch.x), batch.y
+def _forward(build: Callable[[Any], nnx.Module], params, x):
+    """Logits, and the mean activation of each hidden unit."""
+    record = nnx.capture(
+        lambda model, x: model(x), nnx.Intermediate, method_outputs=nnx.Intermediate
     )
+    logits, outputs = record(build(params), x)
+    return logits, layer_activity(outputs, HIDDEN)
 
 
-def _label_losses(logits, params, batch: Split) -> jax.Array:
+def _losses(logits, y) -> jax.Array:
+    """[examples]: cross-entropy."""
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
+
+
+def _label_losses(logits, y) -> jax.Array:
     """[examples, labels]: cross-entropy of each label."""
-    return optax.losses.sigmoid_binary_cross_entropy(logits(params, batch.x), batch.y)
+    return optax.losses.sigmoid_binary_cross_entropy(logits, y)
+
+
+def _losses_of(loss, logits, params, batch: Split) -> jax.Array:
+    return loss(logits(params, batch.x), batch.y)
 
 
 def _mean_losses(losses: Losses, params, batch: Split) -> jax.Array:
     return jnp.mean(losses(params, batch), axis=0)
 
 
-def _of_batch(losses: Losses):
-    return jax.value_and_grad(lambda params, batch: jnp.mean(losses(params, batch)))
+def _of_batch(loss, forward: Forward):
+    def mean_loss(params, batch: Split):
+        logits, activity = forward(params, batch.x)
+        return jnp.mean(loss(logits, batch.y)), activity
+
+    def gradients(params, batch: Split):
+        of_params = jax.value_and_grad(mean_loss, has_aux=True)
+        (losses, activity), grads = of_params(params, batch)
+        return {"losses": losses, "activity": activity}, grads
+
+    return gradients
 
 
 def _of_groups(losses: Losses, num_players: int | None):
@@ -108,7 +145,15 @@ def _of_groups(losses: Losses, num_players: int | None):
         one = jax.tree.map(lambda x: x[None], example)
         return jnp.mean(losses(params, one))
 
-    return value_and_example_grads(of_example, num_players=num_players)
+    return _with_losses(value_and_example_grads(of_example, num_players=num_players))
+
+
+def _with_losses(value_and_grads):
+    def gradients(params, batch: Split):
+        losses, grads = value_and_grads(params, batch)
+        return {"losses": losses}, grads
+
+    return gradients
 
 
 def _shared(of_labels, init, data: Data) -> Any:

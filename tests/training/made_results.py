@@ -28,7 +28,7 @@ def make_result():
             "learning_rate": None,
         },
         "optimizers": {"neat": one(0.89), "control": one(float("nan"))},
-        "differences": {"neat": difference},
+        "differences": {"neat": {"control": difference}},
     }
 
 
@@ -59,7 +59,7 @@ def make_player_result():
             "aligned_mtl": one(1.25),
             "mean": one(0.0),
         },
-        "differences": {"upgrad": result["differences"]["neat"]},
+        "differences": {"upgrad": {"mean": result["differences"]["neat"]["control"]}},
     }
 
 
@@ -87,5 +87,29 @@ def make_pruning_result():
             "cubic:0.5": one(0.5, 0.975),
             "2:4": one(0.5, 0.97),
         },
-        "differences": {"cubic:0.5": result["differences"]["neat"]},
+        "differences": {
+            "cubic:0.5": {"dense": result["differences"]["neat"]["control"]}
+        },
+    }
+
+
+def make_stream_result():
+    def one(late):
+        return {
+            "learning_rate": 0.003,
+            "test_accuracy_interval": Interval(0.94, 0.93, 0.95),
+            "late_minus_early": Interval(late, late - 0.01, late + 0.01),
+            "mean_over_run": {"plasticity": 0.8},
+            "at_end": {"dormant": 0.19, "weight_norm": 33.6},
+            "curves": {
+                key: np.full((3, 2), 0.5).tolist() for key, _ in layouts.STREAM.curves
+            },
+        }
+
+    result = make_result()
+    result["config"] |= {"stream": "permuted:3"}
+    difference = result["differences"]["neat"]["control"]
+    return result | {
+        "optimizers": {"l2-to-init": one(0.0), "adam": one(-0.051)},
+        "differences": {"l2-to-init": {"adam": difference}},
     }

@@ -16,7 +16,7 @@ DATA = Data(SPLIT, SPLIT, SPLIT)
 
 
 def build(name, rate, task, alpha=0.5):
-    setting = Setting(alpha, task, 15, jax.random.key(0))
+    setting = Setting(alpha, task, 15, jax.random.key(0), {})
     return AGGREGATORS.candidates[name].build(rate, setting)
 
 
@@ -27,9 +27,9 @@ def test_every_candidate_steps_with_a_stable_state(name):
 
     def step():
         params = task.init(nnx.Rngs(0))
-        losses, gradients = task.gradients(params, SPLIT)
+        extra, gradients = task.gradients(params, SPLIT)
         state = tx.init(params)
-        updates, after = tx.update(gradients, state, params, losses=losses)
+        updates, after = tx.update(gradients, state, params, **extra)
         return (params, state), (updates, after)
 
     before, after = jax.eval_shape(step)
@@ -49,10 +49,11 @@ def test_default_candidates_learn_and_measure(name):
 
         def step(carry, _):
             params, state = carry
-            losses, gradients = task.gradients(params, SPLIT)
-            updates, state = tx.update(gradients, state, params, losses=losses)
+            extra, gradients = task.gradients(params, SPLIT)
+            updates, state = tx.update(gradients, state, params, **extra)
             params = optax.apply_updates(params, updates)
-            return (params, state), (losses.mean(), AGGREGATORS.measures(state))
+            loss = extra["losses"].mean()
+            return (params, state), (loss, AGGREGATORS.measures(state))
 
         return jax.lax.scan(step, (params, tx.init(params)), length=15)[1]
 

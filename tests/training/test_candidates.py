@@ -31,6 +31,19 @@ def test_controls_are_added_once_and_after_what_they_control():
     assert AGGREGATORS.with_controls(("upgrad", "mgda")) == ("upgrad", "mean", "mgda")
 
 
+def test_a_candidate_is_held_against_its_control_first():
+    against = OPTIMIZERS.held_against
+    assert against("neuroplastic") == ("neuroplastic-control", "sgd", "adam", "adamw")
+    assert against("adam") == ("control",)
+    assert against("control") == ()
+
+
+def test_what_a_candidate_did_is_its_own_or_the_lineups():
+    report = {"mean_over_run": {"correction_ratio": 0.0}}
+    assert OPTIMIZERS.what_did("adam", report) == "corrects nothing"
+    assert OPTIMIZERS.what_did("adamw", report) == "decays its weights"
+
+
 def test_what_a_correction_did_is_said():
     def said(ratio):
         return changes_gradient({"mean_over_run": {"correction_ratio": ratio}})

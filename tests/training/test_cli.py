@@ -1,4 +1,5 @@
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -9,6 +10,15 @@ from neat_optax.training import experiment
 from neat_optax.training.cli import main
 from neat_optax.training.files import RunFolder
 
+MINE = """
+dataset: wine
+optimizer: control
+epochs: 4
+seeds: 2
+batch_size: 32
+learning_rate: 5e-1
+name: mine
+"""
 QUICK = "--dataset wine --epochs 2 --seeds 2 --batch-size 32 --learning-rate 0.5"
 
 
@@ -41,7 +51,14 @@ def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
     [
         ("--epochs 0", "`epochs` must be an integer >= 1, got 0."),
         ("--dataset mnist", "`dataset` must be one of digits"),
-        ("--optimizer adamw", "`optimizer` must be one of neat"),
+        ("--optimizer adamw2", "`optimizer` must be one of neat"),
+        ("--optimizer neroplastic", "got neroplastic; did you mean neuroplastic?"),
+        ("--dataset digit", "got digit; did you mean digits?"),
+        ("--schedule cosin", "got cosin; did you mean cosine?"),
+        ("--prune cubic --allocate unifrom", "unifrom; did you mean uniform?"),
+        ("--fraction 0", "`fraction` must be in (0, 1], got 0.0."),
+        ("--stream permuted", "`stream` must be permuted:TASKS"),
+        ("--config none.toml", "`config` must be a readable file, got none.toml"),
         ("--learning-rate -1", "`learning_rate` must be in (0, inf), got -1.0."),
         ("--batch-size 5000", "`batch_size` must be at most the 1077"),
         ("--players agents", "`players` must be one of examples, tasks, got agents."),
@@ -68,6 +85,51 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
     assert call(arguments, tmp_path) == 2
     assert_one_line(capsys.readouterr().err, message)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("epochs: [", "`config` must be a readable file, got"),
+        ("epoch: 3", "got epoch; did you mean epochs?"),
+        ("dataset: |\n  two\n  lines", "`dataset` must be one of digits"),
+        ("neuroplastic: {maximum: -1}", "got -1.0"),
+        ("neuroplastic: {maximun: 1}", "got maximun; did you mean maximum?"),
+        ("optimizer: []", "`optimizer` must be given at least once"),
+        ("prune: []", "`prune` must be given at least once"),
+        ("prune: 2:4\nplayers: tasks", "`players` must be left out with pruning"),
+        ("name: a/b", "`name` must be the name of a folder, got 'a/b'."),
+    ],
+)
+def test_a_bad_file_gives_one_line_and_leaves_nothing(
+    content, message, tmp_path, capsys
+):
+    (tmp_path / "bad.yaml").write_text(content)
+    assert call(f"--config {tmp_path}/bad.yaml", tmp_path / "runs") == 2
+    assert_one_line(capsys.readouterr().err, message)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path):
+    (tmp_path / "quick.toml").write_text(
+        'dataset = "wine"\noptimizer = ["lion", "adam"]\nlearning_rate = 0.5\n'
+        'epochs = 7\nseeds = 1\nbatch_size = 32\nname = "filed"\n'
+    )
+    given = f"--config {tmp_path}/quick.toml --epochs 1 --optimizer sgd"
+    assert call(given, tmp_path) == 0
+    config = json.loads((tmp_path / "filed" / "config.json").read_text())
+    asked = {"dataset": "wine", "optimizers": ["sgd"], "epochs": 1, "seeds": 1}
+    assert asked.items() <= config.items()
+    options = "--dataset wine --optimizer sgd --learning-rate 0.5 --epochs 1 --seeds 1"
+    assert call(f"{options} --batch-size 32 --name opted", tmp_path) == 0
+    runs = ("filed", "opted")
+    for file in ("config.json", "metrics.jsonl"):
+        filed, opted = ((tmp_path / run / file).read_text() for run in runs)
+        assert without_times(filed) == without_times(opted)
+
+
+def without_times(text):
+    return re.sub(r'"seconds": [^,}]*', "", text)
 
 
 @pytest.mark.parametrize("arguments", ["--epochs many", "--bogus", "--seeds 2.5"])
@@ -154,7 +216,8 @@ def test_an_output_that_is_a_file_gives_one_line(tmp_path, capsys):
 def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     tmp_path, capsys, monkeypatch
 ):
-    quick = f"{QUICK} --epochs 4 --optimizer control --name mine"
+    """Started from a file, it goes on with the same options."""
+    (tmp_path / "mine.yaml").write_text(MINE)
     save = RunFolder.save
 
     def interrupted(self, optimizer, epoch, *rest):
@@ -165,8 +228,13 @@ def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save", interrupted)
-        assert call(quick, tmp_path) == 130
+        assert call(f"--config {tmp_path}/mine.yaml", tmp_path) == 130
     assert "--name mine" in " ".join(capsys.readouterr().out.split())
     assert not (tmp_path / "mine" / "result.json").exists()
-    assert call(quick, tmp_path) == 0
+    begun = (tmp_path / "mine" / "config.json").read_text()
+    assert call(f"--config {tmp_path}/mine.yaml --seeds 3", tmp_path) == 2
+    assert_one_line(capsys.readouterr().err, "`seeds` must be 2 to continue")
+    options = f"{QUICK} --epochs 4 --optimizer control --name mine"
+    assert call(options, tmp_path) == 0
+    assert (tmp_path / "mine" / "config.json").read_text() == begun
     assert (tmp_path / "mine" / "result.json").exists()

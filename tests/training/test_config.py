@@ -31,6 +31,18 @@ def test_what_is_compared_depends_on_the_players():
         (EXAMPLES, "`optimizer` must be left out with players, got adam"),
         ({"score": "snip"}, "`score` must be left out without pruning, got snip"),
         ({"prune": ("2:4",)}, "`optimizer` must be left out with pruning, got adam"),
+        ({"fraction": 0.0}, r"`fraction` must be in \(0, 1\], got 0.0"),
+        ({"schedule": "step"}, "`schedule` must be one of constant, cosine, got step"),
+        ({"stream": "permuted"}, "`stream` must be permuted:TASKS.* got permuted"),
+        (
+            {"stream": "permuted:9", "dataset": "yeast"},
+            "`dataset` must be one of one label each for a stream, got yeast",
+        ),
+        (
+            {"stream": "permuted:9", "players": "examples"},
+            "`players` must be left out with a stream, got examples",
+        ),
+        ({"neuroplastic": {"rat": 1}}, "`neuroplastic` must be one of .* got rat"),
     ],
 )
 def test_bad_options_are_named(options, message):
@@ -83,3 +95,11 @@ def test_pruning_is_compared_with_dense_training():
 def test_bad_options_of_pruning_are_named(options, message):
     with pytest.raises(ValueError, match=message):
         TrainConfig(**{"prune": ("cubic",), **options})
+
+
+def test_epochs_are_those_of_each_task():
+    config = TrainConfig(optimizers=("adam",), epochs=3)
+    assert config.num_epochs == 3
+    streamed = TrainConfig(optimizers=("adam",), epochs=3, stream="permuted:5")
+    assert streamed.num_epochs == 15
+    assert streamed.lineup.in_turn

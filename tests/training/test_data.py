@@ -51,3 +51,17 @@ def test_digits_have_the_published_split():
 def test_parts_are_disjoint():
     rows = np.concatenate([part.x for part in data.load("wine")])
     assert len(np.unique(rows, axis=0)) == len(rows)
+
+
+def test_a_fraction_is_of_the_training_part_alone():
+    whole, some = data.load("digits"), data.load("digits", 0.1)
+    assert [len(part.y) for part in some] == [108, 360, 360]
+    assert set(some.train.y) == set(range(10))
+    np.testing.assert_array_equal(some.test.y, whole.test.y)
+    np.testing.assert_allclose(some.train.x.mean(axis=0), 0, atol=1e-5)
+
+
+def test_a_fraction_keeps_an_example_of_each_label():
+    assert len(data.load("digits", 1e-6).train.y) == 10
+    assert len(data.load("digits", 0.999).train.y) == 1077
+    assert len(data.load("yeast", 1e-6).train.y) == 1

@@ -54,7 +54,7 @@ def test_difference_is_paired_by_seed(done):
             reports["neat"]["test_accuracy"], reports["control"]["test_accuracy"]
         )
     )
-    found = done[1]["differences"]["neat"]["interval"].mean
+    found = done[1]["differences"]["neat"]["control"]["interval"].mean
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
@@ -119,7 +119,7 @@ def test_players_are_reported_with_their_conflicts(played):
     folder, result = played
     assert set(result["aggregators"]) == {"mean", "pcgrad"}
     assert set(result["differences"]) == {"pcgrad"}
-    assert result["differences"]["pcgrad"]["control"] == "mean"
+    assert set(result["differences"]["pcgrad"]) == {"mean"}
     for report in result["aggregators"].values():
         assert len(report["test_accuracy"]) == 2
         assert 0 < report["mean_over_run"]["conflicting_pairs"] < 1
@@ -174,7 +174,7 @@ def test_prunings_are_held_against_dense_training(pruned):
     folder, result = pruned
     reports = result["prunings"]
     assert list(reports) == ["dense", "cubic:0.8"]
-    assert result["differences"]["cubic:0.8"]["control"] == "dense"
+    assert set(result["differences"]["cubic:0.8"]) == {"dense"}
     assert reports["dense"]["at_end"]["sparsity"] == 0
     np.testing.assert_allclose(
         reports["cubic:0.8"]["at_end"]["sparsity"], 0.8, atol=1e-3

@@ -150,10 +150,26 @@ def test_each_seed_has_a_key_of_its_own_for_all_epochs(wine):
 
 
 def test_parameters_are_measured_at_the_end_of_an_epoch(wine):
-    def largest(params):
-        return {"largest": abs(params["last"]["kernel"]).max()}
+    def largest(params, validation):
+        kernel = abs(params["last"]["kernel"])
+        return {"largest": kernel.max(), "count": len(validation.y)}
 
     trainer = make(wine, at_end=largest)
     replicas, measures = trainer.epoch(trainer.init(), 0)
     kernels = np.abs(replicas.params["last"]["kernel"])
     np.testing.assert_allclose(measures["largest"], kernels.max(axis=(1, 2)))
+    np.testing.assert_array_equal(measures["count"], len(wine.validation.y))
+
+
+def test_an_epoch_is_trained_validated_and_tested_on_what_is_seen(wine):
+    """A view that hides the labels leaves nothing to learn but one class."""
+
+    def blind(seed, number, split):
+        del seed
+        return split._replace(y=0 * split.y + number)
+
+    trainer = make(wine, view=blind, seeds=1, rates=(0.5,))
+    replicas, measures = trainer.init(), None
+    for _ in range(4):
+        replicas, measures = trainer.epoch(replicas, 2)
+    assert measures["validation_accuracy"] == measures["test_accuracy"] == 1

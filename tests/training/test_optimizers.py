@@ -5,19 +5,24 @@ import optax
 import pytest
 
 from neat_optax import diagnostics
+from neat_optax.training import plasticities
 from neat_optax.training.candidates import Setting
 from neat_optax.training.data import Data, Split
 from neat_optax.training.optimizers import OPTIMIZERS
 from neat_optax.training.tasks import make_task
 
-CANDIDATES = OPTIMIZERS.candidates
+CANDIDATES = {
+    name: candidate
+    for name, candidate in OPTIMIZERS.candidates.items()
+    if name not in plasticities.CANDIDATES
+}
 SPLIT = Split(np.ones((2, 2), np.float32), np.array([0, 1]))
 TASK = make_task(Data(SPLIT, SPLIT, SPLIT))
 
 
 def run(name, rate, alpha, steps=8):
     """Parameters and state after gradients that change sign at every other step."""
-    setting = Setting(alpha, TASK, steps, jax.random.key(0))
+    setting = Setting(alpha, TASK, steps, jax.random.key(0), {})
     optimizer = CANDIDATES[name].build(rate, setting)
     params = jnp.array([1.0, -2.0])
     state = optimizer.init(params)

@@ -9,9 +9,10 @@ from training.made_results import (
     make_player_result,
     make_pruning_result,
     make_result,
+    make_stream_result,
 )
 
-RESULTS = [make_result, make_player_result, make_pruning_result]
+RESULTS = [make_result, make_player_result, make_pruning_result, make_stream_result]
 
 
 @pytest.mark.parametrize("make", RESULTS)

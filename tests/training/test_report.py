@@ -8,9 +8,10 @@ from training.made_results import (
     make_player_result,
     make_pruning_result,
     make_result,
+    make_stream_result,
 )
 
-RESULTS = [make_result, make_player_result, make_pruning_result]
+RESULTS = [make_result, make_player_result, make_pruning_result, make_stream_result]
 
 
 def printed(result, width):
@@ -50,6 +51,28 @@ def test_table_of_prunings_shows_each_number():
     assert "to dense" in shown
     for text in ("97.50 ± 1.00", "98.01%", "8,613", "+1.23", "it is what it is."):
         assert text in shown
+
+
+def test_table_of_a_stream_shows_each_number():
+    shown = " ".join(printed(make_stream_result(), 100).split())
+    for text in ("permuted:3", "94.00 ± 1.00", "-5.1", "19%", "33.6", "late: the"):
+        assert text in shown
+
+
+def test_columns_without_a_number_are_left_out():
+    def headings(result):
+        lines = printed(result, 100).splitlines()
+        return next(line.split() for line in lines if " test % " in line)
+
+    result = make_result()
+    assert "correction" in headings(result)
+    assert "gain" not in headings(result)
+    for one in result["optimizers"].values():
+        one["mean_over_run"]["correction_ratio"] = 0.0
+    result["optimizers"]["neat"]["mean_over_run"]["gain"] = 1.5
+    assert "correction" not in headings(result)
+    assert "gain" in headings(result)
+    assert "1.50" in printed(result, 100)
 
 
 def test_a_result_of_an_earlier_version_is_shown():

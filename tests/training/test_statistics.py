@@ -45,5 +45,7 @@ def test_verdict_says_when_every_seed_ends_the_same():
 
 
 def test_differences_that_are_all_equal_say_nothing_about_noise():
+    rounded = paired([0.3, 0.6], [0.1, 0.4])  # 0.2 but for the last bits
+    assert "every seed" in verdict("a", "does", "b", rounded)
     sentence = verdict("a", "does", "b", Interval(-0.05, -0.05, -0.05))
     assert "-5.00 points for every seed, which says nothing about the noise" in sentence

@@ -43,8 +43,10 @@ def test_groups_average_to_the_batch(name, num_players, request):
     loaded = request.getfixturevalue(name)
     plain, groups = make_task(loaded), make_task(loaded, "examples", num_players)
     params = plain.init(nnx.Rngs(0))
-    loss, gradient = jax.jit(plain.gradients)(params, batch(loaded))
-    losses, gradients = jax.jit(groups.gradients)(params, batch(loaded))
+    extra, gradient = jax.jit(plain.gradients)(params, batch(loaded))
+    loss = extra["losses"]
+    extra, gradients = jax.jit(groups.gradients)(params, batch(loaded))
+    losses = extra["losses"]
     assert losses.shape == (num_players,)
     np.testing.assert_allclose(losses.mean(), loss, rtol=1e-5)
     assert_trees_close(mean(gradients), gradient)
@@ -54,9 +56,10 @@ def test_tasks_average_to_the_batch(labels):
     plain, tasks = make_task(labels), make_task(labels, "tasks")
     assert (plain.num_players, tasks.num_players) == (None, 3)
     params = plain.init(nnx.Rngs(0))
-    loss, gradient = jax.jit(plain.gradients)(params, batch(labels))
-    losses, gradients = jax.jit(tasks.gradients)(params, batch(labels))
-    np.testing.assert_allclose(losses.mean(), loss, rtol=1e-5)
+    extra, gradient = jax.jit(plain.gradients)(params, batch(labels))
+    of_players, gradients = jax.jit(tasks.gradients)(params, batch(labels))
+    losses = of_players["losses"]
+    np.testing.assert_allclose(losses.mean(), extra["losses"], rtol=1e-5)
     assert_trees_close(mean(gradients), gradient)
 
 
@@ -109,3 +112,26 @@ def chosen_labels(params, labels):
     heads = [params["heads"][i] for i in range(3)]
     logits = [hidden @ head["kernel"] + head["bias"][None] for head in heads]
     return np.asarray(jnp.concatenate(logits, axis=1) > 0, np.int32)
+
+
+def test_activity_is_that_of_the_hidden_units(wine):
+    task = make_task(wine)
+    params = task.init(nnx.Rngs(0))
+    some = batch(wine)
+    found = task.activity(params, some.x)
+
+    def layer(name, x):
+        kernel, bias = (params["trunk"][name][key] for key in ("kernel", "bias"))
+        return nnx.relu(x @ kernel + bias[None])
+
+    first = layer("first", some.x)
+    second = layer("second", first)
+    for name, h in (("trunk/first", first), ("trunk/second", second)):
+        np.testing.assert_allclose(found[name], h.mean(axis=0), rtol=1e-5)
+    extra, _ = task.gradients(params, some)
+    assert_trees_close(extra["activity"], found)
+
+
+def test_layers_are_a_chain_where_there_is_one(wine, labels):
+    assert make_task(wine).layers == ("trunk/first", "trunk/second", "last")
+    assert make_task(labels).layers == ()

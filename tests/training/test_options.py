@@ -1,0 +1,25 @@
+import argparse
+import dataclasses
+
+from neat_optax.training.config import TrainConfig
+from neat_optax.training.options import OPTIONS, add_options
+
+
+def test_every_field_of_a_configuration_can_be_asked_for():
+    fields = {field.name for field in dataclasses.fields(TrainConfig)}
+    lists = {"optimizers": "optimizer", "aggregators": "aggregator"}
+    asked = {lists.get(name, name) for name in fields - {"neuroplastic"}}
+    assert asked == set(OPTIONS) - {"output", "name"}
+
+
+def test_only_what_is_given_is_in_the_result():
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+    add_options(parser)
+    given = "--batch-size 3 --alpha 1 --prune 2:4 --prune cubic --stream permuted:5"
+    assert vars(parser.parse_args(given.split())) == {
+        "batch_size": 3,
+        "alpha": 1.0,
+        "prune": ["2:4", "cubic"],
+        "stream": "permuted:5",
+    }
+    assert vars(parser.parse_args([])) == {}
