@@ -3,13 +3,22 @@
 from typing import Any, NamedTuple
 
 
+class Column(NamedTuple):
+    """A number of each report."""
+
+    heading: str
+    measure: str
+    form: str
+    about: str
+
+
 class Layout(NamedTuple):
     """How the runs of one kind of candidate are shown."""
 
     kind: str
-    columns: tuple[tuple[str, str, str], ...]  # heading, measure, format
-    note: str
-    curves: tuple[tuple[str, str], ...]
+    columns: tuple[Column, ...]
+    curves: tuple[tuple[str, str], ...]  # measure, label
+    note: str = ""
     time: str = "epoch"  # what the curves go over
     read: str = "mean_over_run"  # where a report holds the columns' measures
     control: str = "control"  # what differences are to
@@ -23,67 +32,89 @@ class Layout(NamedTuple):
 OPTIMIZERS = Layout(
     kind="optimizer",
     columns=(
-        ("conflicts", "opposed", ".1%"),
-        ("correction", "correction_ratio", ".2%"),
-        ("gain", "gain", ".2f"),
-        ("spread", "plasticity_std", ".2f"),
+        Column(
+            "conflicts",
+            "opposed",
+            ".1%",
+            "share of steps and weights whose gradient opposes its opponent, or its "
+            "own average where there is none",
+        ),
+        Column(
+            "correction",
+            "correction_ratio",
+            ".2%",
+            "its norm as a share of the gradient's",
+        ),
+        Column(
+            "gain",
+            "gain",
+            ".2f",
+            "norm of the gradient times its coefficients as a share of the gradient's",
+        ),
+        Column("spread", "plasticity_std", ".2f", "deviation of the coefficients"),
     ),
-    note="conflicts: share of steps and weights whose gradient opposes its opponent, "
-    "or its own average where there is none; correction: its norm as a share of the "
-    "gradient's; gain: length of the gradient times its coefficients as a share of the "
-    "gradient's; spread: deviation of the coefficients.",
     curves=(
         ("validation_accuracy", "validation accuracy"),
         ("conflict", "mean conflict"),
         ("correction_ratio", "correction / gradient"),
+        ("plasticity", "mean coefficient"),
     ),
 )
 AGGREGATORS = Layout(
     kind="aggregator",
     columns=(
-        ("pairs", "conflicting_pairs", ".1%"),
-        ("steps", "opposed", ".0%"),
-        ("worst", "worst_cosine", "+.2f"),
-        ("turn", "correction_ratio", ".3f"),
+        Column(
+            "pairs", "conflicting_pairs", ".1%", "share of pairs of players in conflict"
+        ),
+        Column("steps", "opposed", ".0%", "share of steps with such a pair"),
+        Column("worst", "worst_cosine", "+.2f", "the smallest cosine of a pair"),
+        Column(
+            "turn",
+            "correction_ratio",
+            ".3f",
+            "distance of the update's direction from the mean gradient's, of at most 2",
+        ),
     ),
-    note="pairs: share of pairs of players in conflict; steps: share of steps with "
-    "such a pair; worst: the smallest cosine of a pair; turn: distance of the update's "
-    "direction from the mean gradient's, of at most 2. Adam takes the step.",
     curves=(
         ("validation_accuracy", "validation accuracy"),
         ("conflicting_pairs", "share of pairs in conflict"),
         ("correction_ratio", "turn away from the mean gradient"),
     ),
+    note="Adam takes the step",
 )
-
-
 PRUNINGS = Layout(
     kind="pruning",
-    columns=(("sparsity", "sparsity", ".2%"), ("nonzero", "nonzeros", ",.0f")),
-    note="sparsity: share of zeros among the kernels; nonzero: parameters that are "
-    "not zero, biases included; both at the end. Adam takes the step.",
+    columns=(
+        Column("sparsity", "sparsity", ".2%", "share of zeros among the kernels"),
+        Column(
+            "nonzero",
+            "nonzeros",
+            ",.0f",
+            "parameters that are not zero, biases included; both at the end",
+        ),
+    ),
     curves=(
         ("validation_accuracy", "validation accuracy"),
         ("loss", "training loss"),
         ("sparsity", "sparsity of the kernels"),
     ),
+    note="Adam takes the step",
     read="at_end",
     control="dense",
 )
 STREAM = Layout(
     kind="optimizer",
     columns=(
-        ("dormant", "dormant", ".0%"),
-        ("weights", "weight_norm", ".1f"),
+        Column("dormant", "dormant", ".0%", "share of hidden units that hardly react"),
+        Column("weights", "weight_norm", ".1f", "norm of the parameters"),
     ),
-    note="all at the ends of tasks, averaged; late: the last tenth of the tasks less "
-    "the first, in points; dormant: share of hidden "
-    "units that hardly react, weights: norm of the parameters, both after the last.",
     curves=(
         ("test_accuracy", "test accuracy at the end of a task"),
         ("dormant", "share of dormant units"),
         ("weight_norm", "norm of the parameters"),
     ),
+    note="accuracies are means over the ends of tasks, dormant and weights those of "
+    "the last",
     time="task",
     read="at_end",
 )

@@ -21,12 +21,15 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     """Saves the curves of every candidate: mean over seeds, and their range."""
     shown = layout(result)
     figure = matplotlib.figure.Figure(figsize=(13, 4.6), layout="constrained")
-    panels = figure.subplots(1, len(shown.curves))
+    reports = result[shown.reports]
+    known = [curve for curve in shown.curves if _is_known(curve[0], reports)]
+    panels = figure.subplots(1, len(known))
     colors = _colors(result)
-    for axes, (key, label) in zip(panels, shown.curves, strict=True):
-        for name, report in result[shown.reports].items():
-            values = np.asarray(report["curves"][key])
-            _draw_curve(axes, name, values, colors.get(name))
+    for axes, (key, label) in zip(panels, known, strict=True):
+        for number, (name, report) in enumerate(reports.items()):
+            if key in report["curves"]:
+                color = colors.get(name, f"C{number}")
+                _draw_curve(axes, name, np.asarray(report["curves"][key]), color)
         if key == "loss":
             axes.set_yscale("log")
         axes.set_xlabel(shown.time)
@@ -38,6 +41,11 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
     figure.suptitle(f"{result['config']['dataset']}: mean and range over seeds")
     figure.savefig(path, dpi=120)
+
+
+def _is_known(measure: str, reports: dict[str, Any]) -> bool:
+    """Whether any candidate has numbers for a measure that are not all 0."""
+    return any(np.any(report["curves"].get(measure, 0)) for report in reports.values())
 
 
 def _colors(result: dict[str, Any]) -> dict[str, Any]:

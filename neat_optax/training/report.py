@@ -15,8 +15,9 @@ F1 = "test_macro_f1_interval"
 LATE = "late_minus_early"
 _NOTE = (
     "test: accuracy, mean and 95 % interval over seeds; {}: mean paired difference in "
-    "points; "
+    "points"
 )
+_LATE = "late: the last tenth of the tasks less the first, in points"
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -34,16 +35,14 @@ def show(result: dict[str, Any], console: Console) -> None:
     with_f1 = any(F1 in report for report in reports.values())
     late = ("late",) if any(LATE in report for report in reports.values()) else ()
     headings = ("rate", "test %", *(("F1",) if with_f1 else ()), to_control, *late)
-    for heading in (*headings, *(column[0] for column in shown.columns)):
+    for heading in (*headings, *(column.heading for column in shown.columns)):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, report in reports.items():
         difference = next(iter(result["differences"].get(name, {}).values()), None)
         table.add_row(name, *_cells(report, difference), *_measured(report, shown))
     console.print(table)
     console.print()
-    f1 = "F1: mean over labels; " if with_f1 else ""
-    note = _NOTE.format(to_control) + f1 + shown.note
-    console.print(note, style="dim")
+    console.print(_note(shown, to_control, with_f1, bool(late)), style="dim")
     for against in result["differences"].values():
         for difference in against.values():
             console.print(difference["verdict"], highlight=False)
@@ -52,8 +51,19 @@ def show(result: dict[str, Any], console: Console) -> None:
 def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:
     """A layout without the columns in which every report has nothing, or 0."""
     found = [report[shown.read] for report in result[shown.reports].values()]
-    columns = (c for c in shown.columns if any(known.get(c[1]) for known in found))
+    columns = (c for c in shown.columns if any(x.get(c.measure) for x in found))
     return shown._replace(columns=tuple(columns))
+
+
+def _note(shown: Layout, to_control: str, with_f1: bool, with_late: bool) -> str:
+    """What the headings mean."""
+    parts = [_NOTE.format(to_control)]
+    if with_f1:
+        parts.append("F1: mean over labels")
+    if with_late:
+        parts.append(_LATE)
+    parts += [f"{column.heading}: {column.about}" for column in shown.columns]
+    return "; ".join([*parts, shown.note] if shown.note else parts) + "."
 
 
 def _title(config: dict[str, Any]) -> str:
@@ -100,7 +110,8 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
 def _measured(report: dict[str, Any], shown: Layout) -> list[str]:
     found = report[shown.read]
     return [
-        f"{found[key]:{form}}" if key in found else "" for _, key, form in shown.columns
+        f"{found[column.measure]:{column.form}}" if column.measure in found else ""
+        for column in shown.columns
     ]
 
 

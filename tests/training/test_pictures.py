@@ -21,6 +21,14 @@ def test_picture_is_written(make, tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_measures_of_some_candidates_only_are_drawn(tmp_path):
+    result = make_result()
+    curves = result["optimizers"]["control"]["curves"]
+    del curves["plasticity"]
+    pictures.draw(result, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").exists()
+
+
 def test_tensorboard_files_hold_the_curves(tmp_path):
     pictures.write_tensorboard(make_result(), tmp_path)
     for name in ("neat", "control"):
