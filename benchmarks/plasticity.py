@@ -1,9 +1,10 @@
-"""The gates of plasticity: the time of a step next to Adam's, and its state.
+"""The gates of plasticity: the time of a step next to Adam's, its words, its state.
 
     python benchmarks/plasticity.py [--rounds N]
 
 Times are medians of interleaved rounds in one process; a ratio is the median of the
-ratios of one round, at a million parameters.
+ratios of one round, at a million parameters. A word is one number of the parameters'
+size that the compiled step reads or writes once.
 """
 
 import argparse
@@ -12,7 +13,8 @@ import jax
 import jax.numpy as jnp
 import optax
 from gates import Gate, show
-from over_adam import gates_over_adam
+from over_adam import ADAM, gates_over_adam
+from step_time import make_runner
 
 import neat_optax as no
 
@@ -34,6 +36,14 @@ TARGETS = {name: 1.3 for name in list(STEPS)[:3]}
 BUFFERS = {"scale_by_plasticity()": {}, "of the gradient alone": GRAD_ONLY}
 
 
+def word_lines():
+    """What the compiled steps move."""
+    for name, tx in {"Adam": ADAM, **STEPS}.items():
+        compiled = make_runner(tx, (1000, 1000), 1).compiled
+        words = compiled.cost_analysis()["bytes accessed"] / 4e6
+        yield Gate(f"words, {name}", "", f"{words:.0f}", None)
+
+
 def memory_gates():
     """Buffers like the parameters in the state."""
     params = jnp.ones((1000, 1000))
@@ -52,7 +62,8 @@ def main():
     rounds = parser.parse_args().rounds
     device = jax.devices()[0].device_kind
     print(f"jax {jax.__version__}, {device}, {jax.device_count()} device(s)")
-    show([*gates_over_adam(STEPS, TARGETS, rounds), *memory_gates()])
+    times = gates_over_adam(STEPS, TARGETS, rounds)
+    show([*times, *word_lines(), *memory_gates()])
 
 
 if __name__ == "__main__":

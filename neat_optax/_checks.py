@@ -51,7 +51,7 @@ def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
     """Raises unless an array of that shape has the axis."""
     if not -len(shape) <= axis < len(shape):
         raise ValueError(
-            f"`{name}` must be an axis of every pruned array, got {axis} for an array "
+            f"`{name}` must be an axis of every array, got {axis} for an array "
             f"of shape {shape}."
         )
 

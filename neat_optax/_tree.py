@@ -50,6 +50,11 @@ def increment(step: jax.Array) -> jax.Array:
     return jnp.asarray(optax.safe_increment(step), step.dtype)
 
 
+def own(tree: Any) -> Any:
+    """A first state each of whose arrays is its own, so that it can be donated."""
+    return jax.tree.map(jnp.copy, tree)
+
+
 def cast_like(tree: Any, like: Any) -> Any:
     """A state in the dtypes that it started with; random keys are left as they are."""
 

@@ -9,8 +9,15 @@ import jax.numpy as jnp
 from neat_optax import _tree
 from neat_optax.aggregators import MeasurePlayersState
 from neat_optax.measures import MeasureCorrectionState, MeasureUpdateState
-from neat_optax.plasticity.measuring import MeasurePlasticityState
+from neat_optax.plasticity.effects import MeasureEffectState
 from neat_optax.update_conflict import MeasureUpdateConflictState
+
+_SCOPED = (
+    MeasureCorrectionState,
+    MeasurePlayersState,
+    MeasureEffectState,
+)
+"""States with a size, and measures by name, for each scope."""
 
 
 class Diagnostic(NamedTuple):
@@ -61,7 +68,9 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       `plasticity_max`, `near_minimum` and `near_maximum` (the shares within a
       twentieth of the range from its ends), `gradient_norm`, `plastic_norm` (of the
       scaled gradient), `gain` (their ratio) and `plastic_share`, the length of what it
-      adds to the gradient over the gradient's.
+      adds to the gradient over the gradient's. What `bound_residual`,
+      `orthogonal_residual`, `modulate`, `modulate_rate`, `clip_leaf_norm` and
+      `stabilise` have with `measure=True` is listed in docs/plasticity.md.
 
     Raises:
       ValueError: if the state holds no measures; if `params` is given and the scopes
@@ -77,17 +86,13 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       1.0
     """
     state = getattr(opt_state, "opt_state", opt_state)
-    found: dict[str, Diagnostic] = {}
-    for kind in (MeasureCorrectionState, MeasurePlayersState, MeasurePlasticityState):
-        holders = _find(state, kind)
-        for name in holders[0].mean._fields if holders else ():
-            read = [
-                (s.size, getattr(s.latest, name), getattr(s.mean, name))
-                for s in holders
-                if getattr(s.mean, name) is not None
-            ]
-            if read:
-                found[name] = _summarise(read, params)
+    columns: dict[str, list[tuple[Any, Any, Any]]] = {}
+    for holder in _find(state, _SCOPED):
+        for name, mean in holder.mean._asdict().items():
+            if mean is not None:
+                row = holder.size, getattr(holder.latest, name), mean
+                columns.setdefault(name, []).append(row)
+    found = {name: _summarise(read, params) for name, read in columns.items()}
     updates = _find(state, MeasureUpdateState)
     if updates:
         read = [(s.size, s.latest, s.mean) for s in updates]
@@ -105,8 +110,8 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
     return found
 
 
-def _find(tree: Any, kind: type) -> list[Any]:
-    """All states of one kind, those inside one another too."""
+def _find(tree: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    """All states of a kind, those inside one another too."""
 
     def is_leaf(node: Any) -> bool:
         return isinstance(node, kind)

@@ -106,7 +106,8 @@ def measure_update(
         count = len(jax.tree.leaves(params))
         zeros = jnp.zeros((count,), jnp.float32)
         step = jnp.zeros((), jnp.int32)
-        return MeasureUpdateState(inner.init(params), step, zeros, zeros, zeros)
+        blank = _tree.own((step, zeros, zeros, zeros))
+        return MeasureUpdateState(inner.init(params), *blank)
 
     def update_fn(updates, state, params=None, **extra_args):
         gradients = jax.tree.leaves(updates)

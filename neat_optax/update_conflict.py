@@ -70,7 +70,8 @@ def measure_update_conflict(
             lambda x: x.astype(jnp.float32), UpdateConflict(zero, zero, zeros)
         )
         step = jnp.zeros((), jnp.int32)
-        return MeasureUpdateConflictState(inner.init(params), step, blank, blank)
+        blanks = _tree.own((blank, blank))
+        return MeasureUpdateConflictState(inner.init(params), step, *blanks)
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)

@@ -99,10 +99,10 @@ def ALTERNATE(params):
     )
 
 
-def MATRICES(path, leaf):
-    """Arrays with two axes."""
-    del path
-    return leaf.ndim > 1
+def EVERY_PATH(path, leaf):
+    """All arrays: those left out have `optax.MaskedNode` for a memory."""
+    del path, leaf
+    return True
 
 
 BEST_HALF = functools.partial(no.sparsity.make_mask, sparsity=0.5)
@@ -216,7 +216,7 @@ TABLE = {
         dict(
             memory_weight=0,
             strength=1.5,
-            granularity=no.plasticity.by_unit,
+            granularity=no.sparsity.units(-1),
             scope=no.whole_tree,
         ),
     ),
@@ -225,7 +225,8 @@ TABLE = {
         dict(activity_weight=0, gradient_weight=1.0, memory_weight=0),
     ),
     "bound_residual": Entry(
-        no.bound_residual, dict(inner=no.scale_by_plasticity(), ratio=0.25)
+        no.bound_residual,
+        dict(inner=no.scale_by_plasticity(), ratio=0.25, measure=True),
     ),
     "orthogonal_residual": Entry(
         no.orthogonal_residual,
@@ -233,15 +234,18 @@ TABLE = {
             inner=no.scale_by_plasticity(),
             reference=no.scale_by_plasticity(activity_weight=0, memory_weight=0),
             match_norm=True,
+            measure=True,
         ),
     ),
-    "clip_leaf_norm": Entry(no.clip_leaf_norm, dict(max_norm=0.5)),
-    "stabilise": Entry(no.stabilise, dict(rate=0.5)),
+    "clip_leaf_norm": Entry(no.clip_leaf_norm, dict(max_norm=0.5, measure=True)),
+    "stabilise": Entry(no.stabilise, dict(rate=0.5, measure=True)),
     "stabilise memoryless": Entry(
         no.stabilise, dict(rule=no.plasticity.memoryless, scope=no.whole_tree)
     ),
     "modulate": Entry(
-        no.modulate, dict(base=optax.scale_by_sign(), where=MATRICES), ("where",)
+        no.modulate,
+        dict(base=optax.scale_by_sign(), where=EVERY_PATH, measure=True),
+        static=("where",),
     ),
     "modulate momentum": Entry(
         no.modulate,
@@ -253,7 +257,12 @@ TABLE = {
     ),
     "modulate_rate": Entry(
         no.modulate_rate,
-        dict(inner=no.scale_by_plasticity(), strength=0.5, scope=no.whole_tree),
+        dict(
+            inner=no.scale_by_plasticity(),
+            strength=0.5,
+            scope=no.whole_tree,
+            measure=True,
+        ),
     ),
     "neuroplastic": Entry(no.neuroplastic, dict(learning_rate=0.1)),
     "neuroplastic all on": Entry(

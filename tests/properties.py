@@ -59,3 +59,15 @@ def assert_scale_free(decide, gradient, opponent, rtol=1e-5):
     expected = decide(gradient, opponent)
     for scale in (1e-12, 1e12):
         assert_trees_close(decide(gradient * scale, opponent * scale), expected, rtol)
+
+
+def assert_buffers_are_apart(tree):
+    """No two arrays of a tree are one in memory, so that all can be donated at once."""
+    arrays = [x for x in jax.tree.leaves(tree) if isinstance(x, jax.Array) and x.size]
+    keys = [jnp.issubdtype(x.dtype, jax.dtypes.prng_key) for x in arrays]
+    data = [
+        jax.random.key_data(x) if is_key else x
+        for x, is_key in zip(arrays, keys, strict=True)
+    ]
+    places = [x.unsafe_buffer_pointer() for x in data]
+    assert len(set(places)) == len(places)

@@ -55,6 +55,13 @@ def test_state_is_stable_under_scan(name):
 
 
 @EVERY
+def test_the_first_state_can_be_donated_with_the_parameters(name):
+    tx, _ = contract.TABLE[name].stepper()
+    params = contract.params_like(np.float32)
+    properties.assert_buffers_are_apart((params, tx.init(params)))
+
+
+@EVERY
 def test_jit_equals_no_jit_and_traces_once(name):
     tx, step = contract.TABLE[name].stepper()
     stacked = contract.gradients(STEPS)

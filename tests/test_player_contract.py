@@ -48,6 +48,12 @@ def test_state_is_stable_under_scan_and_one_trace_serves_a_run(name):
     properties.assert_finite((table.plain(after), updates))
 
 
+@EVERY
+def test_the_first_state_can_be_donated_with_the_parameters(name):
+    tx, _, params, _ = start(name)
+    properties.assert_buffers_are_apart((params, tx.init(params)))
+
+
 @table.each([n for n in table.TABLE if n not in table.IN_OTHER_TESTS])
 def test_jit_equals_no_jit(name):
     tx, step, params, stacked = start(name)

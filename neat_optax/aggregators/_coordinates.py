@@ -52,8 +52,8 @@ def reduce_coordinates(
 
     def init_fn(params: Any) -> CoordinatesState:
         _checks.check_inexact("params", params)
-        zero = jnp.zeros((), jnp.int32)
-        return CoordinatesState(zero, zero, init_own())
+        step, dropped = (jnp.zeros((), jnp.int32) for _ in range(2))
+        return CoordinatesState(step, dropped, init_own())
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)

@@ -38,7 +38,7 @@ def blank_measures(num_scopes: int, num_players: int) -> MeasurePlayersState:
     rows = jnp.zeros((num_scopes, num_players), jnp.float32)
     scalars = (zeros, zeros, zeros, zeros, zeros, zeros)
     blank = PlayerMeasures(*scalars, rows, rows)
-    return MeasurePlayersState(zeros, blank, blank)
+    return _tree.own(MeasurePlayersState(zeros, blank, blank))
 
 
 @jax.jit

@@ -2,15 +2,16 @@
 
 from neat_optax.plasticity._activity import layer_activity as layer_activity
 from neat_optax.plasticity.anchor import l2_to_init as l2_to_init
-from neat_optax.plasticity.coefficient import Grain as Grain
-from neat_optax.plasticity.coefficient import by_array as by_array
-from neat_optax.plasticity.coefficient import by_entry as by_entry
-from neat_optax.plasticity.coefficient import by_unit as by_unit
 from neat_optax.plasticity.coefficient import mixed as mixed
 from neat_optax.plasticity.continual import continual_backprop as continual_backprop
 from neat_optax.plasticity.dormancy import dormant_fraction as dormant_fraction
 from neat_optax.plasticity.dormancy import dormant_units as dormant_units
 from neat_optax.plasticity.dormancy import reset_dormant as reset_dormant
+from neat_optax.plasticity.effects import ClipMeasures as ClipMeasures
+from neat_optax.plasticity.effects import ModulationMeasures as ModulationMeasures
+from neat_optax.plasticity.effects import RateMeasures as RateMeasures
+from neat_optax.plasticity.effects import ResidualMeasures as ResidualMeasures
+from neat_optax.plasticity.effects import StabiliserMeasures as StabiliserMeasures
 from neat_optax.plasticity.measuring import PlasticityMeasures as PlasticityMeasures
 from neat_optax.plasticity.measuring import median as median
 from neat_optax.plasticity.modulate import Target as Target

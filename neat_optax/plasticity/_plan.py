@@ -10,16 +10,22 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
 from neat_optax.plasticity import _scoped
-from neat_optax.plasticity.coefficient import Grain, as_grain, clipped, mixed
-from neat_optax.plasticity.measuring import MeasurePlasticityState, record, start
+from neat_optax.plasticity.coefficient import clipped, mixed
+from neat_optax.plasticity.effects import MeasureEffectState, start
+from neat_optax.plasticity.measuring import PlasticityMeasures, record
 from neat_optax.plasticity.signals import (
     averaged,
+    magnitude,
     memory_signal,
     over_mean,
     square,
+    total,
+    total_magnitude,
+    total_memory_signal,
     usable,
 )
 from neat_optax.scopes import Scope
+from neat_optax.sparsity.granularity import Granularity
 
 _DECAYS = ("activity_decay", "momentum_decay", "variance_decay")
 _WEIGHTS = ("gradient_weight", "activity_weight", "memory_weight")
@@ -32,7 +38,7 @@ class PlasticityState(NamedTuple):
     activity: Any  # like the parameters, real; () where its weight is 0
     momentum: Any  # like the parameters; () where the memory's weight is 0
     variance: Any  # like the parameters, real; () where the memory's weight is 0
-    measures: MeasurePlasticityState | tuple[()]  # () unless measured
+    measures: MeasureEffectState | tuple[()]  # () unless measured
 
 
 class Plan(NamedTuple):
@@ -42,17 +48,27 @@ class Plan(NamedTuple):
     decays: tuple[Any, ...]  # of activity, momentum and variance
     bounds: tuple[Any, Any]
     strength: optax.ScalarOrSchedule
-    grain: Grain
+    granularity: Granularity
     scope: Scope
     where: _scoped.Where
     measure: bool
 
 
 class Leaf(NamedTuple):
-    """One leaf at a step: its signals and its next memories, None if unused."""
+    """One leaf at a step, its next memories among it, None if unused."""
 
-    signals: tuple[Any, ...]
-    memories: tuple[Any, ...]
+    gradient: Any
+    activity: Any
+    momentum: Any
+    variance: Any
+
+    def signal(self, kind: int) -> Any:
+        """That of the gradient, of the activity or of the memory."""
+        if kind == 0:
+            return magnitude(self.gradient)
+        if kind == 1:
+            return self.activity
+        return memory_signal(self.momentum, self.variance)
 
 
 def make_plan(
@@ -69,11 +85,12 @@ def make_plan(
     bounds = minimum, maximum
     _checks.check_range("minimum, maximum", bounds, "[0, inf)")
     _checks.check_number("strength", strength, "[0, inf)")
+    _checks.check_kind("granularity", granularity, Granularity)
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("measure", measure)
     decays = tuple(numbers[name] for name in _DECAYS)
-    grain, where = as_grain(granularity), _scoped.as_where(where)
-    return Plan(weights, decays, bounds, strength, grain, scope, where, measure)
+    where = _scoped.as_where(where)
+    return Plan(weights, decays, bounds, strength, granularity, scope, where, measure)
 
 
 def init(plan: Plan, params: Any) -> PlasticityState:
@@ -90,7 +107,7 @@ def init(plan: Plan, params: Any) -> PlasticityState:
         activity=zeros(of_activity, True),
         momentum=zeros(of_memory, False),
         variance=zeros(of_memory, True),
-        measures=start(count) if plan.measure else (),
+        measures=start(PlasticityMeasures, count, plan.measure),
     )
 
 
@@ -108,18 +125,19 @@ def advance(
     ]
     seen = [_look(now, leaves[n], [column[n] for column in columns]) for n in numbers]
     owners = _scoped.groups(gradients, plan.scope, numbers)
-    alphas = dict(zip(numbers, _coefficients(now, owners, seen), strict=True))
+    found = _coefficients(now, owners, seen)
+    alphas = dict(zip(numbers, found, strict=True))
     for leaf, n in zip(seen, numbers, strict=True):
-        for column, memory in zip(columns, leaf.memories, strict=True):
+        for column, memory in zip(columns, leaf[1:], strict=True):
             column[n] = memory
     kept = [
         b if _unused(b) else treedef.unflatten(column)
         for b, column in zip(buffers, columns, strict=True)
     ]
     measures = state.measures
-    if isinstance(measures, MeasurePlasticityState):
+    if plan.measure:
         pairs = [(alphas[n], leaves[n]) for n in numbers]
-        measures = record(measures, state.step, pairs, now.bounds)
+        measures = record(state, pairs, now.bounds)
     step, (activity, momentum, variance) = _tree.increment(state.step), kept
     return alphas, PlasticityState(step, activity, momentum, variance, measures)
 
@@ -132,31 +150,42 @@ def _look(plan: Plan, gradient: Any, old: Sequence[Any]) -> Leaf:
         None if memory is None else averaged(memory, value, decay).astype(memory.dtype)
         for memory, value, decay in zip(old, values, plan.decays, strict=True)
     ]
-    activity, m, v = memories
-    past = None if m is None else memory_signal(m, v)
-    return Leaf((jnp.abs(g), activity, past), tuple(memories))
+    return Leaf(gradient, *memories)
 
 
 def _coefficients(
     plan: Plan, owners: Sequence[int], seen: Sequence[Leaf]
 ) -> list[jax.Array]:
     """The coefficient of each leaf."""
-    sizes = [jnp.size(leaf.signals[0]) for leaf in seen]
+    kinds = [kind for kind, w in enumerate(plan.weights) if not (kind and _never(w))]
+    sizes = [leaf.gradient.size for leaf in seen]
     counts = [max(count, 1) for count in _scoped.totals(owners, sizes)]
-    used = [kind for kind, w in enumerate(plan.weights) if not (kind and _never(w))]
-    units: dict[int, list[Any]] = {}
-    for kind in used:
-        sums = _scoped.totals(owners, [jnp.sum(leaf.signals[kind]) for leaf in seen])
-        units[kind] = [over_mean(x / n) for x, n in zip(sums, counts, strict=True)]
+    sums = _scoped.totals(owners, _sums(kinds, seen))
+    alphas = []
+    for leaf, summed, count in zip(seen, sums, counts, strict=True):
+        factors, offsets = over_mean(summed / count)
+        scaled = {
+            kind: (leaf.signal(kind), factors[i], offsets[i])
+            for i, kind in enumerate(kinds)
+        }
+        alphas.append(_coefficient(plan, scaled, leaf.gradient))
+    return alphas
 
-    def signals(n):
-        return {kind: (seen[n].signals[kind], *units[kind][n]) for kind in used}
 
-    return [_coefficient(plan, signals(n)) for n in range(len(seen))]
+def _sums(kinds: Sequence[int], seen: Sequence[Leaf]) -> list[jax.Array]:
+    """For each leaf, the sums of its signals, as one array."""
+    sums: dict[int, Any] = {0: total_magnitude([leaf.gradient for leaf in seen])}
+    if 1 in kinds:
+        sums[1] = [total(leaf.activity) for leaf in seen]
+    if 2 in kinds:
+        sums[2] = [total_memory_signal(leaf.momentum, leaf.variance) for leaf in seen]
+    rows = zip(*[sums[kind] for kind in kinds], strict=True)
+    return [jnp.stack(row) for row in rows]
 
 
-def _coefficient(plan: Plan, scaled: dict[int, Any]) -> jax.Array:
+def _coefficient(plan: Plan, scaled: dict[int, Any], gradient: Any) -> jax.Array:
     """The coefficient from each kind of signal, its factor and its offset."""
+    granularity = plan.granularity
 
     def mixture(weights):
         parts = [
@@ -165,13 +194,13 @@ def _coefficient(plan: Plan, scaled: dict[int, Any]) -> jax.Array:
             if not _never(weights[kind])
         ]
         signals, offsets = zip(*parts, strict=True)
-        total: Any = sum(signals) + sum(offsets)
-        return clipped(plan.grain.pool(total), *plan.bounds)
+        weighed: Any = sum(signals) + sum(offsets)
+        return clipped(granularity.pool(weighed), *plan.bounds)
 
-    full = mixture(plan.weights)
-    if _is_number(plan.strength) and plan.strength == 1:
-        return full
-    return mixed(mixture((1, 0, 0)), full, plan.strength, *plan.bounds)
+    alpha = mixture(plan.weights)
+    if not (_is_number(plan.strength) and plan.strength == 1):
+        alpha = mixed(mixture((1, 0, 0)), alpha, plan.strength, *plan.bounds)
+    return granularity.spread(alpha, gradient)
 
 
 def _at(plan: Plan, step: jax.Array) -> Plan:

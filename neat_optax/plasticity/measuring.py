@@ -5,12 +5,14 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neat_optax import _tree
-from neat_optax.plasticity.signals import square, usable
+from neat_optax.plasticity import effects
+from neat_optax.plasticity.signals import apart, square, usable
 
 _NEAR = 0.05
-_ROUNDS = 12
+_ROUNDS, _PARTS = 4, 8
 
 
 class PlasticityMeasures(NamedTuple):
@@ -29,56 +31,45 @@ class PlasticityMeasures(NamedTuple):
     plastic_share: jax.Array  # |(alpha - 1) g| / |g|
 
 
-class MeasurePlasticityState(NamedTuple):
-    """Measures of coefficients: float32, one entry for each leaf that takes part."""
-
-    size: jax.Array
-    latest: PlasticityMeasures
-    mean: PlasticityMeasures
-
-
-def start(count: int) -> MeasurePlasticityState:
-    """Zeros."""
-    zeros = jnp.zeros((count,), jnp.float32)
-    blank = PlasticityMeasures(*[zeros] * len(PlasticityMeasures._fields))
-    return MeasurePlasticityState(zeros, blank, blank)
-
-
 def record(
-    state: MeasurePlasticityState,
-    step: jax.Array,
+    state: Any,
     pairs: Sequence[tuple[jax.Array, jax.Array]],
     bounds: tuple[Any, Any],
-) -> MeasurePlasticityState:
-    """The next state, from the coefficients and the gradients of the leaves."""
+) -> effects.MeasureEffectState:
+    """The next measures, from the coefficients and the gradients of the leaves.
+
+    Args:
+      state: a transformation's state, with its `step` and the `measures` so far.
+      pairs: the coefficients and the gradient of each leaf.
+      bounds: of the coefficients.
+    """
     if not pairs:
-        return state
-    found = [measured(alpha, gradient, *bounds) for alpha, gradient in pairs]
-    latest = jax.tree.map(lambda *x: jnp.asarray(x, jnp.float32), *found)
-    mean = jax.tree.map(
-        lambda old, new: old + (new - old) / (step + 1), state.mean, latest
+        return state.measures
+    columns = zip(pairs, _squares_of_all(pairs), strict=True)
+    found = [measured(alpha, norms, *bounds) for (alpha, _), norms in columns]
+    leaves = [gradient for _, gradient in pairs]
+    owners = list(range(len(leaves)))
+    return effects.record(
+        state, owners, leaves, PlasticityMeasures, *zip(*found, strict=True)
     )
-    size = jnp.asarray([gradient.size for _, gradient in pairs], jnp.float32)
-    return MeasurePlasticityState(size, latest, mean)
 
 
-def measured(alpha, gradient, minimum, maximum) -> PlasticityMeasures:
+def measured(alpha, squares, minimum, maximum) -> PlasticityMeasures:
     """What is recorded of one leaf. All is 0 for an empty one."""
-    if not gradient.size:
+    if not alpha.size:
         return PlasticityMeasures(*[jnp.float32(0)] * len(PlasticityMeasures._fields))
     near = _NEAR * (maximum - minimum)
-    squared = square(usable(gradient))
-    norms = [
-        jnp.sqrt(jnp.sum(factor**2 * squared)) for factor in (1.0, alpha, alpha - 1)
-    ]
+    ends = counts([alpha <= minimum + near, alpha >= maximum - near])
+    mean = jnp.mean(alpha)
+    norms = [jnp.sqrt(x) for x in squares]
     return PlasticityMeasures(
-        plasticity=jnp.mean(alpha),
-        plasticity_std=jnp.std(alpha),
+        plasticity=mean,
+        plasticity_std=jnp.sqrt(jnp.mean(square(alpha - mean))),
         plasticity_median=median(alpha, minimum, maximum),
         plasticity_min=jnp.min(alpha),
         plasticity_max=jnp.max(alpha),
-        near_minimum=jnp.mean(alpha <= minimum + near),
-        near_maximum=jnp.mean(alpha >= maximum - near),
+        near_minimum=ends[0] / alpha.size,
+        near_maximum=ends[1] / alpha.size,
         gradient_norm=norms[0],
         plastic_norm=norms[1],
         gain=_tree.safe_divide(norms[1], norms[0]),
@@ -89,8 +80,8 @@ def measured(alpha, gradient, minimum, maximum) -> PlasticityMeasures:
 def median(x: jax.Array, low: Any, high: Any) -> jax.Array:
     """The lower median of numbers between two bounds, found by counting.
 
-    Nothing is sorted, so that a sharded array stays where it is. It is right to a part
-    in 4096 of the range.
+    Nothing is sorted, so that a sharded array stays where it is. Each of four passes
+    cuts the range into eighths: it is right to a part in 4096 of the range.
 
     Example:
       >>> import jax.numpy as jnp
@@ -99,12 +90,48 @@ def median(x: jax.Array, low: Any, high: Any) -> jax.Array:
     """
     wanted = (x.size + 1) // 2
 
-    def halve(_, ends):
-        low, high = ends
-        middle = (low + high) / 2
-        enough = jnp.sum(x <= middle) >= wanted
-        return jnp.where(enough, low, middle), jnp.where(enough, middle, high)
+    def narrow(_, ends):
+        edges = jnp.linspace(ends[0], ends[1], _PARTS + 1, dtype=x.dtype)
+        below = counts([x <= edges[k] for k in range(_PARTS)]) < wanted
+        k = jnp.sum(below)  # 0 where half of the numbers are at the lower bound
+        return edges[jnp.maximum(k - 1, 0)], edges[k]
 
     ends = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
-    atom = jnp.sum(x <= ends[0]) >= wanted
-    return jnp.where(atom, ends[0], jax.lax.fori_loop(0, _ROUNDS, halve, ends)[1])
+    return jax.lax.fori_loop(0, _ROUNDS, narrow, ends)[1]
+
+
+def counts(hits: Sequence[jax.Array]) -> jax.Array:
+    """How many entries of each array are True, in one pass over what they follow from.
+
+    The last axis is summed in one operation for all arrays, which XLA does not split
+    into one for each.
+    """
+    ones = [jnp.atleast_1d(hit).astype(jnp.int32) for hit in hits]
+    rows = jnp.stack(
+        jax.lax.reduce(
+            ones,
+            [np.int32(0)] * len(ones),
+            lambda a, b: [x + y for x, y in zip(a, b, strict=True)],
+            (ones[0].ndim - 1,),
+        )
+    )
+    return jnp.sum(rows, axis=tuple(range(1, rows.ndim)))
+
+
+def _squares_of_all(pairs: Sequence[tuple[Any, Any]]) -> list[list[jax.Array]]:
+    """For each leaf, the squared norms of its gradient, scaled and changed.
+
+    A finite norm shows that every square was. Only where one is not, all are summed
+    again without the entries that count as 0.
+    """
+    found = [_squares(alpha, _tree.widen(gradient)) for alpha, gradient in pairs]
+    return jax.lax.cond(
+        jnp.all(jnp.stack([jnp.isfinite(squares[0]) for squares in found])),
+        lambda: found,
+        lambda: [_squares(alpha, usable(gradient)) for alpha, gradient in pairs],
+    )
+
+
+def _squares(alpha: jax.Array, gradient: jax.Array) -> list[jax.Array]:
+    alpha, g = apart((alpha, gradient))
+    return [jnp.sum(square(x)) for x in (g, alpha * g, (alpha - 1) * g)]

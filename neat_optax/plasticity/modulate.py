@@ -9,9 +9,12 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
+from neat_optax.plasticity import effects
 from neat_optax.plasticity._scoped import Where, as_where, selected, shortened
 from neat_optax.plasticity.scale import coefficients
 from neat_optax.plasticity.signals import averaged, usable
+
+_LEFT_ALONE = 0.0, 0.0, 1.0  # for a leaf that is not modulated, what `_moved` gives
 
 
 class Target(NamedTuple):
@@ -37,7 +40,8 @@ class ModulateState(NamedTuple):
     step: jax.Array  # [] int32
     base: Any
     plasticity: Any
-    momentum: Any  # like the parameters; () unless the target is a momentum
+    momentum: Any  # of the modulated leaves; () unless the target is a momentum
+    measures: effects.MeasureEffectState | tuple[()]  # () unless measured
 
 
 def _trust_ratio(update, param, momentum):
@@ -77,6 +81,7 @@ def modulate(
     strength: optax.ScalarOrSchedule = 0.15,
     ratio: optax.ScalarOrSchedule = 0.25,
     where: Where | None = None,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Lets plasticity modulate what any transformation returns.
 
@@ -91,12 +96,14 @@ def modulate(
       base: any transformation: `optax.scale_by_adam()`, `optax.trace(0.9)`,
         `optax.scale_by_lion()`. With the targets `momentum` and `trust_ratio` it has
         no learning rate, which goes after `modulate`.
-      plasticity: from gradients to :math:`\alpha`; `coefficients()` by default.
+      plasticity: from gradients to :math:`\alpha`; `coefficients(where=where)` by
+        default. One of your own may leave out the same leaves, to save their memories.
       target: :math:`X`: `gain` is :math:`b`, `momentum(decay)` the average of the
         gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
       strength: :math:`s` at least 0, or a schedule: phases of training are schedules.
       ratio: :math:`r` at least 0, or a schedule.
       where: from a path and an array to whether it is modulated; by default all are.
+      measure: whether to record what is added for `diagnostics`.
 
     Returns:
       A transformation. Where an update or what is added has no finite norm, nothing is
@@ -113,18 +120,21 @@ def modulate(
       NeuroPlastic Optimizer, version 0.1.0, its hybrid bases.
     """
     base = optax.with_extra_args_support(base)
-    given = coefficients() if plasticity is None else plasticity
+    given = coefficients(where=where) if plasticity is None else plasticity
     alphas_of = optax.with_extra_args_support(given)
     _checks.check_kind("target", target, Target)
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_number("ratio", ratio, "[0, inf)")
+    _checks.check_bool("measure", measure)
     where = as_where(where)
 
     def init_fn(params):
         _checks.check_inexact("params", params)
-        kept = () if target.decay is None else _zeros(params)
+        kept = () if target.decay is None else _zeros(params, where)
         states = base.init(params), alphas_of.init(params)
-        return ModulateState(jnp.zeros((), jnp.int32), *states, kept)
+        count = len(jax.tree.leaves(params))
+        measures = effects.start(effects.ModulationMeasures, count, measure)
+        return ModulateState(jnp.zeros((), jnp.int32), *states, kept, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         if target.needs_params:
@@ -133,49 +143,77 @@ def modulate(
         alphas, alpha_state = alphas_of.update(
             updates, state.plasticity, params, **extra_args
         )
-        average, kept = _momentum(target, updates, state, step)
         bases, base_state = base.update(updates, state.base, params, **extra_args)
+        chosen = selected(updates, where)
+        averages, kept = _momentum(target, updates, state, step, chosen)
         leaves, treedef = jax.tree.flatten(bases)
-        count = len(leaves)
-        columns = [_column(x, count) for x in (alphas, params, average)]
+        columns = [_column(x, len(leaves)) for x in (alphas, params)]
         numbers = value_at(strength, state.step), value_at(ratio, state.step)
-        for n in selected(updates, where):
-            alpha, param, m = (column[n] for column in columns)
-            x = target.direction(_tree.widen(leaves[n]), param, m)
-            leaves[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
-        state = ModulateState(step, base_state, alpha_state, kept)
+        found = [_LEFT_ALONE] * len(leaves)
+        for n in chosen:
+            alpha, param = (column[n] for column in columns)
+            x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
+            leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
+        measures = _record(state, leaves, found) if measure else ()
+        state = ModulateState(step, base_state, alpha_state, kept, measures)
         return treedef.unflatten(leaves), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _moved(base, direction, strength, ratio) -> jax.Array:
-    """An update plus what is added to it, bounded."""
+def _moved(base, direction, strength, ratio) -> tuple[jax.Array, tuple[Any, ...]]:
+    """An update plus what is added to it, bounded; their norms, and the bound's factor.
+
+    The second norm is that of what is added, before the bound: 0 where nothing is.
+    """
     b, d = _tree.widen(base), strength * direction
     squares = _tree.inner(b, b), _tree.inner(d, d)
-    factor = shortened(jnp.sqrt(squares[1]), ratio * jnp.sqrt(squares[0]))
+    lengths = jnp.sqrt(squares[0]), jnp.sqrt(squares[1])
+    factor = shortened(lengths[1], ratio * lengths[0])
     finite = jnp.isfinite(squares[0]) & jnp.isfinite(squares[1])
-    return jnp.where(finite, b + factor * d, b).astype(base.dtype)
+    moved = jnp.where(finite, b + factor * d, b).astype(base.dtype)
+    return moved, (lengths[0], jnp.where(finite, lengths[1], 0), factor)
 
 
-def _momentum(target: Target, updates, state: ModulateState, step):
-    """The average that a target looks at, and the one to keep."""
+def _record(state: ModulateState, leaves, found) -> Any:
+    """The next measures."""
+    columns = zip(*found, strict=True)
+    return effects.record(state, range(len(leaves)), leaves, _measured, *columns)
+
+
+def _measured(base_norm, norm, factor) -> effects.ModulationMeasures:
+    """What is recorded, from what `_moved` says of all leaves."""
+    added = factor * norm
+    return effects.ModulationMeasures(
+        modulation_norm=added,
+        modulation_share=_tree.safe_divide(added, base_norm),
+        modulation_shortened=(norm > 0) & (factor < 1),
+        modulation_active=added > 0,
+    )
+
+
+def _momentum(target: Target, updates, state: ModulateState, step, chosen):
+    """The averages that a target looks at, by leaf, and those to keep."""
     if target.decay is None:
-        return None, ()
+        return {}, ()
     rate = value_at(target.decay, state.step)
-    kept = jax.tree.map(
-        lambda m, g: averaged(m, usable(g), rate).astype(m.dtype),
-        state.momentum,
-        updates,
-    )
+    leaves, treedef = jax.tree.flatten(updates)
+    kept = treedef.flatten_up_to(state.momentum)
+    for n in chosen:
+        old = kept[n]
+        kept[n] = averaged(old, usable(leaves[n]), rate).astype(old.dtype)
     correction = 1 - rate**step if target.debias else 1.0
-    return jax.tree.map(lambda m: m / correction, kept), kept
+    return {n: kept[n] / correction for n in chosen}, treedef.unflatten(kept)
 
 
-def _zeros(params):
-    return jax.tree.map(
-        lambda p: jnp.zeros_like(p, dtype=jnp.result_type(jnp.float32, p.dtype)), params
-    )
+def _zeros(params, where: Where):
+    """A memory of the leaves that are modulated."""
+    leaves, treedef = jax.tree.flatten(params)
+    memory: list[Any] = [optax.MaskedNode()] * len(leaves)
+    for n in selected(params, where):
+        dtype = jnp.result_type(jnp.float32, leaves[n].dtype)
+        memory[n] = jnp.zeros_like(leaves[n], dtype=dtype)
+    return treedef.unflatten(memory)
 
 
 def _column(tree, count: int) -> list[Any]:

@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
+from neat_optax.plasticity import effects
 from neat_optax.plasticity._scoped import totals
 from neat_optax.plasticity.scale import coefficients
 from neat_optax.scopes import Scope, per_leaf
@@ -20,6 +21,7 @@ class ModulateRateState(NamedTuple):
     inner: Any
     plasticity: Any
     reference: Any
+    measures: effects.MeasureEffectState | tuple[()]  # () unless measured
 
 
 def modulate_rate(
@@ -31,6 +33,7 @@ def modulate_rate(
     minimum: optax.ScalarOrSchedule = 0.8,
     maximum: optax.ScalarOrSchedule = 1.2,
     scope: Scope = per_leaf,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies the updates of each scope by how plastic its weights are.
 
@@ -51,6 +54,7 @@ def modulate_rate(
       minimum: :math:`m_{\min}` above 0, or a schedule.
       maximum: :math:`m_{\max}` at least `minimum`, or a schedule.
       scope: the groups: `per_leaf`, `whole_tree` or `by_label(...)`.
+      measure: whether to record the multipliers for `diagnostics`.
 
     Returns:
       A transformation. An entry where a coefficient is 0 counts as 0 in the mean.
@@ -72,11 +76,14 @@ def modulate_rate(
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_range("minimum, maximum", (minimum, maximum), "(0, inf)")
     _checks.check_kind("scope", scope, Scope)
+    _checks.check_bool("measure", measure)
 
     def init_fn(params):
         _checks.check_inexact("params", params)
-        states = [part.init(params) for part in (inner, full, other)]
-        return ModulateRateState(jnp.zeros((), jnp.int32), *states)
+        states = inner.init(params), full.init(params), other.init(params)
+        count = scope.count(params)
+        measures = effects.start(effects.RateMeasures, count, measure)
+        return ModulateRateState(jnp.zeros((), jnp.int32), *states, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         given = params, extra_args
@@ -87,15 +94,18 @@ def modulate_rate(
         leaves, treedef = jax.tree.flatten(updates)
         pairs = zip(jax.tree.leaves(alphas), jax.tree.leaves(base), strict=True)
         owners = scope.owners(updates)
-        factors = multipliers(owners, list(pairs), *now)
-        updates = treedef.unflatten(
-            [
-                (f * _tree.widen(u)).astype(u.dtype)
-                for f, u in zip(factors, leaves, strict=True)
-            ]
-        )
+        signals = _signals(owners, list(pairs))
+        factors = [_multiplier(signal, *now) for signal in signals]
+        columns = zip(factors, leaves, strict=True)
+        scaled = [(f * _tree.widen(u)).astype(u.dtype) for f, u in columns]
+        measures = ()
+        if measure:
+            rule = lambda signal: _measured(signal, *now)  # noqa: E731
+            measures = effects.record(state, owners, leaves, rule, signals)
         step = _tree.increment(state.step)
-        return updates, ModulateRateState(step, inner_state, full_state, other_state)
+        states = inner_state, full_state, other_state
+        state = ModulateRateState(step, *states, measures)
+        return treedef.unflatten(scaled), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -104,13 +114,26 @@ def _call(tx, updates, state, params, extra_args):
     return tx.update(updates, state, params, **extra_args)
 
 
-def multipliers(owners, pairs, strength, minimum, maximum) -> list[jax.Array]:
-    """The multiplier of each leaf, from its two coefficients and its scope."""
+def _signals(owners, pairs) -> list[jax.Array]:
+    """The signal of each leaf's scope, from the two coefficients of the leaves."""
     signals = [jnp.mean(_log_ratio(*pair)) if pair[0].size else 0.0 for pair in pairs]
     counts = totals(owners, [1] * len(signals))
     sums = totals(owners, signals)
-    means = [total / count for total, count in zip(sums, counts, strict=True)]
-    return [jnp.clip(1 + strength * x, minimum, maximum) for x in means]
+    return [total / count for total, count in zip(sums, counts, strict=True)]
+
+
+def _multiplier(signal, strength, minimum, maximum) -> jax.Array:
+    return jnp.clip(1 + strength * signal, minimum, maximum)
+
+
+def _measured(signal, strength, minimum, maximum) -> effects.RateMeasures:
+    """What is recorded of all scopes."""
+    wanted = 1 + strength * signal
+    return effects.RateMeasures(
+        rate_multiplier=_multiplier(signal, strength, minimum, maximum),
+        rate_signal=signal,
+        rate_clipped=(wanted < minimum) | (wanted > maximum),
+    )
 
 
 def _log_ratio(alpha: jax.Array, reference: jax.Array) -> jax.Array:

@@ -1,15 +1,13 @@
 """The recipe: a whole optimizer of the parts."""
 
-from collections.abc import Callable
-
 import optax
 
 from neat_optax import _checks
 from neat_optax.plasticity._scoped import Where
-from neat_optax.plasticity.coefficient import Grain, by_entry
 from neat_optax.plasticity.scale import scale_by_plasticity
 from neat_optax.plasticity.stabilise import clip_leaf_norm, stabilise
 from neat_optax.scopes import Scope, per_leaf
+from neat_optax.sparsity.granularity import Granularity, entries
 
 
 def neuroplastic(
@@ -24,7 +22,7 @@ def neuroplastic(
     minimum: optax.ScalarOrSchedule = 0.2,
     maximum: optax.ScalarOrSchedule = 2.0,
     strength: optax.ScalarOrSchedule = 1.0,
-    granularity: Grain | Callable = by_entry,
+    granularity: Granularity = entries,
     scope: Scope = per_leaf,
     where: Where | None = None,
     weight_decay: optax.ScalarOrSchedule | None = None,

@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
+from neat_optax.plasticity import effects
 from neat_optax.plasticity._scoped import shortened, totals
 from neat_optax.scopes import Scope, per_leaf
 
@@ -18,6 +19,7 @@ class ResidualState(NamedTuple):
     step: jax.Array  # [] int32
     inner: Any
     reference: Any  # the state of `reference`; () without one
+    measures: effects.MeasureEffectState | tuple[()]  # () unless measured
 
 
 def bound_residual(
@@ -25,6 +27,7 @@ def bound_residual(
     ratio: optax.ScalarOrSchedule = 0.5,
     *,
     scope: Scope = per_leaf,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Keeps what a transformation makes of a gradient near the gradient.
 
@@ -36,6 +39,7 @@ def bound_residual(
         updates are compared with gradients.
       ratio: :math:`r` at least 0, or a schedule.
       scope: what shares one norm: `per_leaf`, `whole_tree` or `by_label(...)`.
+      measure: whether to record :math:`d` for `diagnostics`.
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
@@ -53,23 +57,25 @@ def bound_residual(
     inner = optax.with_extra_args_support(inner)
     _checks.check_number("ratio", ratio, "[0, inf)")
     _checks.check_kind("scope", scope, Scope)
+    _checks.check_bool("measure", measure)
 
     def init_fn(params):
-        return ResidualState(jnp.zeros((), jnp.int32), inner.init(params), ())
+        step, measures = _start(params, scope, measure)
+        return ResidualState(step, inner.init(params), (), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
         g, treedef, owners = _leaves(updates, scope)
         d = [_tree.widen(m) - x for m, x in zip(jax.tree.leaves(moved), g, strict=True)]
         gg, dd = _squares(owners, g), _squares(owners, d)
-        longest = value_at(ratio, state.step)
-        factors = [
-            shortened(jnp.sqrt(b), longest * jnp.sqrt(a))
-            for a, b in zip(gg, dd, strict=True)
-        ]
+        wanted = [1.0] * len(g)
+        factors = _bounded(wanted, gg, dd, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, d, dd, factors, strict=True)]
+        parts = d, d, wanted, factors
+        measures = _record(state, owners, g, *parts) if measure else ()
         step = _tree.increment(state.step)
-        return _as(updates, treedef, out), ResidualState(step, inner_state, ())
+        state = ResidualState(step, inner_state, (), measures)
+        return _as(updates, treedef, out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -82,6 +88,7 @@ def orthogonal_residual(
     ratio: optax.ScalarOrSchedule = 0.5,
     match_norm: bool = False,
     scope: Scope = per_leaf,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds to a gradient what is new about another direction: its orthogonal part.
 
@@ -101,6 +108,7 @@ def orthogonal_residual(
       ratio: :math:`r` at least 0, or a schedule.
       match_norm: whether to scale :math:`o` to the norm of :math:`g` first.
       scope: what shares inner products: `per_leaf`, `whole_tree` or `by_label(...)`.
+      measure: whether to record :math:`s` and what is added for `diagnostics`.
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
@@ -122,26 +130,28 @@ def orthogonal_residual(
     _checks.check_number("ratio", ratio, "[0, inf)")
     _checks.check_bool("match_norm", match_norm)
     _checks.check_kind("scope", scope, Scope)
+    _checks.check_bool("measure", measure)
 
     def init_fn(params):
-        step = jnp.zeros((), jnp.int32)
-        return ResidualState(step, inner.init(params), other.init(params))
+        step, measures = _start(params, scope, measure)
+        return ResidualState(step, inner.init(params), other.init(params), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
         base, other_state = other.update(updates, state.reference, params, **extra_args)
         g, treedef, owners = _leaves(updates, scope)
         pairs = zip(jax.tree.leaves(moved), jax.tree.leaves(base), strict=True)
-        gg, o = _across(owners, g, [_tree.widen(a) - _tree.widen(b) for a, b in pairs])
+        signals = [_tree.widen(a) - _tree.widen(b) for a, b in pairs]
+        gg, o = _across(owners, g, signals)
         oo = _squares(owners, o)
-        share = value_at(strength, state.step), value_at(ratio, state.step)
-        factors = [
-            _factor(jnp.sqrt(a), jnp.sqrt(b), *share, match_norm)
-            for a, b in zip(gg, oo, strict=True)
-        ]
+        wanted = _wanted(gg, oo, value_at(strength, state.step), match_norm)
+        factors = _bounded(wanted, gg, oo, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, o, oo, factors, strict=True)]
+        parts = signals, o, wanted, factors
+        measures = _record(state, owners, g, *parts) if measure else ()
         step = _tree.increment(state.step)
-        return _as(updates, treedef, out), ResidualState(step, inner_state, other_state)
+        state = ResidualState(step, inner_state, other_state, measures)
+        return _as(updates, treedef, out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -149,18 +159,43 @@ def orthogonal_residual(
 def _across(owners, gradients, signals):
     """The squared norms of gradients, and the parts of signals orthogonal to them."""
     gg = _squares(owners, gradients)
-    pairs = zip(signals, gradients, strict=True)
-    sg = totals(owners, [_tree.inner(s, g) for s, g in pairs])
+    sg = _inner(owners, signals, gradients)
     along = [_tree.safe_divide(a, b) for a, b in zip(sg, gg, strict=True)]
     columns = zip(signals, along, gradients, gg, strict=True)
     return gg, [jnp.where(b > 0, s - c * g, 0) for s, c, g, b in columns]
 
 
-def _factor(gradient_norm, norm, strength, ratio, match_norm: bool):
-    """What an orthogonal part is multiplied by."""
-    scale = _tree.safe_divide(gradient_norm, norm) if match_norm else 1.0
-    scale = strength * scale
-    return scale * shortened(scale * norm, ratio * gradient_norm)
+def _wanted(gradients, residuals, strength, match_norm: bool):
+    """What orthogonal parts are multiplied by, had the ratio no effect."""
+    if not match_norm:
+        return [strength] * len(gradients)
+    pairs = zip(gradients, residuals, strict=True)
+    return [strength * _tree.safe_divide(jnp.sqrt(a), jnp.sqrt(b)) for a, b in pairs]
+
+
+def _bounded(wanted, gradients, residuals, ratio):
+    """Those factors, smaller where the ratio asks for it; from squared norms."""
+    columns = zip(wanted, gradients, residuals, strict=True)
+    return [
+        factor * shortened(factor * jnp.sqrt(b), ratio * jnp.sqrt(a))
+        for factor, a, b in columns
+    ]
+
+
+def _start(params, scope: Scope, measure: bool):
+    """The first step number, and the measures before it."""
+    count = scope.count(params)
+    measures = effects.start(effects.ResidualMeasures, count, measure)
+    return jnp.zeros((), jnp.int32), measures
+
+
+def _record(state: ResidualState, owners, g, s, d, wanted, factors) -> Any:
+    """The next measures, from gradients, signals, and residuals before their factor."""
+    products = [
+        _inner(owners, *pair) for pair in ((g, g), (g, s), (s, s), (g, d), (d, d))
+    ]
+    columns = *products, wanted, factors
+    return effects.record(state, owners, g, effects.of_residual, *columns)
 
 
 def _leaves(updates, scope: Scope):
@@ -171,7 +206,14 @@ def _leaves(updates, scope: Scope):
 
 
 def _squares(owners, leaves):
-    return totals(owners, [_tree.inner(x, x) for x in leaves])
+    return _inner(owners, leaves, leaves)
+
+
+def _inner(owners, left, right):
+    """For each leaf, the inner product over its scope."""
+    return totals(
+        owners, [_tree.inner(*pair) for pair in zip(left, right, strict=True)]
+    )
 
 
 def _add(gradient, squared, residual, residual_squared, factor):

@@ -1,18 +1,17 @@
 """Scaling a gradient, entry by entry, by its plasticity."""
 
-from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 from neat_optax.plasticity import _plan
 from neat_optax.plasticity._scoped import Where
-from neat_optax.plasticity.coefficient import Grain, by_entry
-from neat_optax.plasticity.signals import usable
+from neat_optax.plasticity.signals import scaled
 from neat_optax.scopes import Scope, per_leaf
+from neat_optax.sparsity.granularity import Granularity, entries
 
 
 def coefficients(
@@ -26,7 +25,7 @@ def coefficients(
     minimum: optax.ScalarOrSchedule = 0.2,
     maximum: optax.ScalarOrSchedule = 2.0,
     strength: optax.ScalarOrSchedule = 1.0,
-    granularity: Grain | Callable = by_entry,
+    granularity: Granularity = entries,
     scope: Scope = per_leaf,
     where: Where | None = None,
     measure: bool = False,
@@ -39,8 +38,8 @@ def coefficients(
         measure: see `scale_by_plasticity`.
 
     Returns:
-      A transformation whose updates are the real coefficients, of a shape that
-      broadcasts to the gradient's; 1 for the leaves that `where` leaves out.
+      A transformation whose updates are the real coefficients, of the gradients'
+      shapes; 1 for the leaves that `where` leaves out.
 
     Example:
       >>> import jax.numpy as jnp
@@ -70,7 +69,7 @@ def coefficients(
         _check(updates, params)
         alphas, state = _plan.advance(plan, updates, state)
         leaves, treedef = jax.tree.flatten(updates)
-        given = [alphas.get(n, jnp.ones((1,) * g.ndim)) for n, g in enumerate(leaves)]
+        given = [alphas.get(n, _ones(g)) for n, g in enumerate(leaves)]
         return treedef.unflatten(given), state
 
     return _transformation(plan, update_fn)
@@ -87,7 +86,7 @@ def scale_by_plasticity(
     minimum: optax.ScalarOrSchedule = 0.2,
     maximum: optax.ScalarOrSchedule = 2.0,
     strength: optax.ScalarOrSchedule = 1.0,
-    granularity: Grain | Callable = by_entry,
+    granularity: Granularity = entries,
     scope: Scope = per_leaf,
     where: Where | None = None,
     measure: bool = False,
@@ -129,8 +128,8 @@ def scale_by_plasticity(
       strength: :math:`s` at least 0, or a schedule:
         `optax.linear_schedule(0.0, 1.0, steps)` starts from the gradient alone. Above
         1 it exaggerates, inside the bounds.
-      granularity: what shares one coefficient: `by_entry`, `by_unit`, `by_array`, or
-        a function from an array to one that broadcasts to it.
+      granularity: what shares one coefficient, the mean of its entries' mixtures:
+        `entries`, `units(axis)`, `blocks(...)` or `arrays` of `neat_optax.sparsity`.
       scope: over what the mean of a signal is taken: `per_leaf`, `whole_tree` or
         `by_label(...)`.
       where: from a path such as "dense/kernel" and an array to whether it takes part;
@@ -175,14 +174,14 @@ def scale_by_plasticity(
         alphas, state = _plan.advance(plan, updates, state)
         leaves, treedef = jax.tree.flatten(updates)
         for n, alpha in alphas.items():
-            leaves[n] = _scaled(leaves[n], alpha)
+            leaves[n] = scaled(alpha, leaves[n])
         return treedef.unflatten(leaves), state
 
     return _transformation(plan, update_fn)
 
 
-def _scaled(gradient: jax.Array, alpha: jax.Array) -> jax.Array:
-    return (alpha * usable(gradient)).astype(gradient.dtype)
+def _ones(gradient: jax.Array) -> jax.Array:
+    return jnp.ones_like(jnp.real(_tree.widen(gradient)))
 
 
 def _transformation(plan, update_fn) -> optax.GradientTransformationExtraArgs:

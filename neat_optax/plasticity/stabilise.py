@@ -9,6 +9,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
+from neat_optax.plasticity import effects
 from neat_optax.plasticity._scoped import shortened, totals
 from neat_optax.scopes import Scope, per_leaf
 
@@ -28,11 +29,19 @@ class GainRule(NamedTuple):
         return f"<gain rule {self.name}>"
 
 
+class ClipLeafNormState(NamedTuple):
+    """State of `clip_leaf_norm`."""
+
+    step: jax.Array  # [] int32
+    measures: effects.MeasureEffectState | tuple[()]  # () unless measured
+
+
 class StabiliseState(NamedTuple):
     """State of `stabilise`."""
 
     step: jax.Array  # [] int32
     gain: Any  # float32, one entry for each scope; () where the rule does not remember
+    measures: effects.MeasureEffectState | tuple[()]  # () unless measured
 
 
 def _towards_target(old, rms, target, rate):
@@ -57,6 +66,8 @@ the scale of the update, and does not reach the target."""
 
 def clip_leaf_norm(
     max_norm: optax.ScalarOrSchedule = 1.0,
+    *,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shortens the update of each leaf to a norm.
 
@@ -68,6 +79,7 @@ def clip_leaf_norm(
 
     Args:
       max_norm: :math:`c` above 0, or a schedule.
+      measure: whether to record what is shortened for `diagnostics`.
 
     Returns:
       A transformation. A leaf without a finite norm gets the update 0.
@@ -79,25 +91,35 @@ def clip_leaf_norm(
       [0.6, 0.8]
     """
     _checks.check_number("max_norm", max_norm, "(0, inf)")
+    _checks.check_bool("measure", measure)
 
     def init_fn(params):
-        del params
-        return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
+        count = len(jax.tree.leaves(params))
+        measures = effects.start(effects.ClipMeasures, count, measure)
+        return ClipLeafNormState(jnp.zeros((), jnp.int32), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
         _check(updates, params)
-        longest = value_at(max_norm, state.count)
-
-        def leaf(u):
-            squared = _tree.inner(u, u)
-            factor = shortened(jnp.sqrt(squared), longest)
-            return jnp.where(jnp.isfinite(squared), factor * u, 0).astype(u.dtype)
-
-        count = _tree.increment(state.count)
-        return jax.tree.map(leaf, updates), optax.ScaleByScheduleState(count)
+        longest = value_at(max_norm, state.step)
+        leaves, treedef = jax.tree.flatten(updates)
+        norms = [jnp.sqrt(_tree.inner(u, u)) for u in leaves]
+        pairs = zip(leaves, norms, strict=True)
+        out = [_scaled(u, shortened(norm, longest), norm) for u, norm in pairs]
+        measures = ()
+        if measure:
+            owners = range(len(leaves))
+            rule = lambda norm: _clipped(norm, longest)  # noqa: E731
+            measures = effects.record(state, owners, leaves, rule, norms)
+        state = ClipLeafNormState(_tree.increment(state.step), measures)
+        return treedef.unflatten(out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _clipped(norm, longest) -> effects.ClipMeasures:
+    """What is recorded of all leaves."""
+    return effects.ClipMeasures(norm, (norm > longest) & (norm < jnp.inf))
 
 
 def stabilise(
@@ -108,6 +130,7 @@ def stabilise(
     minimum: optax.ScalarOrSchedule = 1e-3,
     maximum: optax.ScalarOrSchedule = 1e3,
     scope: Scope = per_leaf,
+    measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies updates by a gain that brings their root mean square to a target.
 
@@ -126,6 +149,7 @@ def stabilise(
       minimum: :math:`k_{\min}` at least 0, or a schedule.
       maximum: :math:`k_{\max}` at least `minimum`, or a schedule.
       scope: what shares one gain: `per_leaf`, `whole_tree` or `by_label(...)`.
+      measure: whether to record gains and sizes for `diagnostics`.
 
     Returns:
       A transformation. A scope that is zero keeps its gain; one that is not finite
@@ -145,10 +169,13 @@ def stabilise(
     _checks.check_kind("rule", rule, GainRule)
     _checks.check_range("minimum, maximum", (minimum, maximum), "[0, inf)")
     _checks.check_kind("scope", scope, Scope)
+    _checks.check_bool("measure", measure)
 
     def init_fn(params):
-        gain = jnp.ones((scope.count(params),), jnp.float32)
-        return StabiliseState(jnp.zeros((), jnp.int32), gain if rule.remembers else ())
+        count = scope.count(params)
+        gain = jnp.ones((count,), jnp.float32) if rule.remembers else ()
+        measures = effects.start(effects.StabiliserMeasures, count, measure)
+        return StabiliseState(jnp.zeros((), jnp.int32), gain, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
@@ -165,9 +192,17 @@ def stabilise(
         if rule.remembers and new:
             by_scope = dict(zip(owners, new, strict=True))
             gain = jnp.stack([by_scope[n] for n in range(len(by_scope))])
-        return updates, StabiliseState(_tree.increment(state.step), gain)
+        measures = ()
+        if measure:
+            measures = effects.record(state, owners, leaves, _gained, new, rms)
+        return updates, StabiliseState(_tree.increment(state.step), gain, measures)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _gained(gain, rms) -> effects.StabiliserMeasures:
+    """What is recorded of all scopes."""
+    return effects.StabiliserMeasures(gain, rms, gain * rms)
 
 
 def _rms(owners, leaves):

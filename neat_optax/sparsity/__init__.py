@@ -20,6 +20,7 @@ from neat_optax.sparsity.fixed import nonzero as nonzero
 from neat_optax.sparsity.fixed import straight_through as straight_through
 from neat_optax.sparsity.gradients import pass_gradient as pass_gradient
 from neat_optax.sparsity.granularity import Granularity as Granularity
+from neat_optax.sparsity.granularity import arrays as arrays
 from neat_optax.sparsity.granularity import blocks as blocks
 from neat_optax.sparsity.granularity import entries as entries
 from neat_optax.sparsity.granularity import units as units

@@ -1,4 +1,4 @@
-"""What is pruned together: single entries, blocks, or whole units."""
+"""What is decided together: single entries, blocks, whole units or whole arrays."""
 
 import math
 from collections.abc import Callable
@@ -11,10 +11,12 @@ from neat_optax import _checks, _tree
 
 
 class Granularity(NamedTuple):
-    """A division of each array into groups that are kept or pruned as one.
+    """A division of each array into groups that share one decision.
 
-    `pool(scores)` gives one score for each group. `spread(kept, like)` gives each entry
-    of `like` what was decided for its group. `groups(shape)` counts them. With
+    Pruning keeps or prunes a group as one; plasticity gives it one coefficient.
+
+    `pool(scores)` gives one score for each group. `spread(decided, like)` gives each
+    entry of `like` what was decided for its group. `groups(shape)` counts them. With
     `of_outputs` the groups are the outputs of a layer, and their biases go with them.
     """
 
@@ -28,40 +30,50 @@ class Granularity(NamedTuple):
         return f"<granularity {self.name}>"
 
 
-entries = Granularity("entries", lambda x: x, lambda kept, _: kept, math.prod)
+def _broadcast(decided: jax.Array, like: jax.Array) -> jax.Array:
+    """A product, unlike a broadcast, is sharded like `like`."""
+    return decided * jnp.ones_like(like, dtype=decided.dtype)
+
+
+entries = Granularity("entries", lambda x: x, lambda decided, _: decided, math.prod)
 """Every entry by itself: unstructured sparsity."""
+
+arrays = Granularity(
+    "arrays", lambda x: jnp.mean(x, keepdims=True), _broadcast, lambda _: 1
+)
+"""Whole arrays. It takes a scope of several to compare them."""
 
 
 def units(axis: int = -1) -> Granularity:
     """Whole slices across one axis, such as the output units of a Flax kernel.
 
-    A group's score is the mean over its entries. With axis -1 the bias of a unit is
-    kept or pruned with it: the entry of each vector of the same length that stands
-    next to the kernel. The unit then puts out zero after any activation that maps zero
-    to zero, and `compact` can take it out.
+    A group's score is the mean over its entries. In pruning with axis -1 the bias of a
+    unit is kept or pruned with it: the entry of each vector of the same length that
+    stands next to the kernel. The unit then puts out zero after any activation that
+    maps zero to zero, and `compact` can take it out.
 
     Args:
       axis: the axis that numbers the units; -1 are the outputs of Dense and Conv, -2
         their inputs. The outputs of a network's last layer are its classes: leave it
-        out with `which`.
+        out of pruning with `which`. An array without axes is one unit.
     """
     _checks.check_integer("axis", axis)
 
     def others(shape):
+        if not shape:
+            return ()
         _checks.check_axis("axis", axis, shape)
         return tuple(i for i in range(len(shape)) if i != axis % len(shape))
 
     def pool(scores):
         return jnp.mean(scores, axis=others(scores.shape), keepdims=True)
 
-    def spread(kept, like):
-        return jnp.logical_and(kept, jnp.ones_like(like, dtype=bool))
-
     def groups(shape):
         others(shape)
-        return shape[axis]
+        return shape[axis] if shape else 1
 
-    return Granularity(f"units({axis})", pool, spread, groups, of_outputs=axis == -1)
+    name = f"units({axis})"
+    return Granularity(name, pool, _broadcast, groups, of_outputs=axis == -1)
 
 
 def blocks(*shape: int) -> Granularity:
@@ -88,8 +100,8 @@ def blocks(*shape: int) -> Granularity:
         in_blocks = _tree.unsharded(scores).reshape(split(scores.shape))
         return jnp.mean(in_blocks, axis=inside(scores.ndim), keepdims=True)
 
-    def spread(kept, like):
-        return jnp.broadcast_to(kept, split(like.shape)).reshape(like.shape)
+    def spread(decided, like):
+        return jnp.broadcast_to(decided, split(like.shape)).reshape(like.shape)
 
     def groups(array_shape):
         _cut(array_shape, shape)
@@ -104,7 +116,7 @@ def _cut(array_shape: tuple[int, ...], shape: tuple[int, ...]):
     last = array_shape[max(first, 0) :]
     if first < 0 or any(n % m for n, m in zip(last, shape, strict=True)):
         raise ValueError(
-            f"`shape` must divide the last axes of every pruned array, got {shape} for "
+            f"`shape` must divide the last axes of every array, got {shape} for "
             f"an array of shape {array_shape}."
         )
     return array_shape[:first], last

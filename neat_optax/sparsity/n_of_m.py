@@ -31,7 +31,7 @@ def n_of_m(
 
     Args:
       n: how many are kept, from 1 to m.
-      m: how many neighbours make a group; must divide that axis of every pruned array.
+      m: how many neighbours make a group; must divide that axis of every array.
       axis: along which they are neighbours.
       begin: the step at which the mask is chosen, at least 0; from then on it holds.
       score: what is kept, as in `prune_to_sparsity`. Among equals the later ones are.
@@ -115,7 +115,7 @@ class _Rows(NamedTuple):
             _checks.check_axis("axis", self.axis, shape)
             if shape[self.axis] % self.m:
                 raise ValueError(
-                    f"`m` must divide axis {self.axis} of every pruned array, got "
+                    f"`m` must divide axis {self.axis} of every array, got "
                     f"{self.m} for an array of shape {shape}."
                 )
 

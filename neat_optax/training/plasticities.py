@@ -12,7 +12,7 @@ from neat_optax.training.candidates import Candidate, Setting
 
 ADAM_RATE = 3e-3
 NEUROPLASTIC_RATE = 0.5
-_PEERS = ("sgd", "adam", "adamw")
+_PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
 _ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
 _WRAPPED = ("learning_rate", "granularity", "scope", "where", "measure")
 OPTIONS = tuple(
@@ -37,6 +37,14 @@ def _neuroplastic(rate, setting: Setting):
 def _gradient_alone(rate, setting: Setting):
     options = {**setting.neuroplastic, **_ALONE}
     return no.neuroplastic(rate, measure=True, **options)
+
+
+def _off(rate, setting: Setting):
+    return _gradient_alone(rate, setting._replace(neuroplastic=_ones(setting)))
+
+
+def _ones(setting: Setting) -> dict[str, Any]:
+    return {**setting.neuroplastic, "minimum": 1.0, "maximum": 1.0}
 
 
 def _modulated(rate, setting: Setting):
@@ -99,6 +107,13 @@ CANDIDATES = {
         NEUROPLASTIC_RATE,
         None,
         "neuroplastic by the gradient alone, in the same bounds",
+        did=_scales,
+    ),
+    "neuroplastic-off": Candidate(
+        _off,
+        NEUROPLASTIC_RATE,
+        None,
+        "neuroplastic with coefficients of 1: the rest of the recipe",
         did=_scales,
     ),
     "adam-modulated": Candidate(

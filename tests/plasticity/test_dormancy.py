@@ -106,32 +106,6 @@ def test_a_reset_takes_away_a_units_own_contribution_alone():
     np.testing.assert_allclose(forward(new, inputs())[0], without, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", chains.OPTIMIZERS)
-def test_moments_are_reset_whatever_the_optimizer(name):
-    params = with_dead_units()
-    optimizer = chains.OPTIMIZERS[name][0]
-    tx = no.reset_dormant(optimizer, LAYERS, every=4)
-    plain = train(optax.with_extra_args_support(optimizer), params, 4)
-    _, state = train(tx, params, 4)[-1]
-    marks = touched(DEAD, params)
-    kept = chains.memories(name, plain[-1][1])
-    found = chains.memories(name, state.inner)
-    assert len(found) == len(kept) > 0
-    for memory, before in zip(found, kept, strict=True):
-        expected = jax.tree.map(lambda m, b: np.where(m, 0, b), marks, before)
-        properties.assert_trees_close(memory, expected, rtol=1e-5)
-    if name == "adam":
-        assert int(state.inner[0].count) == 4
-
-
-def test_slow_parameters_start_where_the_new_weights_are():
-    params = with_dead_units()
-    inner = optax.contrib.schedule_free_sgd(0.1)
-    new, state = train(no.reset_dormant(inner, LAYERS, every=2), params, 2)[-1]
-    z = state.inner.z["first"]["kernel"][:, 2]
-    np.testing.assert_allclose(z, new["first"]["kernel"][:, 2], rtol=1e-6)
-
-
 def test_flattened_convolutions_have_their_channels_last():
     rng = np.random.default_rng(3)
     draw = lambda *shape: jnp.asarray(rng.normal(size=shape), jnp.float32)  # noqa: E731

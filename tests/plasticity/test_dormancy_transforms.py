@@ -1,4 +1,4 @@
-"""ReDo under JAX's and Optax's transformations."""
+"""ReDo under JAX's and Optax's transformations, and around any optimizer."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,17 @@ from jax.sharding import AxisType
 import layer_chains as chains
 import neat_optax as no
 import properties
-from layer_chains import LAYERS, forward, inputs, place, silence, train, with_dead_units
+from layer_chains import (
+    DEAD,
+    LAYERS,
+    forward,
+    inputs,
+    place,
+    silence,
+    touched,
+    train,
+    with_dead_units,
+)
 
 
 def test_jit_and_scan_equal_single_steps():
@@ -86,6 +96,32 @@ def test_dtypes_are_kept(dtype):
         properties.assert_same_types(after, state)
         new = optax.apply_updates(params, updates)
         assert np.all(np.asarray(new["second"]["kernel"][0]) == 0)
+
+
+@pytest.mark.parametrize("name", chains.OPTIMIZERS)
+def test_moments_are_reset_whatever_the_optimizer(name):
+    params = with_dead_units()
+    optimizer = chains.OPTIMIZERS[name][0]
+    tx = no.reset_dormant(optimizer, LAYERS, every=4)
+    plain = train(optax.with_extra_args_support(optimizer), params, 4)
+    _, state = train(tx, params, 4)[-1]
+    marks = touched(DEAD, params)
+    kept = chains.memories(name, plain[-1][1])
+    found = chains.memories(name, state.inner)
+    assert len(found) == len(kept) > 0
+    for memory, before in zip(found, kept, strict=True):
+        expected = jax.tree.map(lambda m, b: np.where(m, 0, b), marks, before)
+        properties.assert_trees_close(memory, expected, rtol=1e-5)
+    if name == "adam":
+        assert int(state.inner[0].count) == 4
+
+
+def test_slow_parameters_start_where_the_new_weights_are():
+    params = with_dead_units()
+    inner = optax.contrib.schedule_free_sgd(0.1)
+    new, state = train(no.reset_dormant(inner, LAYERS, every=2), params, 2)[-1]
+    z = state.inner.z["first"]["kernel"][:, 2]
+    np.testing.assert_allclose(z, new["first"]["kernel"][:, 2], rtol=1e-6)
 
 
 def test_other_parameters_and_missing_biases():

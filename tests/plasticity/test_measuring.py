@@ -1,13 +1,17 @@
 """What is recorded of coefficients, and that nothing in it is biased."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import neat_optax as no
-from neat_optax.plasticity import median
+import properties
+from neat_optax.plasticity import measuring, median
 
 LEVELS = [0.2, 0.2, 0.5, 1.0, 1.7, 2.0]
 
@@ -17,6 +21,32 @@ def test_median_counts_those_at_the_ends(levels):
     x = jnp.asarray(levels, jnp.float32)
     wanted = sorted(levels)[(len(levels) - 1) // 2]
     np.testing.assert_allclose(median(x, 0.2, 2.0), wanted, atol=1.8 / 4096)
+
+
+@given(st.integers(0, 2**32 - 1), st.sampled_from([(), (7,), (30, 4), (3, 2, 5)]))
+def test_median_is_right_to_its_precision(seed, shape):
+    x = np.random.default_rng(seed).uniform(0.0, 2.5, size=shape)
+    x = np.clip(x, 0.2, 2.0).astype("f4")
+    found = jax.jit(median)(x, 0.2, 2.0)
+    wanted = np.sort(x, axis=None)[(x.size - 1) // 2]
+    np.testing.assert_allclose(found, wanted, atol=1.8 / 4096 + 1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
+def test_counts(shape):
+    x = jnp.arange(math.prod(shape)).reshape(shape)
+    found = measuring.counts([x < 2, x >= 0, x > 99])
+    assert found.tolist() == [min(2, x.size), x.size, 0]
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e25])
+def test_what_is_not_finite_is_measured_as_zero(bad):
+    tx = no.scale_by_plasticity(measure=True)
+    found = []
+    for entry in (bad, 0.0):
+        g = {"a": jnp.array([1.0, entry, 3.0]), "b": jnp.array([2.0])}
+        found.append(jax.jit(tx.update)(g, tx.init(g))[1].measures)
+    properties.assert_trees_close(*found)
 
 
 def test_measures():

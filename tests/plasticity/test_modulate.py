@@ -1,4 +1,4 @@
-"""Plasticity on top of other optimizers, and of their learning rates."""
+"""Plasticity on top of other optimizers."""
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import neat_optax as no
+import properties
 from neat_optax import plasticity
 from neat_optax.plasticity import momentum, trust_ratio
 from neat_optax.reference import plasticity as oracle
@@ -72,41 +73,85 @@ def test_where():
     assert not np.allclose(out["head"], G)
 
 
+def head(path, leaf):
+    del leaf
+    return path == "head"
+
+
+@pytest.mark.parametrize("target", [plasticity.gain, momentum(0.75)], ids=repr)
+def test_a_leaf_left_out_has_no_memory(target):
+    """Neither for its coefficients nor for the target, and the others keep theirs."""
+    g = {"head": G, "trunk": jnp.ones((3, 2))}
+    tx = no.modulate(optax.identity(), target=target, where=head)
+    alone = no.modulate(optax.identity(), target=target)
+    states = tx.init(g), alone.init({"head": G})
+    shapes = [sorted(x.shape for x in jax.tree.leaves(s)) for s in states]
+    assert shapes[0] == shapes[1]
+    for _ in range(2):
+        out, after = tx.update(g, states[0])
+        expected, after_alone = alone.update({"head": G}, states[1])
+        properties.assert_same_types(after, states[0])
+        np.testing.assert_array_equal(out["head"], expected["head"])
+        states = after, after_alone
+
+
+def test_specs_of_a_state_with_leaves_left_out():
+    g = {"head": G, "trunk": jnp.ones((3, 2))}
+    tx = no.modulate(optax.identity(), target=momentum(0.75), where=head)
+    left_out = lambda x: isinstance(x, optax.MaskedNode)  # noqa: E731
+    specs = optax.tree.map_params(
+        tx, lambda x, spec: x if left_out(x) else spec, tx.init(g), g, is_leaf=left_out
+    )
+    assert jax.tree.structure(specs) == jax.tree.structure(tx.init(g))
+    np.testing.assert_array_equal(specs.momentum["head"], G)
+
+
+@pytest.mark.parametrize(
+    ("ratio", "share", "shortened"), [(0.5, 0.4, 0.0), (0.25, 0.25, 1.0)]
+)
+def test_measures(ratio, share, shortened):
+    """What is added is 0.4 times as long as the update, and the trunk is left out."""
+    g = {"head": G, "trunk": jnp.ones((3, 2))}
+    tx = no.modulate(
+        optax.identity(), strength=1.0, ratio=ratio, where=head, measure=True
+    )
+    _, state = jax.jit(tx.update)(g, tx.init(g))
+    found = no.diagnostics(state, g)
+    expected = dict(
+        modulation_norm=share * np.sqrt(10),
+        modulation_share=share,
+        modulation_shortened=shortened,
+        modulation_active=1.0,
+    )
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name].per_leaf["head"], value, rtol=1e-5)
+        assert found[name].per_leaf["trunk"] == 0
+        np.testing.assert_allclose(found[name].latest, value * 2 / 8, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("base", "gradient", "active"),
+    [
+        (optax.identity(), G, 1),
+        (optax.identity(), jnp.zeros(2), 0),
+        (optax.identity(), jnp.array([1.0, np.inf]), 0),
+        (optax.set_to_zero(), G, 0),
+    ],
+    ids=["update", "zero gradient", "not finite", "zero update"],
+)
+def test_measures_where_nothing_can_be_added(base, gradient, active):
+    tx = no.modulate(base, target=momentum(0.5), strength=1.0, measure=True)
+    out, state = tx.update(gradient, tx.init(gradient))
+    updates = base.update(gradient, base.init(gradient))[0]
+    assert no.diagnostics(state)["modulation_active"].latest == active
+    assert np.array_equal(out, updates) == (not active)
+
+
 def test_trust_ratio_needs_the_parameters():
     tx = no.modulate(optax.identity(), target=trust_ratio)
     with pytest.raises(ValueError, match=r"`params` must be passed to update for mod"):
         once(tx, G)
-
-
-def test_learning_rates_of_groups():
-    """The mean of a scope is over its leaves, whatever their sizes."""
-    rng = np.random.default_rng(0)
-    history = [{"a": rng.normal(size=6), "b": rng.normal(size=2)} for _ in range(3)]
-    numbers = oracle.Plasticity()
-    alone = oracle.Plasticity(0, 1, 0)
-    for scope in (no.per_leaf, no.whole_tree):
-        tx = no.modulate_rate(optax.identity(), strength=0.5, scope=scope)
-        state = tx.init(jax.tree.map(jnp.asarray, history[0]))
-        for t, gradient in enumerate(history):
-            out, state = tx.update(jax.tree.map(jnp.asarray, gradient), state)
-            signals = {}
-            for name in gradient:
-                past = [g[name] for g in history[: t + 1]]
-                ratio = oracle.coefficient(past, numbers)
-                ratio = ratio / oracle.coefficient(past, alone)
-                signals[name] = np.mean(np.log(ratio))
-            for name, g in gradient.items():
-                own = signals[name]
-                shared = own if scope is no.per_leaf else np.mean([*signals.values()])
-                wanted = np.clip(1 + 0.5 * shared, 0.8, 1.2) * g
-                np.testing.assert_allclose(out[name], wanted, rtol=2e-5)
-
-
-def test_a_coefficient_of_zero_does_not_push_the_rate():
-    g = jnp.array([0.0, 1.0])
-    parts = [plasticity.coefficients(minimum=0.0) for _ in range(2)]
-    tx = no.modulate_rate(optax.identity(), *parts, strength=1.0)
-    np.testing.assert_allclose(once(tx, g), g, rtol=1e-6)
 
 
 def test_wrong_arguments():
@@ -114,6 +159,6 @@ def test_wrong_arguments():
         no.modulate(optax.identity(), target=momentum)  # pyright: ignore
     with pytest.raises(ValueError, match=r"`strength` must be in \[0, inf\), got -1"):
         no.modulate(optax.identity(), strength=-1)
-    with pytest.raises(ValueError, match=r"`minimum, maximum` must be in \(0, inf\)"):
-        no.modulate_rate(optax.identity(), minimum=0.0)
+    with pytest.raises(ValueError, match=r"`measure` must be True or False, got 1"):
+        no.modulate(optax.identity(), measure=1)  # pyright: ignore
     assert repr(trust_ratio) == "<target trust_ratio>"

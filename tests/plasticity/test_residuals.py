@@ -13,6 +13,7 @@ import properties
 from neat_optax.reference import plasticity as oracle
 
 SEEDS = st.integers(0, 2**32 - 1)
+G = jnp.array([3.0, 4.0])
 RATIOS = st.sampled_from([0.0, 0.1, 0.5, 2.0])
 
 
@@ -85,6 +86,71 @@ def test_zero_gradients_and_those_that_are_not_finite():
         assert once(wrap(direction(jnp.ones(2))), zero).tolist() == [0, 0]
         assert once(wrap(optax.scale(2.0)), bad).tolist() == [0, 0]
         assert once(wrap(direction(bad)), jnp.ones(2)).tolist() == [1, 1]
+
+
+def recorded(tx, gradient, params=None):
+    """Each measure of the first step, by scope or by path."""
+    found = no.diagnostics(tx.update(gradient, tx.init(gradient))[1], params)
+    return {name: value.per_leaf for name, value in found.items()}
+
+
+def test_measures_of_a_bound():
+    """The residual 2 g is four times as long as the ratio allows."""
+    found = recorded(no.bound_residual(optax.scale(3.0), 0.5, measure=True), G)
+    expected = dict(
+        residual_gradient_norm=5,
+        signal_norm=10,
+        residual_norm=2.5,
+        residual_share=0.5,
+        signal_cosine=1,
+        residual_cosine=1,
+        residual_shortened=1,
+        residual_skipped=0,
+    )
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], [value], rtol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize(("ratio", "longest"), [(0.8, 2.0), (0.25, 1.25)])
+def test_measures_of_an_orthogonal_part(ratio, longest):
+    """The signal (2, 11) is (6, 8) along the gradient, and (-4, 3) across."""
+    signal = direction(G + jnp.array([2.0, 11.0]))
+    tx = no.orthogonal_residual(signal, strength=0.4, ratio=ratio, measure=True)
+    found = recorded(tx, G)
+    expected = dict(
+        signal_norm=np.sqrt(125),
+        residual_norm=longest,
+        residual_share=longest / 5,
+        signal_cosine=10 / np.sqrt(125),
+        residual_cosine=0,
+        residual_shortened=ratio == 0.25,
+        residual_skipped=0,
+    )
+    for name, value in expected.items():
+        np.testing.assert_allclose(found[name], [value], 1e-6, 1e-6, err_msg=name)
+
+
+def test_measures_of_scopes():
+    g = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "c": jnp.ones(2)}
+    scope = no.by_label({"a": "one", "b": "one", "c": "two"})
+    tx = no.bound_residual(optax.scale(2.0), 9.0, scope=scope, measure=True)
+    _, state = tx.update(g, tx.init(g))
+    assert state.measures.size.tolist() == [2, 2]
+    np.testing.assert_allclose(state.measures.latest.signal_norm, [5, 2**0.5], 1e-6)
+    np.testing.assert_allclose(recorded(tx, g)["residual_share"], [1, 1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("wrap", [no.bound_residual, no.orthogonal_residual])
+def test_without_direction_a_step_is_skipped_and_not_shortened(wrap):
+    g = dict(zero=jnp.zeros(2), bad=jnp.array([1.0, np.nan]), odd=G, fine=G)
+    moved = dict(g, zero=G, odd=jnp.array([np.inf, 0.0]), fine=jnp.array([-4.0, 3.0]))
+    found = recorded(wrap(direction(moved), ratio=0.0, measure=True), g, g)
+    skipped = {name: bool(x) for name, x in found["residual_skipped"].items()}
+    assert skipped == dict(zero=True, bad=True, odd=True, fine=False)
+    shortened = {name: bool(x) for name, x in found["residual_shortened"].items()}
+    assert shortened == dict(zero=False, bad=False, odd=False, fine=True)
+    assert not any(found["residual_norm"].values())
 
 
 @pytest.mark.parametrize("wrap", [no.bound_residual, no.orthogonal_residual])

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neat_optax as no
 import properties
-from neat_optax import plasticity
+from neat_optax import plasticity, sparsity
 from neat_optax.reference import plasticity as oracle
 
 GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
@@ -112,15 +112,27 @@ def test_zero_gradients_are_left_alone():
 
 def test_granularity():
     g = jnp.array([[1.0, 2.0], [3.0, 6.0]])
-    tx = plasticity.coefficients(granularity=plasticity.by_unit, **GRAD_ONLY)
-    np.testing.assert_allclose(tx.update(g, tx.init(g))[0], [[2 / 3, 4 / 3]])
-    whole = plasticity.coefficients(granularity=plasticity.by_array, **GRAD_ONLY)
-    assert whole.update(g, whole.init(g))[0].tolist() == [[1.0]]
-    rows = plasticity.coefficients(
-        granularity=lambda x: jnp.mean(x, axis=-1, keepdims=True), **GRAD_ONLY
-    )
-    np.testing.assert_allclose(rows.update(g, rows.init(g))[0], [[0.5], [1.5]])
-    assert repr(plasticity.by_unit) == "<grain by_unit>"
+    expected = {
+        sparsity.entries: [[1 / 3, 2 / 3], [1.0, 2.0]],
+        sparsity.units(-1): [[2 / 3, 4 / 3]] * 2,
+        sparsity.units(0): [[0.5] * 2, [1.5] * 2],
+        sparsity.blocks(2, 1): [[2 / 3, 4 / 3]] * 2,
+        sparsity.arrays: [[1.0] * 2] * 2,
+    }
+    for granularity, alphas in expected.items():
+        tx = plasticity.coefficients(granularity=granularity, **GRAD_ONLY)
+        np.testing.assert_allclose(tx.update(g, tx.init(g))[0], alphas, rtol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(), (3,), (0, 4), (4, 0)], ids=str)
+def test_granularity_of_arrays_without_groups(shape):
+    """A number and each entry of a vector are units; nothing has no coefficient."""
+    g = jnp.arange(1.0, 1.0 + np.prod(shape)).reshape(shape)
+    for granularity in (sparsity.entries, sparsity.units(-1), sparsity.arrays):
+        tx = plasticity.coefficients(granularity=granularity, **GRAD_ONLY)
+        alpha, _ = tx.update(g, tx.init(g))
+        mean = 1.0 if granularity is sparsity.arrays else g / max(np.mean(g), 1)
+        np.testing.assert_allclose(alpha, np.broadcast_to(mean, shape), rtol=1e-6)
 
 
 def test_scope():
@@ -180,7 +192,7 @@ def test_composes_with_conflict_rules():
         (dict(minimum=3.0), r"must be \(minimum, maximum\) in order, got \(3.0, 2.0\)"),
         (dict(minimum=-0.5), r"`minimum, maximum` must be in \[0, inf\), got -0.5"),
         (dict(strength=-1.0), r"`strength` must be in \[0, inf\), got -1.0"),
-        (dict(granularity=3), r"`granularity` must be of type Grain, got 3"),
+        (dict(granularity=3), r"`granularity` must be of type Granularity, got 3"),
         (dict(scope=3), r"`scope` must be of type Scope, got 3"),
         (dict(where=3), r"`where` must be a function, got 3"),
         (dict(measure=3), r"`measure` must be True or False, got 3"),

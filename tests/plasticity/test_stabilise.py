@@ -76,6 +76,40 @@ def test_what_is_zero_or_not_finite_keeps_the_gain():
         properties.assert_trees_equal(after.gain, state.gain)
 
 
+def test_measures_of_the_clip():
+    u = {
+        "bad": jnp.array([np.inf]),
+        "long": jnp.array([3.0, 4.0]),
+        "short": jnp.ones(1),
+    }
+    tx = no.clip_leaf_norm(2.0, measure=True)
+    _, state = jax.jit(tx.update)(u, tx.init(u))
+    found = no.diagnostics(state, u)
+    assert found.keys() == {"unclipped_norm", "clipped"}
+    assert found["unclipped_norm"].per_leaf == {"bad": 0, "long": 5, "short": 1}
+    assert found["clipped"].per_leaf == {"bad": 0, "long": 1, "short": 0}
+    np.testing.assert_allclose(found["clipped"].latest, 2 / 4)
+
+
+@pytest.mark.parametrize("rule", [homeostatic, memoryless], ids=repr)
+def test_measures_of_the_gains(rule):
+    """Sizes 4 and 1; halfway to 1 the gain is a half, and nudged it is 1 - 1.5."""
+    u = {"a": jnp.full((2, 2), -4.0), "b": jnp.ones(1), "bad": jnp.array([np.nan])}
+    tx = no.stabilise(1.0, 0.5, rule=rule, minimum=0.25, measure=True)
+    _, state = jax.jit(tx.update)(u, tx.init(u))
+    found = no.diagnostics(state, u)
+    gain = 0.5 if rule is homeostatic else 0.25
+    expected = dict(
+        stabiliser_gain=dict(a=gain, b=1.0, bad=1.0),
+        rms_before=dict(a=4.0, b=1.0, bad=0.0),
+        rms_after=dict(a=4.0 * gain, b=1.0, bad=0.0),
+    )
+    assert found.keys() == expected.keys()
+    for name, by_path in expected.items():
+        for path, value in by_path.items():
+            np.testing.assert_allclose(found[name].per_leaf[path], value, rtol=1e-6)
+
+
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"`max_norm` must be in \(0, inf\), got 0"):
         no.clip_leaf_norm(0)
@@ -85,4 +119,6 @@ def test_wrong_arguments():
         no.stabilise(rate=2)
     with pytest.raises(ValueError, match=r"`rule` must be of type GainRule"):
         no.stabilise(rule=0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"`measure` must be True or False, got None"):
+        no.clip_leaf_norm(measure=None)  # pyright: ignore[reportArgumentType]
     assert repr(homeostatic) == "<gain rule homeostatic>"

@@ -13,9 +13,9 @@ from jax.sharding import PartitionSpec as P
 
 import samplers
 from neat_optax import whole_tree
-from neat_optax.sparsity import blocks, entries, make_mask, units
+from neat_optax.sparsity import arrays, blocks, entries, make_mask, units
 
-DIVIDE = "`shape` must divide the last axes of every pruned array"
+DIVIDE = "`shape` must divide the last axes of every array"
 CUTS = {shape: blocks(*shape) for shape in [(2,), (3, 2), (2, 3, 2)]}
 KERNEL = jnp.array([[1.0, -2.0, 3.0, 4.0], [5.0, 6.0, -7.0, 9.0]])
 
@@ -38,6 +38,7 @@ def test_an_entry_is_a_group_of_its_own():
         (blocks(2, 2), [[[[2.5]], [[2.25]]]], 2),
         (blocks(1, 1), KERNEL[:, None, :, None].tolist(), 8),
         (blocks(), KERNEL.tolist(), 8),
+        (arrays, [[2.375]], 1),
     ],
     ids=str,
 )
@@ -57,6 +58,7 @@ def test_a_group_has_the_mean_of_its_scores(granularity, means, count):
         (blocks(1, 4), [[0, 0, 0, 0], [1, 1, 1, 1]]),
         (blocks(2, 1), [[0, 0, 1, 1], [0, 0, 1, 1]]),
         (entries, [[0, 0, 0, 0], [1, 1, 1, 1]]),
+        (arrays, [[1, 1, 1, 1], [1, 1, 1, 1]]),
     ],
     ids=str,
 )
@@ -107,8 +109,32 @@ def test_groups_of_several_arrays_share_a_threshold():
     assert [m[:, 0].tolist() for m in masks] == [[False, True], [False, True]]
 
 
+def test_whole_arrays_are_compared():
+    """Means 1.5 and 2: half of the arrays are kept."""
+    params = [jnp.array([[1.0, 2.0]]), jnp.array([[4.0], [0.0]])]
+    masks = make_mask(params, 0.5, granularity=arrays, scope=whole_tree)
+    assert [m.ravel().tolist() for m in masks] == [[False] * 2, [True] * 2]
+
+
+@pytest.mark.parametrize(
+    "granularity", [entries, units(-1), units(0), blocks(2, 2), arrays], ids=str
+)
+def test_what_is_decided_is_spread_over_a_group(granularity):
+    """Numbers and truths alike."""
+    spread = granularity.spread(granularity.pool(KERNEL), KERNEL)
+    assert (spread.shape, spread.dtype) == (KERNEL.shape, KERNEL.dtype)
+    np.testing.assert_allclose(granularity.pool(spread), granularity.pool(KERNEL))
+    kept = granularity.spread(granularity.pool(KERNEL) > 3, KERNEL)
+    np.testing.assert_array_equal(kept, spread > 3)
+
+
+def test_a_number_is_one_unit():
+    granularity = units(-1)
+    assert (granularity.groups(()), granularity.pool(jnp.ones(())).item()) == (1, 1.0)
+
+
 def test_empty_arrays_have_no_groups_or_empty_ones():
-    for granularity in (entries, units(-1), units(-2), blocks(2, 2)):
+    for granularity in (entries, units(-1), units(-2), blocks(2, 2), arrays):
         for shape in ((0, 4), (4, 0)):
             mask = make_mask(jnp.ones(shape), 0.5, granularity=granularity)
             assert (mask.shape, mask.dtype) == (shape, jnp.bool_)
@@ -120,7 +146,7 @@ def test_groups_on_a_mesh(axis_type, spec):
     """Blocks of 4 rows and columns straddle devices of 2."""
     w = np.random.default_rng(0).normal(size=(16, 16)).astype("f4")
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
-    for granularity in (units(-1), units(-2), blocks(4, 4)):
+    for granularity in (units(-1), units(-2), blocks(4, 4), arrays):
         expected = make_mask(jnp.asarray(w), 0.5, granularity=granularity)
         with jax.set_mesh(mesh):
             placed = jax.device_put(w, NamedSharding(mesh, spec))
@@ -133,8 +159,8 @@ def test_groups_on_a_mesh(axis_type, spec):
 @pytest.mark.parametrize(
     ("granularity", "message"),
     [
-        (units(2), "`axis` must be an axis of every pruned array, got 2"),
-        (units(-3), "`axis` must be an axis of every pruned array, got -3"),
+        (units(2), "`axis` must be an axis of every array, got 2"),
+        (units(-3), "`axis` must be an axis of every array, got -3"),
         (blocks(3), f"{DIVIDE}, got (3,)"),
         (blocks(1, 8), f"{DIVIDE}, got (1, 8)"),
         (blocks(1, 1, 1), f"{DIVIDE}, got (1, 1, 1)"),

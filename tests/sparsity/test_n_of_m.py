@@ -157,10 +157,10 @@ def test_as_a_function_of_parameters():
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"m": 3}, "`m` must divide axis -2 of every pruned array, got 3"),
-        ({"axis": 1}, "`m` must divide axis 1 of every pruned array, got 4"),
-        ({"axis": 2}, "`axis` must be an axis of every pruned array, got 2"),
-        ({"axis": -3}, "`axis` must be an axis of every pruned array, got -3"),
+        ({"m": 3}, "`m` must divide axis -2 of every array, got 3"),
+        ({"axis": 1}, "`m` must divide axis 1 of every array, got 4"),
+        ({"axis": 2}, "`axis` must be an axis of every array, got 2"),
+        ({"axis": -3}, "`axis` must be an axis of every array, got -3"),
     ],
     ids=str,
 )

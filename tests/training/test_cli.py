@@ -69,7 +69,7 @@ def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
         ("--players examples --num-players 7", "must divide the batch size, 64, got 7"),
         ("--prune lamp:0.9", "`prune` must be one of once, linear, cubic, feedback"),
         ("--prune cubic:1.5", "must have a sparsity in [0, 1), got cubic:1.5."),
-        ("--prune 3:7", "`m` must divide axis -2 of every pruned array, got 7"),
+        ("--prune 3:7", "`m` must divide axis -2 of every array, got 7"),
         ("--prune 2:4 --dataset wine", "got 4 for an array of shape (13, 128)."),
         ("--prune 2:4 --players examples", "`players` must be left out with pruning"),
         ("--prune 2:4 --optimizer adam", "`optimizer` must be left out with pruning"),

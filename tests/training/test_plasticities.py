@@ -51,6 +51,13 @@ def test_the_ablation_shares_all_but_the_signals():
         assert bool(memory) == (name == "neuroplastic")
 
 
+def test_what_is_off_is_descent_in_the_bounds_of_the_recipe():
+    params, gradient = jnp.array([1.0, 1.0]), jnp.array([3.0, 4.0])
+    optimizer = plasticities.CANDIDATES["neuroplastic-off"].build(0.1, setting())
+    update, _ = optimizer.update(gradient, optimizer.init(params), params)
+    np.testing.assert_allclose(update, [-0.06, -0.08], rtol=1e-6)  # of norm 1, times .1
+
+
 def test_options_are_checked():
     plasticities.check_options({"maximum": 3.0, "max_norm": None})
     with pytest.raises(ValueError, match=r"`neuroplastic` must be one of .* maximun"):
