@@ -11,8 +11,11 @@ import tensorboardX
 from neat_optax.training.files import folder_name
 from neat_optax.training.layouts import PRUNINGS, layout
 from neat_optax.training.prunings import CONTROL, group
+from neat_optax.training.streams import parse
 
 _LEGEND_COLUMNS = 8
+_SMOOTH = 20
+"""A curve of a stream has as many independent points as that."""
 _MARKS = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 """Sparsities that are written below a picture."""
 
@@ -22,6 +25,7 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     shown = layout(result)
     figure = matplotlib.figure.Figure(figsize=(13, 4.6), layout="constrained")
     reports = result[shown.reports]
+    width = _num_tasks(result) // _SMOOTH or 1
     known = [curve for curve in shown.curves if _is_known(curve[0], reports)]
     panels = figure.subplots(1, len(known))
     colors = _colors(result)
@@ -29,7 +33,8 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
         for number, (name, report) in enumerate(reports.items()):
             if key in report["curves"]:
                 color = colors.get(name, f"C{number}")
-                _draw_curve(axes, name, np.asarray(report["curves"][key]), color)
+                values = _smoothed(np.asarray(report["curves"][key]), width)
+                _draw_curve(axes, name, values, color)
         if key == "loss":
             axes.set_yscale("log")
         axes.set_xlabel(shown.time)
@@ -37,10 +42,26 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
     handles, labels = panels[0].get_legend_handles_labels()
-    columns = min(len(labels), _LEGEND_COLUMNS)
+    rows = -(-len(labels) // _LEGEND_COLUMNS)
+    columns = -(-len(labels) // rows)
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
-    figure.suptitle(f"{result['config']['dataset']}: mean and range over seeds")
+    averaged = f", over {width} neighbouring {shown.time}s" if width > 1 else ""
+    what = result["config"].get("stream") or ""
+    title = f"{result['config']['dataset']} {what}".rstrip()
+    figure.suptitle(f"{title}: mean and range over seeds{averaged}")
     figure.savefig(path, dpi=120)
+
+
+def _num_tasks(result: dict[str, Any]) -> int:
+    """How many tasks a stream has; 0 for what is no stream."""
+    stream = result["config"].get("stream")
+    return parse(stream).num_tasks if stream else 0
+
+
+def _smoothed(values: np.ndarray, width: int) -> np.ndarray:
+    """Means of (epoch, seed) over neighbours: fewer of them at both ends."""
+    starts = [max(0, i - width // 2) for i in range(len(values))]
+    return np.stack([values[i : i + width].mean(axis=0) for i in starts])
 
 
 def _is_known(measure: str, reports: dict[str, Any]) -> bool:

@@ -1,5 +1,6 @@
 import io
 
+import numpy as np
 import pytest
 from rich.console import Console
 
@@ -19,6 +20,14 @@ RESULTS = [make_result, make_player_result, make_pruning_result, make_stream_res
 def test_picture_is_written(make, tmp_path):
     pictures.draw(make(), tmp_path / "curves.png")
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_curves_are_averaged_over_neighbours():
+    values = np.arange(12.0).reshape(6, 2)
+    np.testing.assert_array_equal(pictures._smoothed(values, 1), values)
+    found = pictures._smoothed(values, 3)
+    np.testing.assert_allclose(found[2], values[1:4].mean(axis=0))
+    assert found.shape == values.shape
 
 
 def test_measures_of_some_candidates_only_are_drawn(tmp_path):
