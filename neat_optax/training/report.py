@@ -9,7 +9,7 @@ from rich.table import Table
 
 from neat_optax.training.layouts import Layout, layout
 from neat_optax.training.pruning_plan import Rules
-from neat_optax.training.statistics import Interval
+from neat_optax.training.statistics import Interval, in_points
 
 F1 = "test_macro_f1_interval"
 LATE = "late_minus_early"
@@ -100,10 +100,9 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
     ]
     if F1 in report:
         cells.append(f"{100 * report[F1].mean:.1f}")
-    mean = None if difference is None else 100 * difference["interval"].mean
-    cells.append("" if mean is None else f"{mean:+.2f}")
+    cells.append("" if difference is None else in_points(difference["interval"].mean))
     if LATE in report:
-        cells.append(f"{100 * report[LATE].mean:+.1f}")
+        cells.append(in_points(report[LATE].mean, 1))
     return cells
 
 

@@ -30,6 +30,11 @@ def paired(values: Sequence[float], control: Sequence[float]) -> Interval:
     return interval([a - b for a, b in zip(values, control, strict=True)])
 
 
+def in_points(share: float, digits: int = 2) -> str:
+    """A difference of shares in points, with its sign; a zero is a positive one."""
+    return f"{round(100 * share, digits) + 0.0:+.{digits}f}"
+
+
 def verdict(name: str, did: str, control: str, difference: Interval) -> str:
     """One sentence on whether a difference to the control exceeds its noise.
 
@@ -39,7 +44,7 @@ def verdict(name: str, did: str, control: str, difference: Interval) -> str:
       control: what it is held against.
       difference: from `paired`.
     """
-    points = f"{100 * difference.mean:+.2f} points"
+    points = f"{in_points(difference.mean)} points"
     if np.isnan(difference.low):
         return (
             f"{name} {did}; its difference to {control} is {points}, and one seed "
@@ -52,7 +57,8 @@ def verdict(name: str, did: str, control: str, difference: Interval) -> str:
             f"{name} {did}; its difference to {control} is {points} for every seed, "
             "which says nothing about the noise."
         )
-    span = f"95 % interval {100 * difference.low:+.2f} to {100 * difference.high:+.2f}"
+    ends = in_points(difference.low), in_points(difference.high)
+    span = "95 % interval {} to {}".format(*ends)
     larger = difference.low > 0 or difference.high < 0
     says = "larger than its noise" if larger else "not larger than its noise"
     return f"{name} {did}; its difference to {control}, {points} ({span}), is {says}."

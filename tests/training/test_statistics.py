@@ -2,7 +2,13 @@ import math
 
 import numpy as np
 
-from neat_optax.training.statistics import Interval, interval, paired, verdict
+from neat_optax.training.statistics import (
+    Interval,
+    in_points,
+    interval,
+    paired,
+    verdict,
+)
 
 DID = "changes the gradient by 0.2 % on average"
 
@@ -42,6 +48,12 @@ def test_verdict_of_one_seed_claims_nothing():
 def test_verdict_says_when_every_seed_ends_the_same():
     said = verdict("sgd", DID, "control", Interval(0.0, 0.0, 0.0))
     assert said == f"sgd {DID}; for every seed it ends as accurate as control."
+
+
+def test_points_of_nothing_have_no_minus():
+    assert in_points(-1e-9) == "+0.00"
+    assert in_points(-0.0123) == "-1.23"
+    assert in_points(0.05, 1) == "+5.0"
 
 
 def test_differences_that_are_all_equal_say_nothing_about_noise():
