@@ -92,11 +92,11 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
             if mean is not None:
                 row = holder.size, getattr(holder.latest, name), mean
                 columns.setdefault(name, []).append(row)
-    found = {name: _summarise(read, params) for name, read in columns.items()}
+    found = {name: _summarise(name, read, params) for name, read in columns.items()}
     updates = _find(state, MeasureUpdateState)
     if updates:
         read = [(s.size, s.latest, s.mean) for s in updates]
-        found["update_alignment"] = _summarise(read, params)
+        found["update_alignment"] = _summarise("update_alignment", read, params)
     for holder in _find(state, MeasureUpdateConflictState):
         for name, latest in holder.latest._asdict().items():
             mean = getattr(holder.mean, name)
@@ -121,7 +121,9 @@ def _find(tree: Any, kind: type | tuple[type, ...]) -> list[Any]:
     return found + [x for group in nested for x in group]
 
 
-def _summarise(read: Sequence[tuple[Any, Any, Any]], params: Any) -> Diagnostic:
+def _summarise(
+    name: str, read: Sequence[tuple[Any, Any, Any]], params: Any
+) -> Diagnostic:
     size, latest, mean = (
         jnp.concatenate([jnp.asarray(x) for x in column])
         for column in zip(*read, strict=True)
@@ -129,16 +131,18 @@ def _summarise(read: Sequence[tuple[Any, Any, Any]], params: Any) -> Diagnostic:
     return Diagnostic(
         latest=_tree.safe_divide(size @ latest, jnp.sum(size)),
         mean=_tree.safe_divide(size @ mean, jnp.sum(size)),
-        per_leaf=mean if params is None else _by_path(mean, len(read), params),
+        per_leaf=mean if params is None else _by_path(name, mean, len(read), params),
     )
 
 
-def _by_path(values: jax.Array, holders: int, params: Any) -> dict[str, jax.Array]:
+def _by_path(
+    measure: str, values: jax.Array, holders: int, params: Any
+) -> dict[str, jax.Array]:
     names = _tree.leaf_names(params)
     if holders > 1 or len(names) != values.shape[0]:
         raise ValueError(
             "`params` must be left out unless every leaf is one scope of one "
             f"optimizer, got {len(names)} leaves for {values.shape[0]} scopes in "
-            f"{holders}."
+            f"{holders} of {measure}."
         )
     return {name: values[i] for i, name in enumerate(names)}

@@ -125,6 +125,7 @@ def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualMeasures:
       factor: the factor.
     """
     residual = Alignment(gg, gd, dd)
+    rounding = (8 * jnp.finfo(gg.dtype).eps) ** 2 * gg
     has_direction = (gg > 0) & (gg < jnp.inf) & (dd < jnp.inf)
     factor = jnp.where(has_direction, factor, 0)
     return ResidualMeasures(
@@ -132,8 +133,8 @@ def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualMeasures:
         signal_norm=jnp.sqrt(ss),
         residual_norm=factor * jnp.sqrt(dd),
         residual_share=factor * residual.norm_ratio,
-        signal_cosine=Alignment(gg, gs, ss).cosine,
-        residual_cosine=jnp.where(factor > 0, residual.cosine, 0),
+        signal_cosine=jnp.where(ss > rounding, Alignment(gg, gs, ss).cosine, 0),
+        residual_cosine=jnp.where((factor > 0) & (dd > rounding), residual.cosine, 0),
         residual_shortened=has_direction & (factor < wanted),
         residual_skipped=~has_direction,
     )

@@ -29,7 +29,7 @@ def neuroplastic(
     decouple_weight_decay: bool = True,
     max_norm: optax.ScalarOrSchedule | None = 1.0,
     target_rms: optax.ScalarOrSchedule | None = None,
-    rate: optax.ScalarOrSchedule = 0.01,
+    stabiliser_rate: optax.ScalarOrSchedule = 0.01,
     measure: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Gradient descent whose gain is the plasticity of each weight, stabilised.
@@ -43,15 +43,16 @@ def neuroplastic(
     Args:
       learning_rate: :math:`\eta`, or a schedule.
       activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
-        variance_decay, minimum, maximum, strength, granularity, scope, where,
-        measure: see `scale_by_plasticity`.
+        variance_decay, minimum, maximum, strength, granularity, scope,
+        where: see `scale_by_plasticity`.
       weight_decay: :math:`w` at least 0, or a schedule; None for none.
       decouple_weight_decay: whether decay acts on the parameters (as in AdamW). If
         not, it is added before the stabiliser, which then bounds it too.
       max_norm: the norm that `clip_leaf_norm` allows each leaf; None for no bound.
       target_rms: the root mean square that `stabilise` holds each leaf at; None
         leaves it out.
-      rate: of `stabilise`.
+      stabiliser_rate: the `rate` of `stabilise`, where `target_rms` is set.
+      measure: whether to record coefficients, clip and stabiliser for `diagnostics`.
 
     Returns:
       An optimizer.
@@ -84,9 +85,9 @@ def neuroplastic(
     )
     parts: list[optax.GradientTransformation] = [plasticity]
     if max_norm is not None:
-        parts.append(clip_leaf_norm(max_norm))
+        parts.append(clip_leaf_norm(max_norm, measure=measure))
     if target_rms is not None:
-        parts.append(stabilise(target_rms, rate))
+        parts.append(stabilise(target_rms, stabiliser_rate, measure=measure))
     if weight_decay is not None:
         _checks.check_number("weight_decay", weight_decay, "[0, inf)")
         decay = optax.add_decayed_weights(weight_decay)

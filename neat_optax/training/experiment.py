@@ -66,6 +66,7 @@ def run(
             {
                 config.lineup.kind: name,
                 "epoch": epoch,
+                **({"task": 1 + (epoch - 1) // config.epochs} if config.stream else {}),
                 "learning_rate": trained.rates,
                 **{key: x for key, x in row.items() if not key.startswith(TEST)},
             }

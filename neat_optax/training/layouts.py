@@ -51,7 +51,7 @@ OPTIMIZERS = Layout(
             ".2f",
             "norm of the gradient times its coefficients as a share of the gradient's",
         ),
-        Column("spread", "plasticity_std", ".2f", "deviation of the coefficients"),
+        Column("std", "plasticity_std", ".2f", "deviation of the coefficients"),
     ),
     curves=(
         ("validation_accuracy", "validation accuracy"),

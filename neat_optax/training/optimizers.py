@@ -112,6 +112,7 @@ _MEASURES = (
     "plasticity",
     "plasticity_std",
     "gain",
+    "modulation_share",
 )
 
 

@@ -27,7 +27,7 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     reports = result[shown.reports]
     width = _num_tasks(result) // _SMOOTH or 1
     known = [curve for curve in shown.curves if _is_known(curve[0], reports)]
-    panels = figure.subplots(1, len(known))
+    panels = figure.subplots(1, len(known), squeeze=False)[0]
     colors = _colors(result)
     for axes, (key, label) in zip(panels, known, strict=True):
         for number, (name, report) in enumerate(reports.items()):

@@ -49,7 +49,7 @@ def _ones(setting: Setting) -> dict[str, Any]:
 
 def _modulated(rate, setting: Setting):
     del setting
-    scaled = no.modulate(optax.scale_by_adam())
+    scaled = no.modulate(optax.scale_by_adam(), measure=True)
     return optax.chain(scaled, optax.scale_by_learning_rate(rate))
 
 
@@ -64,8 +64,9 @@ def _shrink_and_perturb(rate, setting: Setting):
 
 
 def _reset_dormant(rate, setting: Setting):
+    every = max(1, min(100, setting.steps // 10))  # a short run resets units too
     return no.reset_dormant(
-        optax.adam(rate), _layers(setting), every=100, key=setting.key
+        optax.adam(rate), _layers(setting), every=every, key=setting.key
     )
 
 
@@ -87,6 +88,11 @@ def _scales(report: dict[str, Any]) -> str:
     seen = report["mean_over_run"]
     mean, deviation = seen["plasticity"], seen["plasticity_std"]
     return f"multiplies entries of the gradient by {mean:.2f} ± {deviation:.2f}"
+
+
+def _moves(report: dict[str, Any]) -> str:
+    share = report["mean_over_run"]["modulation_share"]
+    return f"moves Adam's updates by {100 * share:.2g} % on average"
 
 
 def _did(what: str) -> Callable[[dict[str, Any]], str]:
@@ -117,7 +123,11 @@ CANDIDATES = {
         did=_scales,
     ),
     "adam-modulated": Candidate(
-        _modulated, ADAM_RATE, "adam", "Adam, its updates modulated by plasticity"
+        _modulated,
+        ADAM_RATE,
+        "adam",
+        "Adam, its updates modulated by plasticity",
+        did=_moves,
     ),
     "l2-to-init": Candidate(
         _l2_to_init,

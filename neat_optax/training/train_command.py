@@ -121,11 +121,11 @@ def _train(arguments: argparse.Namespace) -> None:
                 raise KeyboardInterrupt
 
         result = run(config, data, folder, tick)
+    report.show(result, console)
     pictures.draw(result, folder.path / "curves.png")
     if config.prune is not None:
         pictures.draw_sparsity(result, folder.path / "sparsity.png")
     pictures.write_tensorboard(result, folder.path / "tensorboard")
-    report.show(result, console)
     console.print(f"written to {folder.path}", highlight=False)
 
 

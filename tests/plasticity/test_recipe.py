@@ -34,7 +34,7 @@ def test_weight_decay(decoupled):
 
 
 def test_target_rms():
-    tx = no.neuroplastic(0.1, max_norm=None, target_rms=0.02, rate=1.0)
+    tx = no.neuroplastic(0.1, max_norm=None, target_rms=0.02, stabiliser_rate=1.0)
     moved = (P - stepped(tx)) / 0.1
     np.testing.assert_allclose(jnp.sqrt(jnp.mean(moved**2)), 0.02, rtol=1e-4)
 

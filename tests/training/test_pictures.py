@@ -22,6 +22,16 @@ def test_picture_is_written(make, tmp_path):
     assert (tmp_path / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
+def test_a_run_without_conflict_has_one_panel(tmp_path):
+    result = make_result()
+    for one in result["optimizers"].values():
+        curves = one["curves"]
+        for key in set(curves) - {"validation_accuracy"}:
+            curves[key] = np.zeros((3, 2)).tolist()
+    pictures.draw(result, tmp_path / "curves.png")
+    assert (tmp_path / "curves.png").exists()
+
+
 def test_curves_are_averaged_over_neighbours():
     values = np.arange(12.0).reshape(6, 2)
     np.testing.assert_array_equal(pictures._smoothed(values, 1), values)
