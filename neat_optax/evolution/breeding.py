@@ -96,10 +96,10 @@ def breeder(
         bred = _vary(
             vary_key, params, parents, crossover, mutation, state.generation, where
         )
-        kept = jax.tree.map(lambda leaf: _rows.take(leaf, mothers), params)
+        kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, mothers), params)
         bred = _where_row(elite, kept, bred)
-        known = elite & (not reevaluate)
-        scores = jnp.where(known, _rows.take(fitness, mothers), jnp.nan)
+        known = _rows.per_row(elite & (not reevaluate), fitness)
+        scores = jnp.where(known, _rows.rearrange(fitness, mothers), jnp.nan)
         failed = jnp.sum(jnp.isnan(fitness), dtype=jnp.int32)
         generation = _tree.increment(state.generation)
         scores = scores.astype(fitness.dtype)
