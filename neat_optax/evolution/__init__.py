@@ -9,6 +9,8 @@ from neat_optax.evolution.acceptance import (
     multiplicative_threshold as multiplicative_threshold,
 )
 from neat_optax.evolution.acceptance import quantile as quantile
+from neat_optax.evolution.bounds import clip_population as clip_population
+from neat_optax.evolution.breeding import BreederState as BreederState
 from neat_optax.evolution.breeding import breeder as breeder
 from neat_optax.evolution.breeding import offspring as offspring
 from neat_optax.evolution.crossover import Crossover as Crossover
@@ -38,6 +40,8 @@ from neat_optax.evolution.presets import mutation_breeder as mutation_breeder
 from neat_optax.evolution.presets import n_parent_breeder as n_parent_breeder
 from neat_optax.evolution.presets import random_weight_breeder as random_weight_breeder
 from neat_optax.evolution.presets import two_parent_breeder as two_parent_breeder
+from neat_optax.evolution.prune import prune_population as prune_population
+from neat_optax.evolution.refinement import refine as refine
 from neat_optax.evolution.selection import Selection as Selection
 from neat_optax.evolution.selection import linear_rank as linear_rank
 from neat_optax.evolution.selection import select as select

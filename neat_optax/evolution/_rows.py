@@ -49,3 +49,13 @@ def per_row(values: Any, leaf: Any) -> jax.Array:
     if explicit_sharding(leaf) is None:
         return columns
     return placed(jnp.broadcast_to(columns, jnp.shape(leaf)), leaf)
+
+
+def forget_changed(fitness: jax.Array, before: Any, after: Any) -> jax.Array:
+    """NaN in place of the fitness of every individual whose weights are others now."""
+    changed: Any = False
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        axes = tuple(range(1, jnp.ndim(old)))
+        differs = (old != new) & ~((old != old) & (new != new))
+        changed = changed | jnp.any(differs, axis=axes)
+    return jnp.where(changed, jnp.nan, fitness).astype(fitness.dtype)
