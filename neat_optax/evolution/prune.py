@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 from neat_optax.evolution import _genes, _rows
 from neat_optax.evolution.breeding import BreederState
 from neat_optax.evolution.population import Population, PopulationTransformation
@@ -45,7 +45,8 @@ def prune_population(
         that needs no gradient), `scope`, `allocation`, `granularity`, `which`.
 
     Returns:
-      A transformation. An individual that it changes loses its fitness.
+      A transformation. An individual that it changes loses its fitness. On a mesh with
+      explicit axes all weights are gathered on each device to be pruned.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -94,7 +95,10 @@ def _inherited(pruning: PruneState, breeders: list[BreederState]) -> PruneState:
 
 
 def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]:
-    """Weights with exact zeros, and the next masks."""
+    """Weights with exact zeros, and the next masks.
+
+    The search for a threshold is a loop, which takes no explicit axes under `vmap`.
+    """
 
     def one(params, state):
         still = jax.tree.map(jnp.zeros_like, params)
@@ -102,4 +106,5 @@ def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]
         return optax.apply_updates(params, updates), state
 
     mapped = jax.vmap(one, in_axes=(0, _AXES), out_axes=(0, _AXES))
-    return mapped(params, pruning)
+    gathered = jax.tree.map(_tree.unsharded, (params, pruning))
+    return jax.tree.map(_rows.placed, mapped(*gathered), (params, pruning))

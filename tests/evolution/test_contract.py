@@ -88,7 +88,7 @@ def jitted(name):
     return jax.jit(step_of(TABLE[name]))
 
 
-@pytest.mark.parametrize("name", ["breeder options", "chain"])
+@pytest.mark.parametrize("name", ["minimal_criterion", "chain"])
 def test_jit_changes_nothing(name):
     tx, given = TABLE[name], population()
     expected = step_of(tx)(given, tx.init(given), KEY)
