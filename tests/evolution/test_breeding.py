@@ -69,7 +69,8 @@ def test_elites_come_first_bit_for_bit_and_the_size_stays(scores, elites, again,
 
 def test_the_best_so_far_never_falls():
     """Elites are kept, so that the best fitness is monotone without noise."""
-    step = evo.breeder(evo.truncation(3), num_elites=1)
+    mutation = evo.gaussian(0.3, 1.0)
+    step = evo.breeder(evo.truncation(3), mutation=mutation, num_elites=1)
     given = evo.perturb(0, jnp.full(6, 2.0), 12, 1.0)
 
     def body(carry, key):
@@ -81,7 +82,7 @@ def test_the_best_so_far_never_falls():
     start = given, step.init(given)
     best = jax.lax.scan(body, start, jax.random.split(KEY, 60))[1]
     assert np.all(np.diff(best) >= 0)
-    assert best[-1] > 0.3 * best[0]
+    assert best[-1] > 0.5 * best[0]
 
 
 def test_all_rejected_breeds_from_the_rejected():
