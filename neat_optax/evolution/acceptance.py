@@ -127,8 +127,8 @@ def minimal_criterion(
 
     .. math:: d_{t+1} = \operatorname{clip}(d_t + A - p_t, -\tfrac12, \tfrac12)
 
-    so that at rate 1 the mean acceptance is the target also where a population is small;
-    a slow threshold lags less behind fitness that rises. Equals are accepted together.
+    so that at rate 1 the mean acceptance is the target, also of a small population. A
+    slow threshold lags less behind fitness that rises. Equals are accepted together.
 
     On one objective this sets the pressure of selection, and no more: `truncation` of
     the same share does what it does, in one parameter less.
