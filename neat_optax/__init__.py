@@ -3,6 +3,7 @@
 from importlib.metadata import version as _version
 
 from neat_optax import aggregators as aggregators
+from neat_optax import evolution as evolution
 from neat_optax import plasticity as plasticity
 from neat_optax import sparsity as sparsity
 from neat_optax.alignment import Alignment as Alignment

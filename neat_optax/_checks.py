@@ -261,6 +261,47 @@ def check_players(updates: Any, params: Any = None) -> int:
     return counts.pop()[0] if counts else 0
 
 
+def check_population(params: Any, fitness: Any) -> int:
+    """The number of individuals: the size of the leading axis of every leaf."""
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
+    counts = {shape[:1] for shape in shapes}
+    if len(counts) != 1 or () in counts or (0,) in counts:
+        raise ValueError(
+            "`params` must have a leading axis of individuals, of one size on every "
+            f"leaf, got shapes {', '.join(map(str, shapes)) or 'of no leaf'}."
+        )
+    count = counts.pop()[0]
+    if jnp.shape(fitness) != (count,):
+        raise ValueError(
+            f"`fitness` must have one entry for each of the {count} individuals, got "
+            f"shape {jnp.shape(fitness)}."
+        )
+    return count
+
+
+def check_holds(name: str, what: str, found: Any) -> None:
+    """Raises unless something was found in a value."""
+    if not found:
+        raise ValueError(f"`{name}` must contain a {what}, got none.")
+
+
+def check_per_child(shape: tuple[int, ...], count: int) -> None:
+    """Raises unless so many parents are named for each child."""
+    if len(shape) != 2 or shape[1] != count:
+        raise ValueError(
+            f"`parents` must name {count} for each child, in shape (children, {count}),"
+            f" got shape {shape}."
+        )
+
+
+def check_fewer(name: str, value: int, what: str, count: int) -> None:
+    """Raises unless a number is below the number of things that there are."""
+    if value >= count:
+        raise ValueError(
+            f"`{name}` must be less than the number of {what}, {count}, got {value}."
+        )
+
+
 def check_per_player(name: str, value: Any, num_players: int) -> None:
     """Raises unless `value` has one entry for each player."""
     if jnp.shape(value) != (num_players,):
