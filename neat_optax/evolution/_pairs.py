@@ -39,8 +39,8 @@ class Pairs(NamedTuple):
 class Moments(NamedTuple):
     r"""What mirrored pairs tell of a loss around a point.
 
-    With utilities :math:`u_k^\pm` at the points with noise :math:`\pm s_k` there are, as
-    lists of leaves, float32 or wider, with a leading player axis if the loss has one,
+    With utilities :math:`u_k^\pm` at the points with noise :math:`\pm s_k` these are,
+    as lists of leaves, float32 or wider, with a player axis if the loss has one,
 
     first: the mean of :math:`(u_k^+ - u_k^-) s_k / 2` over the pairs.
     second: the mean of :math:`(u_k^+ + u_k^-)(s_k^2 - 1) / 2`.
@@ -110,13 +110,21 @@ def _evaluated(pairs: Pairs, point: Any, call: Any) -> tuple[jax.Array, Any]:
     args, kwargs = call
     out = pairs.loss(point, *args, **kwargs)
     losses, aux = out if pairs.has_aux else (out, None)
-    dtype = jnp.result_type(losses) if hasattr(losses, "dtype") else type(losses)
-    if not jnp.issubdtype(dtype, jnp.floating) or jnp.ndim(losses) > 1:
+    _check_losses(losses)
+    return _tree.widen(losses), aux
+
+
+def _check_losses(losses: Any) -> None:
+    if hasattr(losses, "dtype"):
+        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
+        got = f"{losses.dtype} of shape {losses.shape}"
+    else:
+        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
+    if not real:
         raise ValueError(
             "`loss` must return a real float of shape [], or [P] for players, got "
-            f"{dtype} of shape {jnp.shape(losses)}."
+            f"{got}."
         )
-    return _tree.widen(losses), aux
 
 
 def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
@@ -128,7 +136,7 @@ def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
     numbers = jnp.arange(count)
     if size is None or size >= count:
         noise = jax.vmap(draw)(numbers)
-        losses, aux = jax.vmap(evaluate)(noise)
+        losses, aux = jax.vmap(evaluate, axis_size=count)(noise)
         return losses, aux, lambda odd, even: _sums(noise, odd, even)
     losses, aux = jax.lax.map(lambda n: evaluate(draw(n)), numbers, batch_size=size)
 
@@ -173,7 +181,9 @@ def _coefficients(pairs: Pairs, losses: jax.Array) -> tuple[jax.Array, jax.Array
     shape = pairs.shaping.utilities
     shape = jax.vmap(shape, -1, -1) if losses.ndim > 2 else shape
     plus, minus = jnp.moveaxis(shape(losses), 1, 0)
-    return (plus - minus) / (2 * len(losses)), (plus + minus) / (2 * len(losses))
+    # A multiplication fused into the difference would leave its rounding error.
+    difference = jnp.where(plus == minus, 0, plus - minus)
+    return difference / (2 * len(losses)), (plus + minus) / (2 * len(losses))
 
 
 def _mean_of_finite(losses: jax.Array) -> jax.Array:
