@@ -98,7 +98,9 @@ def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
         dtype,
         out_sharding=sharding if explicit else None,
     )
-    return drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
+    drawn = drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
+    # Always the noise: the leaf stands here so that the compiler shards both alike.
+    return jnp.where(True, drawn, _tree.widen(leaf))
 
 
 def _moved(leaf: jax.Array, step: jax.Array) -> jax.Array:

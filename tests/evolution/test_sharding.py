@@ -48,8 +48,7 @@ def assert_close_and_placed(found, expected, like, players):
 
 
 @MESHES
-@pytest.mark.parametrize("batch_size", [None, 3])
-@pytest.mark.parametrize("players", [False, True])
+@pytest.mark.parametrize(("batch_size", "players"), [(None, True), (3, False)])
 def test_sharded_equals_unsharded(axis_type, batch_size, players):
     loss = losses if players else lambda p: jnp.sum(losses(p))
     fn = jax.jit(es_value_and_grad(loss, 0.2, 7, batch_size=batch_size))
@@ -70,16 +69,18 @@ def test_a_distribution_sharded_equals_unsharded(axis_type):
     with jax.set_mesh(mesh):
         start = init_gaussian(placed(mesh), 0.2)
         _, grads = fn(KEY, start)
-    assert start.log_sigma["w"].sharding == start.mean["w"].sharding
+    assert start.log_sigma["w"].sharding.is_equivalent_to(start.mean["w"].sharding, 2)
     assert_close_and_placed(grads, expected, start, players=True)
 
 
 @MESHES
-def test_nothing_of_the_parameters_size_is_gathered(axis_type):
+@pytest.mark.parametrize("batch_size", [None, 2])
+def test_nothing_of_the_parameters_size_is_gathered(axis_type, batch_size):
     mesh = mesh_of(axis_type)
     with jax.set_mesh(mesh):
-        fn = jax.jit(es_value_and_grad(lambda p: jnp.sum(p**2), 0.2, 4))
+        options = {"batch_size": batch_size}
+        fn = jax.jit(es_value_and_grad(lambda p: jnp.sum(p**2), 0.2, 4, **options))
         params = jax.device_put(jnp.ones((64, 8)), NamedSharding(mesh, P("data")))
         text = fn.lower(KEY, params).compile().as_text()
     assert re.findall(r"= \S+ all-reduce", text)
-    assert not re.findall(r"all-gather|all-to-all|f32\[4,64,8\]", text)
+    assert not re.findall(r"all-gather|all-to-all|f32\[[24],64,8\]", text)
