@@ -18,6 +18,15 @@ from neat_optax.evolution.crossover import blend as blend
 from neat_optax.evolution.crossover import clone as clone
 from neat_optax.evolution.crossover import line as line
 from neat_optax.evolution.crossover import uniform as uniform
+from neat_optax.evolution.distributions import Gaussian as Gaussian
+from neat_optax.evolution.distributions import init_gaussian as init_gaussian
+from neat_optax.evolution.distributions import (
+    pgpe_value_and_grad as pgpe_value_and_grad,
+)
+from neat_optax.evolution.distributions import snes_sigma_rate as snes_sigma_rate
+from neat_optax.evolution.distributions import (
+    snes_value_and_grad as snes_value_and_grad,
+)
 from neat_optax.evolution.mutation import Mutation as Mutation
 from neat_optax.evolution.mutation import absolute as absolute
 from neat_optax.evolution.mutation import gaussian as gaussian
@@ -47,3 +56,9 @@ from neat_optax.evolution.selection import linear_rank as linear_rank
 from neat_optax.evolution.selection import select as select
 from neat_optax.evolution.selection import tournament as tournament
 from neat_optax.evolution.selection import truncation as truncation
+from neat_optax.evolution.shaping import Shaping as Shaping
+from neat_optax.evolution.shaping import centred_ranks as centred_ranks
+from neat_optax.evolution.shaping import nes_utilities as nes_utilities
+from neat_optax.evolution.shaping import raw as raw
+from neat_optax.evolution.shaping import standardised as standardised
+from neat_optax.evolution.strategies import es_value_and_grad as es_value_and_grad

@@ -1,0 +1,193 @@
+"""Mirrored pairs of points around parameters: noise, losses, and moments of the noise.
+
+What is drawn for a pair depends on the key, the leaf and the number of the pair only.
+So noise that is not stored is drawn again, and chunks of any size see the same.
+"""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _checks, _tree
+from neat_optax._random import as_key, check_key
+from neat_optax.evolution.shaping import Shaping
+
+
+class Pairs(NamedTuple):
+    """How a loss is evaluated, and what its losses count for."""
+
+    loss: Callable[..., Any]
+    num_pairs: int
+    shaping: Shaping
+    batch_size: int | None
+    has_aux: bool
+
+    def check(self) -> None:
+        """Raises unless every field is in its range."""
+        _checks.check_function("loss", self.loss)
+        for name in ("num_pairs", "batch_size"):
+            count = getattr(self, name)
+            if count is not None or name == "num_pairs":
+                _checks.check_integer(name, count)
+                _checks.check_count(name, count, minimum=1)
+        _checks.check_kind("shaping", self.shaping, Shaping)
+        _checks.check_bool("has_aux", self.has_aux)
+
+
+class Moments(NamedTuple):
+    r"""What mirrored pairs tell of a loss around a point.
+
+    With utilities :math:`u_k^\pm` at the points with noise :math:`\pm s_k` these are,
+    as lists of leaves, float32 or wider, with a player axis if the loss has one,
+
+    first: the mean of :math:`(u_k^+ - u_k^-) s_k / 2` over the pairs.
+    second: the mean of :math:`(u_k^+ + u_k^-)(s_k^2 - 1) / 2`.
+    """
+
+    value: Any  # the mean loss of the evaluations that did not fail, with aux if any
+    first: list[jax.Array]
+    second: list[jax.Array]
+
+
+def measure(
+    pairs: Pairs, key: Any, mean: Any, sigmas: list[Any], call: Any, *, second: bool
+) -> Moments:
+    """Evaluates a loss at mirrored pairs of points around `mean`.
+
+    Args:
+      pairs: which loss, and how often.
+      key: a random key or a seed.
+      mean: the parameters between the points of each pair.
+      sigmas: for each leaf a number, or an array of the leaf's shape.
+      call: the other arguments of the loss, `(args, kwargs)`.
+      second: whether the second moment is asked for; empty if not.
+    """
+    check_key("key", key)
+    leaves, treedef = jax.tree.flatten(mean)
+    leaves = [jnp.asarray(leaf) for leaf in leaves]
+    keys = [jax.random.fold_in(as_key(key), number) for number in range(len(leaves))]
+
+    def draw(pair):
+        return [_normal(*each, pair) for each in zip(keys, leaves, strict=True)]
+
+    def evaluate(noise):
+        def at(sign):
+            triples = zip(leaves, sigmas, noise, strict=True)
+            point = [_moved(leaf, sign * s * e) for leaf, s, e in triples]
+            return _evaluated(pairs, treedef.unflatten(point), call)
+
+        return jax.vmap(at)(jnp.array([1.0, -1.0]))
+
+    losses, aux, sums = _everywhere(pairs, draw, evaluate)
+    value = _mean_of_finite(losses)
+    odd, even = _coefficients(pairs, losses)
+    first, spread = sums(odd, even if second else None)
+    return Moments((value, aux) if pairs.has_aux else value, first, spread)
+
+
+def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
+    """Normal noise of one pair for one leaf, each part of a complex entry alike."""
+    dtype = _tree.widen(leaf).dtype
+    sharding: Any = jax.typeof(leaf).sharding
+    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
+    drawn = jax.random.normal(
+        jax.random.fold_in(key, pair),
+        leaf.shape,
+        dtype,
+        out_sharding=sharding if explicit else None,
+    )
+    drawn = drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
+    # Always the noise: the leaf stands here so that the compiler shards both alike.
+    return jnp.where(True, drawn, _tree.widen(leaf))
+
+
+def _moved(leaf: jax.Array, step: jax.Array) -> jax.Array:
+    return (_tree.widen(leaf) + step).astype(leaf.dtype)
+
+
+def _evaluated(pairs: Pairs, point: Any, call: Any) -> tuple[jax.Array, Any]:
+    """The losses at one point, float32 or wider, and what comes beside them."""
+    args, kwargs = call
+    out = pairs.loss(point, *args, **kwargs)
+    losses, aux = out if pairs.has_aux else (out, None)
+    _check_losses(losses)
+    return _tree.widen(losses), aux
+
+
+def _check_losses(losses: Any) -> None:
+    if hasattr(losses, "dtype"):
+        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
+        got = f"{losses.dtype} of shape {losses.shape}"
+    else:
+        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
+    if not real:
+        raise ValueError(
+            "`loss` must return a real float of shape [], or [P] for players, got "
+            f"{got}."
+        )
+
+
+def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
+    """The losses of all pairs, and a function that sums noise times coefficients.
+
+    In one batch the noise is stored; in several it is drawn again.
+    """
+    count, size = pairs.num_pairs, pairs.batch_size
+    numbers = jnp.arange(count)
+    if size is None or size >= count:
+        noise = jax.vmap(draw)(numbers)
+        losses, aux = jax.vmap(evaluate, axis_size=count)(noise)
+        return losses, aux, lambda odd, even: _sums(noise, odd, even)
+    losses, aux = jax.lax.map(lambda n: evaluate(draw(n)), numbers, batch_size=size)
+
+    def chunk(start, length, odd, even):
+        odd, even = (_slice(x, start, length) for x in (odd, even))
+        return _sums(jax.vmap(draw)(start + jnp.arange(length)), odd, even)
+
+    def sums(odd, even):
+        rest = count % size or size
+
+        def body(index, total):
+            part = chunk(rest + index * size, size, odd, even)
+            return jax.tree.map(jnp.add, total, part)
+
+        total = chunk(0, rest, odd, even)
+        return jax.lax.fori_loop(0, (count - rest) // size, body, total)
+
+    return losses, aux, sums
+
+
+def _slice(x: Any, start: Any, length: int) -> Any:
+    return None if x is None else jax.lax.dynamic_slice_in_dim(x, start, length)
+
+
+def _sums(noise: Any, odd: Any, even: Any) -> tuple[list[Any], list[Any]]:
+    first = [_contract(odd, jnp.conj(e)) for e in noise]
+    return first, [] if even is None else [_contract(even, e**2 - 1) for e in noise]
+
+
+def _contract(coefficients: jax.Array, noise: jax.Array) -> jax.Array:
+    """Over the pairs, without a reshape: one would gather what is sharded."""
+    return jax.lax.dot_general(
+        coefficients.astype(noise.dtype),
+        noise,
+        (((0,), (0,)), ((), ())),
+        precision=jax.lax.Precision.HIGHEST,
+    )
+
+
+def _coefficients(pairs: Pairs, losses: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Half the difference and half the sum of each pair's utilities, over the count."""
+    shape = pairs.shaping.utilities
+    shape = jax.vmap(shape, -1, -1) if losses.ndim > 2 else shape
+    plus, minus = jnp.moveaxis(shape(losses), 1, 0)
+    # A multiplication fused into the difference would leave its rounding error.
+    difference = jnp.where(plus == minus, 0, plus - minus)
+    return difference / (2 * len(losses)), (plus + minus) / (2 * len(losses))
+
+
+def _mean_of_finite(losses: jax.Array) -> jax.Array:
+    finite = jnp.isfinite(losses)
+    return jnp.mean(losses, axis=(0, 1), where=finite)
