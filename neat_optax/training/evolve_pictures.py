@@ -13,9 +13,10 @@ from neat_optax.training import cartpole
 
 NUM_FRAMES = 250
 """The most pictures of an animation."""
+_SHARE = "share accepted"
 _PANELS = (
     ("fitness", (("best", "-"), ("mean", "--"))),
-    ("share accepted", (("acceptance", "-"),)),
+    (_SHARE, (("acceptance", "-"),)),
     ("diversity", (("diversity", "-"),)),
 )
 """The label of each panel, and its measures with their lines."""
@@ -28,7 +29,7 @@ _COLORS = {"cart": "#1f77b4", "pole": "#ff7f0e", "ground": "#7f7f7f", "text": "b
 def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     """Saves fitness, acceptance and diversity over generations, a color for each seed.
 
-    A panel is left out where no run has numbers for it.
+    Generation 0 is the first. A panel is left out where no run has numbers for it.
 
     Args:
       result: as `neat-optax evolve` writes it: `config` with `task`, and `runs`, a list
@@ -52,6 +53,8 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
         axes.set_ylabel(label)
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
+        if label == _SHARE:
+            axes.set_ylim(-0.02, 1.02)
         if len(lines) > 1 or len(runs) > 1:
             axes.legend()
     figure.suptitle(result["config"]["task"])
@@ -70,9 +73,9 @@ def _draw_run(axes: Any, run: dict[str, Any], lines: Any, color: str) -> None:
     for key, style in lines:
         values = _values(run, key)
         finite = np.where(np.isfinite(values), values, np.nan)
-        generations = np.arange(1, len(values) + 1)
+        mark = "o" if len(values) == 1 else None  # which is no line
         name = f"{key}, seed {run['seed']}"
-        axes.plot(generations, finite, style, label=name, color=color)
+        axes.plot(finite, style, label=name, color=color, marker=mark)
 
 
 def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> None:

@@ -111,7 +111,8 @@ def balance() -> Task:
     """CartPole-v1, by a policy 4-32-2.
 
     Fitness is the mean return of a few episodes. Their starts are the same for all
-    individuals of a generation, and others in the next one.
+    individuals of a generation, and others in the next one. Few individuals are enough:
+    among a hundred fresh policies there is often one that balances the pole.
     """
     init, apply = _network((4, 32, 2), nnx.tanh)
 
@@ -128,9 +129,9 @@ def balance() -> Task:
 
     settings = Settings(
         generations=50,
-        population=128,
-        parents=16,
-        elites=4,
+        population=16,
+        parents=4,
+        elites=1,
         mutation_scale=0.3,
         mutation_rate=1.0,
         reevaluate=True,
