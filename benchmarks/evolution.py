@@ -120,7 +120,7 @@ def _searcher(problem, algorithm, init):
 PROBLEMS = {
     "sphere 1000 x 256": lambda: Problem(Sphere(), 256, 200, 0.1, 0.05, 0.05),
     "digits 64-64-10 x 64": lambda: Problem(
-        make_task("digits"), 64, 20, 0.03, 0.05, 0.02
+        make_task("digits"), 64, 20, 0.01, 0.02, 0.02
     ),
     "CartPole 4-32-2 x 128": lambda: Problem(
         make_task("cartpole"), 128, 5, 0.1, 0.1, 0.05

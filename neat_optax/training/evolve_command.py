@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import functools
 from collections.abc import Callable
 from typing import Any
 
@@ -85,24 +86,15 @@ def run(
 
 
 def _search(key: Any, config: EvolveConfig, task: Task, tick: Callable) -> Any:
-    """One search, all generations of which meet fitness with a key they share."""
+    """One search, in each generation of which fitness meets one key."""
     from neat_optax import evolution
 
     first_key, key = jax.random.split(key)
-    breeder = evolution.breeder(
-        evolution.truncation(config.parents),
-        mutation=evolution.gaussian(config.mutation_scale, config.mutation_rate),
-        num_elites=config.elites,
-        reevaluate=config.reevaluate,
-    )
-    if config.acceptance is not None:
-        criterion = evolution.minimal_criterion(config.acceptance)
-        breeder = evolution.chain(criterion, breeder)
     return evolution.search(
         key,
         task.init(first_key),
         task.fitness,
-        breeder,
+        _breeder(config),
         generations=config.generations,
         initial_population=init_stacked(task, first_key, config.population),
         evaluation_key="shared",
@@ -110,6 +102,23 @@ def _search(key: Any, config: EvolveConfig, task: Task, tick: Callable) -> Any:
         goal=config.goal,
         callbacks=[lambda state, history: tick(state)],  # noqa: ARG005
     )
+
+
+@functools.cache
+def _breeder(config: EvolveConfig) -> Any:
+    """The same object for all seeds, which then share one compiled search."""
+    from neat_optax import evolution
+
+    breeder = evolution.breeder(
+        evolution.truncation(config.parents),
+        mutation=evolution.gaussian(config.mutation_scale, config.mutation_rate),
+        num_elites=config.elites,
+        reevaluate=config.reevaluate,
+    )
+    if config.acceptance is None:
+        return breeder
+    criterion = evolution.minimal_criterion(config.acceptance)
+    return evolution.chain(criterion, breeder)
 
 
 def _evolve(arguments: argparse.Namespace) -> None:
