@@ -76,7 +76,7 @@ def run(
         folder.write_text("metrics.jsonl", text)
     result = {
         "config": dataclasses.asdict(config),
-        "environment": _environment(),
+        "environment": environment(),
         f"{config.lineup.kind}s": reports,
         "differences": differences(reports, config.lineup),
     }
@@ -133,7 +133,8 @@ def _train(
     return Trained(tried, rows, replicas)
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """Versions and the device, for whoever wants to repeat a run."""
     return {
         "python": platform.python_version(),
         "jax": jax.__version__,

@@ -7,6 +7,7 @@ runs/<name>/config.json     what was asked for, written first
             result.json     the result; a run that has it is finished
             curves.png
             sparsity.png    of a run that prunes
+            pole.gif        of a run that evolves a policy for CartPole
             compact/        what `neat-optax compact` writes: weights,
             compact.json    and what they have saved
 """
@@ -96,10 +97,10 @@ def folder_name(name: str) -> str:
 def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
     """The folder to write to: a new one, or an unfinished one of the same run."""
     if name is None:
-        number = 1
-        while (root / f"{config['dataset']}-{number}").exists():
+        number, subject = 1, config["task" if "task" in config else "dataset"]
+        while (root / f"{subject}-{number}").exists():
             number += 1
-        return root / f"{config['dataset']}-{number}"
+        return root / f"{subject}-{number}"
     if name in ("", "..") or name != pathlib.PurePath(name).name:
         raise ValueError(f"`name` must be the name of a folder, got {name!r}.")
     path = root / name

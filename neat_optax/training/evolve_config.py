@@ -1,0 +1,78 @@
+"""What `neat-optax evolve` is asked for, checked."""
+
+import dataclasses
+from typing import Any
+
+from neat_optax import _checks
+from neat_optax.training.evolve_tasks import TASKS, Task
+from neat_optax.training.options import OUTPUT
+
+OPTIONS: dict[str, tuple[type, str]] = {
+    "task": (str, f"{', '.join(TASKS)} (default: digits)"),
+    "generations": (int, "the most generations (default: the task's)"),
+    "population": (int, "individuals of a generation (default: the task's)"),
+    "parents": (int, "how many of the best have offspring (default: the task's)"),
+    "elites": (int, "how many of the best live on (default: the task's)"),
+    "mutation_scale": (
+        float,
+        "size of a mutation; 1 is that of fresh weights (default: the task's)",
+    ),
+    "mutation_rate": (float, "share of the weights that change (default: the task's)"),
+    "acceptance": (
+        float,
+        "share of a generation that a moving threshold accepts as parents (default: "
+        "none, all are)",
+    ),
+    "goal": (float, "fitness with which a search ends (default: the task's)"),
+    "seeds": (int, "repetitions (default: 1)"),
+    "seed": (int, "the first of the seeds (default: 0)"),
+    "batch_size": (int, "individuals that are evaluated at once (default: 16)"),
+    "output": (str, f"folder for runs (default: {OUTPUT})"),
+    "name": (str, "name of the run (default: the task and the next free number)"),
+}
+"""By name: the type of each, and what it is."""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvolveConfig:
+    """What `neat-optax evolve` is asked for."""
+
+    task: str
+    generations: int
+    population: int
+    parents: int
+    elites: int
+    mutation_scale: float
+    mutation_rate: float
+    reevaluate: bool
+    goal: float
+    acceptance: float | None = None
+    seeds: int = 1
+    seed: int = 0
+    batch_size: int = 16
+
+    def __post_init__(self) -> None:
+        for name in ("generations", "parents", "seeds", "batch_size"):
+            _checks.check_count(name, getattr(self, name), minimum=1)
+        _checks.check_count("population", self.population, minimum=2)
+        _checks.check_count("seed", self.seed)
+        _checks.check_count("elites", self.elites)
+        for name in ("parents", "elites"):
+            if getattr(self, name) >= self.population:
+                raise ValueError(
+                    f"`{name}` must be fewer than the population, {self.population}, "
+                    f"got {getattr(self, name)}."
+                )
+        _checks.check_number("mutation_scale", self.mutation_scale, "(0, inf)")
+        _checks.check_number("mutation_rate", self.mutation_rate, "(0, 1]")
+        _checks.check_number("goal", self.goal, "(-inf, inf)")
+        if self.acceptance is not None:
+            _checks.check_number("acceptance", self.acceptance, "(0, 1)")
+
+
+def make_config(options: dict[str, Any], task: Task) -> EvolveConfig:
+    """What is asked for: the options given, and the task's settings for all others."""
+    fields = {field.name for field in dataclasses.fields(EvolveConfig)}
+    given = {name: value for name, value in options.items() if name in fields}
+    usual = {"task": task.name, "goal": task.goal, **task.settings._asdict()}
+    return EvolveConfig(**{**usual, **given})

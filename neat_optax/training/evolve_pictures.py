@@ -1,0 +1,130 @@
+"""What a person sees of a search: its curves, and a pole that moves."""
+
+import os
+import pathlib
+from collections.abc import Callable
+from typing import Any
+
+import matplotlib.figure
+import numpy as np
+from PIL import Image, ImageDraw
+
+from neat_optax.training import cartpole
+
+NUM_FRAMES = 250
+"""The most pictures of an animation."""
+_SHARE = "share accepted"
+_PANELS = (
+    ("fitness", (("best", "-"), ("mean", "--"))),
+    (_SHARE, (("acceptance", "-"),)),
+    ("diversity", (("diversity", "-"),)),
+)
+"""The label of each panel, and its measures with their lines."""
+_SIZE = (300, 130)
+_GROUND = 105  # where the cart stands, in pixels from above
+_SCALE = _SIZE[0] / (2 * cartpole.MAX_POSITION)  # pixels for a metre
+_COLORS = {"cart": "#1f77b4", "pole": "#ff7f0e", "ground": "#7f7f7f", "text": "black"}
+
+
+def draw(result: dict[str, Any], path: pathlib.Path) -> None:
+    """Saves fitness, acceptance and diversity over generations, a color for each seed.
+
+    Generation 0 is the first. A panel is left out where no run has numbers for it.
+
+    Args:
+      result: as `neat-optax evolve` writes it: `config` with `task`, and `runs`, a list
+        of dictionaries with `seed` and `history`. A history has a list with one number
+        for each generation under `best`, `mean`, `acceptance` and `diversity`; any of
+        them may be missing, and None and nan are gaps.
+      path: of the PNG file; whoever reads it sees all of it or nothing.
+    """
+    runs = result["runs"]
+    panels = [
+        panel for panel in _PANELS if any(_is_known(run, panel[1]) for run in runs)
+    ]
+    figure = matplotlib.figure.Figure(
+        figsize=(4.6 * len(panels), 4.2), layout="constrained"
+    )
+    grid = figure.subplots(1, len(panels), squeeze=False)[0]
+    for axes, (label, lines) in zip(grid, panels, strict=True):
+        for number, run in enumerate(runs):
+            _draw_run(axes, run, lines, f"C{number}")
+        axes.set_xlabel("generation")
+        axes.set_ylabel(label)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.grid(alpha=0.3)
+        if label == _SHARE:
+            axes.set_ylim(-0.02, 1.02)
+        if len(lines) > 1 or len(runs) > 1:
+            axes.legend()
+    figure.suptitle(result["config"]["task"])
+    _write(path, lambda file: figure.savefig(file, dpi=120, format="png"))
+
+
+def _is_known(run: dict[str, Any], lines: Any) -> bool:
+    return any(np.isfinite(_values(run, key)).any() for key, _ in lines)
+
+
+def _values(run: dict[str, Any], key: str) -> np.ndarray:
+    return np.asarray(run["history"].get(key, ()), float)
+
+
+def _draw_run(axes: Any, run: dict[str, Any], lines: Any, color: str) -> None:
+    for key, style in lines:
+        values = _values(run, key)
+        finite = np.where(np.isfinite(values), values, np.nan)
+        mark = "o" if len(values) == 1 else None  # which is no line
+        name = f"{key}, seed {run['seed']}"
+        axes.plot(finite, style, label=name, color=color, marker=mark)
+
+
+def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> None:
+    """Saves the cart and the pole of one episode as an animated GIF, in real time.
+
+    Args:
+      states: an array [steps + 1, 4], as `cartpole.record` gives it, up to the end of
+        the episode.
+      path: of the GIF file; whoever reads it sees all of it or nothing.
+      num_frames: the most pictures; of a longer episode, every second, third, ... state
+        is shown.
+    """
+    states = np.asarray(states)
+    every = -(-len(states) // num_frames)
+    frames = [_frame(states[i], i) for i in range(0, len(states), every)]
+    shown = round(1000 * cartpole.SECONDS * every)
+
+    def save(file):
+        frames[0].save(
+            file,
+            format="GIF",
+            save_all=True,
+            append_images=frames[1:],
+            duration=shown,
+            loop=0,
+        )
+
+    _write(path, save)
+
+
+def _frame(state: np.ndarray, number: int) -> Image.Image:
+    """The picture of one state, in few colors."""
+    image = Image.new("RGB", _SIZE, "white")
+    pen = ImageDraw.Draw(image)
+    x = _SIZE[0] / 2 + _SCALE * float(state[0])
+    reach, angle = 2 * cartpole.HALF_LENGTH * _SCALE, float(state[2])
+    end = (x + reach * np.sin(angle), _GROUND - 12 - reach * np.cos(angle))
+    pen.line([(0, _GROUND), (_SIZE[0], _GROUND)], fill=_COLORS["ground"])
+    pen.rectangle([x - 18, _GROUND - 18, x + 18, _GROUND - 4], fill=_COLORS["cart"])
+    pen.line([(x, _GROUND - 12), end], fill=_COLORS["pole"], width=5)
+    for wheel in (x - 11, x + 11):
+        box = [wheel - 4, _GROUND - 8, wheel + 4, _GROUND]
+        pen.ellipse(box, fill=_COLORS["ground"])
+    pen.text((6, _SIZE[1] - 16), f"step {number}", fill=_COLORS["text"])
+    return image.quantize(16)
+
+
+def _write(path: pathlib.Path, save: Callable[[pathlib.Path], None]) -> None:
+    """Saves to another name first, so that a reader sees all of a file or nothing."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    save(temporary)
+    os.replace(temporary, path)
