@@ -279,6 +279,16 @@ def check_population(params: Any, fitness: Any) -> int:
     return count
 
 
+def check_fitness(scores: Any, count: int) -> None:
+    """Raises unless an evaluation gave one real number for each individual."""
+    shape, dtype = jnp.shape(scores), jnp.result_type(scores)
+    if shape != (count,) or jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(
+            f"`evaluate` must return one real number for each of the {count} "
+            f"individuals, got {dtype} of shape {shape} for all of them."
+        )
+
+
 def check_per_child(shape: tuple[int, ...], count: int) -> None:
     """Raises unless so many parents are named for each child."""
     if len(shape) != 2 or shape[1] != count:
