@@ -14,7 +14,7 @@ def start(population: Population, size: int) -> Population:
     """The best of those who have a fitness; places without an individual hold NaN."""
 
     def first(leaf):
-        row = _rows.take(leaf, 0)
+        row = _whole_row(leaf, jnp.int32(0))
         return jnp.broadcast_to(row[None], (size, *row.shape))
 
     blank = Population(
@@ -41,7 +41,7 @@ def admit(best: Population, population: Population, candidates: Any) -> Populati
         older = old[i] >= new[j]
 
         def choose(a, b):
-            return jnp.where(older, _rows.take(a, i), _rows.take(b, j))
+            return jnp.where(older, a[i], _whole_row(b, j))
 
         row = jax.tree.map(choose, best.params, population.params)
         score = jnp.maximum(old[i], new[j])
@@ -53,6 +53,16 @@ def admit(best: Population, population: Population, candidates: Any) -> Populati
     _, listed = jax.lax.scan(place, (old, new), length=size)
     empty = listed.fitness == -jnp.inf
     return listed._replace(fitness=jnp.where(empty, jnp.nan, listed.fitness))
+
+
+def _whole_row(leaf: jax.Array, i: jax.Array) -> jax.Array:
+    """One individual's array, on all devices that hold the population."""
+    sharding = _rows.explicit_sharding(leaf)
+    if sharding is None:
+        return leaf[i]
+    spec = jax.sharding.PartitionSpec(None, *sharding.spec[1:])
+    wanted = jax.sharding.NamedSharding(sharding.mesh, spec)
+    return leaf.at[i[None]].get(out_sharding=wanted)[0]
 
 
 def _same(params: Any, row: Any) -> jax.Array:

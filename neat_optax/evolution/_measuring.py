@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax.evolution import _draws, _rows
+from neat_optax.evolution import _draws
 from neat_optax.evolution.acceptance import MinimalCriterionState
 from neat_optax.evolution.population import Population
 
@@ -73,6 +73,4 @@ def diversity(population: Population) -> jax.Array:
 
 
 def _spread(leaf: jax.Array) -> jax.Array:
-    """Relative to the first individual, so that a common offset costs no digits."""
-    apart = _tree.widen(leaf) - _tree.widen(_rows.take(leaf, 0))[None]
-    return jnp.sqrt(jnp.mean(jnp.var(apart, axis=0)))
+    return jnp.sqrt(jnp.mean(jnp.var(_tree.widen(leaf), axis=0)))

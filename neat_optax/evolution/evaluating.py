@@ -169,9 +169,10 @@ def _next(called: Iterator[Any], number: int, generation: int) -> float:
             f"`evaluate` must score individual {number} of generation {generation}, "
             f"got {type(error).__name__}: {error}."
         ) from error
-    if np.shape(score) != () or not np.isreal(score):
+    try:
+        return float(score)
+    except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`evaluate` must return one number, got {score!r} for individual {number} "
-            f"of generation {generation}."
-        )
-    return float(score)
+            f"`evaluate` must return one real number, got {score!r} for individual "
+            f"{number} of generation {generation}."
+        ) from error
