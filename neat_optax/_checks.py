@@ -289,6 +289,12 @@ def check_fitness(scores: Any, count: int) -> None:
         )
 
 
+def check_holds(name: str, what: str, found: Any) -> None:
+    """Raises unless something was found in a value."""
+    if not found:
+        raise ValueError(f"`{name}` must contain a {what}, got none.")
+
+
 def check_per_child(shape: tuple[int, ...], count: int) -> None:
     """Raises unless so many parents are named for each child."""
     if len(shape) != 2 or shape[1] != count:

@@ -32,6 +32,7 @@ NAMES = public(neat_optax)
 OF_AGGREGATORS = public(neat_optax.aggregators)
 OF_SPARSITY = public(neat_optax.sparsity)
 OF_PLASTICITY = public(neat_optax.plasticity)
+OF_EVOLUTION = public(neat_optax.evolution)
 
 
 def imports(module):
@@ -79,6 +80,13 @@ def test_every_name_of_plasticity_has_a_docstring(name):
     assert not doc.startswith(f"{name}(")
 
 
+@pytest.mark.parametrize("name", OF_EVOLUTION)
+def test_every_name_of_evolution_has_a_docstring(name):
+    value = getattr(neat_optax.evolution, name)
+    assert value.__doc__
+    assert not value.__doc__.startswith(f"{name}(")
+
+
 @pytest.mark.parametrize("name", OF_SPARSITY)
 def test_every_name_of_sparsity_has_a_docstring(name):
     doc = getattr(neat_optax.sparsity, name).__doc__
@@ -92,6 +100,7 @@ def test_every_name_of_sparsity_has_a_docstring(name):
         ("aggregators.md", OF_AGGREGATORS),
         ("sparsity.md", OF_SPARSITY),
         ("plasticity.md", OF_PLASTICITY),
+        ("evolution.md", OF_EVOLUTION),
     ],
 )
 def test_the_list_of_names_is_complete_and_has_none_that_is_gone(page, names):

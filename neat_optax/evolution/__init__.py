@@ -13,6 +13,8 @@ from neat_optax.evolution.acceptance import quantile as quantile
 from neat_optax.evolution.asking import SearchState as SearchState
 from neat_optax.evolution.asking import SearchSteps as SearchSteps
 from neat_optax.evolution.asking import search_steps as search_steps
+from neat_optax.evolution.bounds import clip_population as clip_population
+from neat_optax.evolution.breeding import BreederState as BreederState
 from neat_optax.evolution.breeding import breeder as breeder
 from neat_optax.evolution.breeding import offspring as offspring
 from neat_optax.evolution.callbacks import ProgressBar as ProgressBar
@@ -49,6 +51,8 @@ from neat_optax.evolution.presets import mutation_breeder as mutation_breeder
 from neat_optax.evolution.presets import n_parent_breeder as n_parent_breeder
 from neat_optax.evolution.presets import random_weight_breeder as random_weight_breeder
 from neat_optax.evolution.presets import two_parent_breeder as two_parent_breeder
+from neat_optax.evolution.prune import prune_population as prune_population
+from neat_optax.evolution.refinement import refine as refine
 from neat_optax.evolution.result import SearchResult as SearchResult
 from neat_optax.evolution.search import search as search
 from neat_optax.evolution.selection import Selection as Selection

@@ -67,10 +67,13 @@ def drawn_with(
     """What an initialiser gives for each individual; without one, normal numbers."""
     if init is None:
         return normal(number)
-    keys = jax.random.split(key, genes.shape[0])
-    return jax.vmap(lambda one: jnp.asarray(init(one, genes.shape[1:], genes.dtype)))(
-        keys
-    )
+    _, *shape = genes.shape
+
+    def one(key):
+        return jnp.asarray(init(key, tuple(shape), genes.dtype))
+
+    fresh = jax.vmap(one)(jax.random.split(key, genes.shape[0]))
+    return _rows.placed(fresh, genes)
 
 
 def fan_in_scale(shape: tuple[int, ...]) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _checks
 from neat_optax.sparsity.masks import chosen
@@ -30,6 +31,25 @@ def taking_part(params: Any, where: Where | None) -> list[int]:
         numbers = chosen(one, where, "where")
     leaves = jax.tree.leaves(one)
     return [n for n in numbers if jnp.issubdtype(leaves[n].dtype, jnp.inexact)]
+
+
+def split(params: Any, where: Where | None) -> tuple[Any, Callable[..., Any]]:
+    """The leaves that vary, and the function that puts them back among the others.
+
+    The others are `optax.MaskedNode()` in the tree of the first.
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    numbers = taking_part(params, where)
+    kept = [x if n in numbers else optax.MaskedNode() for n, x in enumerate(leaves)]
+    varying = treedef.unflatten(kept)
+
+    def join(tree: Any, others: Any = params) -> Any:
+        rest = jax.tree.leaves(others)
+        for number, leaf in zip(numbers, jax.tree.leaves(tree), strict=True):
+            rest[number] = leaf
+        return treedef.unflatten(rest)
+
+    return varying, join
 
 
 def _of_one(leaf: Any) -> jax.ShapeDtypeStruct:

@@ -19,6 +19,17 @@ def take(leaf: Any, indices: Any) -> jax.Array:
     return leaf.at[indices].get(out_sharding=wanted)
 
 
+def rearrange(leaf: Any, indices: jax.Array) -> jax.Array:
+    """As many rows of `leaf` as it has.
+
+    A row that stays where it is comes from the leaf itself. Without this the compiler
+    would not see that rows belong where the leaf has its own, and would gather them on
+    every device of a mesh with automatic axes.
+    """
+    stays = indices == jnp.arange(indices.shape[0])
+    return jnp.where(per_row(stays, leaf), leaf, take(leaf, indices))
+
+
 def explicit_sharding(leaf: Any) -> Any:
     """The sharding of an array that a result must name: None without explicit axes."""
     sharding = jax.typeof(leaf).sharding
@@ -26,6 +37,25 @@ def explicit_sharding(leaf: Any) -> Any:
     return sharding if explicit else None
 
 
+def placed(values: Any, leaf: Any) -> jax.Array:
+    """Values of a leaf's shape, sharded as it is."""
+    sharding = explicit_sharding(leaf)
+    return values if sharding is None else jax.reshard(values, sharding)
+
+
 def per_row(values: Any, leaf: Any) -> jax.Array:
-    """An array [n] with axes of length 1 added, so that it broadcasts to `leaf`."""
-    return jnp.reshape(values, (-1, *[1] * (jnp.ndim(leaf) - 1)))
+    """An array [n], one value for each row, as an array that broadcasts to `leaf`."""
+    columns = jnp.reshape(values, (-1, *[1] * (jnp.ndim(leaf) - 1)))
+    if explicit_sharding(leaf) is None:
+        return columns
+    return placed(jnp.broadcast_to(columns, jnp.shape(leaf)), leaf)
+
+
+def forget_changed(fitness: jax.Array, before: Any, after: Any) -> jax.Array:
+    """NaN in place of the fitness of every individual whose weights are others now."""
+    changed: Any = False
+    for old, new in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        axes = tuple(range(1, jnp.ndim(old)))
+        differs = (old != new) & ~((old != old) & (new != new))
+        changed = changed | jnp.any(differs, axis=axes)
+    return jnp.where(changed, jnp.nan, fitness).astype(fitness.dtype)

@@ -11,6 +11,8 @@ from neat_optax import _checks, _tree
 from neat_optax.evolution.population import Population, PopulationTransformation
 from neat_optax.opponents import value_at
 
+_HALF = 0.501  # a half that lost something by rounding counts as one
+
 
 class AcceptanceRule(NamedTuple):
     """How the threshold follows fitness.
@@ -60,7 +62,7 @@ def _follow(threshold, fitness, target, rate):
     finite = jnp.isfinite(fitness)
     count = jnp.sum(finite, dtype=jnp.int32)
     known = jnp.sum(~jnp.isnan(fitness), dtype=jnp.float32)
-    last = jnp.round(target * known).astype(jnp.int32)
+    last = jnp.floor(target * known + _HALF).astype(jnp.int32)
     last = jnp.clip(last, 1, jnp.maximum(count, 1)) - 1
     ranked = -jnp.sort(jnp.where(finite, -fitness, jnp.inf))
     following = jnp.minimum(last + 1, jnp.maximum(count - 1, 0))
@@ -125,8 +127,8 @@ def minimal_criterion(
 
     .. math:: d_{t+1} = \operatorname{clip}(d_t + A - p_t, -\tfrac12, \tfrac12)
 
-    so that the mean acceptance is the target also where a population is small, or where
-    a slow threshold lags behind. Equals are accepted together.
+    so that at rate 1 the mean acceptance is the target, also of a small population. A
+    slow threshold lags less behind fitness that rises. Equals are accepted together.
 
     On one objective this sets the pressure of selection, and no more: `truncation` of
     the same share does what it does, in one parameter less.

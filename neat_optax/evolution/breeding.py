@@ -26,6 +26,7 @@ class BreederState(NamedTuple):
 
     generation: jax.Array  # [] int32, how many have been bred
     failed: jax.Array  # [] int32, individuals of the last one with the fitness NaN
+    mothers: jax.Array  # [n] int32, the number that the first parent of each had
 
 
 def breeder(
@@ -83,7 +84,8 @@ def breeder(
         count = _checks.check_population(population.params, population.fitness)
         _checks.check_fewer("num_elites", num_elites, "individuals", count)
         taking_part(population.params, where)
-        return BreederState(jnp.zeros((), jnp.int32), jnp.zeros((), jnp.int32))
+        zero = jnp.zeros((), jnp.int32)
+        return BreederState(zero, zero, jnp.arange(count, dtype=jnp.int32))
 
     def update(key, population, state):
         params, fitness = population
@@ -96,14 +98,14 @@ def breeder(
         bred = _vary(
             vary_key, params, parents, crossover, mutation, state.generation, where
         )
-        kept = jax.tree.map(lambda leaf: _rows.take(leaf, mothers), params)
+        kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, mothers), params)
         bred = _where_row(elite, kept, bred)
-        known = elite & (not reevaluate)
-        scores = jnp.where(known, _rows.take(fitness, mothers), jnp.nan)
+        known = _rows.per_row(elite & (not reevaluate), fitness)
+        scores = jnp.where(known, _rows.rearrange(fitness, mothers), jnp.nan)
         failed = jnp.sum(jnp.isnan(fitness), dtype=jnp.int32)
         generation = _tree.increment(state.generation)
         scores = scores.astype(fitness.dtype)
-        return Population(bred, scores), BreederState(generation, failed)
+        return Population(bred, scores), BreederState(generation, failed, mothers)
 
     _check_variation(crossover, mutation)
     return PopulationTransformation(init, update)

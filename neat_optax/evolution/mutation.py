@@ -29,7 +29,7 @@ class Mutation(NamedTuple):
 
 
 def gaussian(
-    scale: optax.ScalarOrSchedule = 0.3,
+    scale: optax.ScalarOrSchedule = 0.15,
     rate: optax.ScalarOrSchedule = 0.01,
     *,
     unit: Callable[[tuple[int, ...]], Any] = fan_in_scale,

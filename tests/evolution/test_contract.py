@@ -1,0 +1,178 @@
+"""What holds for every transformation of a population."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import properties
+from neat_optax import evolution as evo
+
+
+def loss(params, key):
+    """Of one individual."""
+    target = jax.random.normal(key, params["kernel"].shape)
+    return jnp.sum((params["kernel"] - target) ** 2)
+
+
+TABLE = {
+    "breeder": evo.breeder(evo.truncation(3)),
+    "breeder options": evo.breeder(
+        evo.tournament(2),
+        evo.uniform(3),
+        evo.gaussian(lambda generation: 0.5 / (1 + generation), 1.0),
+        num_elites=1,
+        reevaluate=True,
+        where=lambda path, leaf: "frozen" not in path,  # noqa: ARG005
+    ),
+    "breeder line": evo.breeder(
+        evo.linear_rank(2.0),
+        evo.line(),
+        evo.reset(jax.nn.initializers.normal(0.5), 0.3),
+    ),
+    "breeder blend": evo.breeder(crossover=evo.blend(), mutation=evo.multiplicative()),
+    "minimal_criterion": evo.minimal_criterion(0.3),
+    "minimal_criterion multiplicative": evo.minimal_criterion(
+        0.3, rule=evo.multiplicative_threshold(-1.0)
+    ),
+    "refine": evo.refine(optax.adam(0.1), loss, 2),
+    "chain": evo.chain(
+        evo.minimal_criterion(0.5),
+        evo.prune_population(evo.breeder(), 0.5),
+        evo.clip_population(-1.0, 1.0),
+    ),
+}
+EVERY = pytest.mark.parametrize("name", TABLE)
+KEY = jax.random.key(4)
+
+
+def population(n=16):
+    keys = jax.random.split(jax.random.key(7))
+    return evo.unevaluated(
+        {
+            "kernel": jax.random.normal(keys[0], (n, 3, 5)),
+            "frozen": jax.random.normal(keys[1], (n, 4), jnp.bfloat16),
+            "count": jnp.arange(n),
+        }
+    )
+
+
+def evaluated(given):
+    """One fitness of each kind among finite ones."""
+    scores = -jnp.sum(given.params["kernel"] ** 2, axis=(1, 2))
+    scores = jnp.where(given.params["count"] == 3, jnp.nan, scores)
+    return given._replace(fitness=scores)
+
+
+def step_of(tx):
+    def step(given, state, key):
+        return tx.update(key, evaluated(given), state)
+
+    return step
+
+
+def play(step, given, state, count=3, key=KEY):
+    for one in jax.random.split(key, count):
+        given, state = step(given, state, one)
+    return given, state
+
+
+@functools.cache
+def jitted(name):
+    """The step of that transformation, compiled once for all tests."""
+    return jax.jit(step_of(TABLE[name]))
+
+
+@pytest.mark.parametrize("name", ["minimal_criterion", "chain"])
+def test_jit_changes_nothing(name):
+    tx, given = TABLE[name], population()
+    expected = step_of(tx)(given, tx.init(given), KEY)
+    found = jitted(name)(given, tx.init(given), KEY)
+    properties.assert_trees_close(found, expected, rtol=1e-5)
+    properties.assert_same_types(found, expected)
+
+
+@EVERY
+def test_scan_equals_a_loop(name):
+    tx, given = TABLE[name], population()
+    start = given, tx.init(given)
+    looped = play(jitted(name), *start)
+    scanned, _ = jax.lax.scan(
+        lambda carry, key: (step_of(tx)(*carry, key), None),
+        start,
+        jax.random.split(KEY, 3),
+    )
+    properties.assert_trees_close(scanned, looped, rtol=1e-5)
+    for found in (looped, scanned):
+        properties.assert_same_types(found, start)
+
+
+@EVERY
+def test_vmap_over_seeds_equals_a_loop(name):
+    given = population()
+    keys = jax.random.split(jax.random.key(1), 3)
+    run = functools.partial(jitted(name), given, TABLE[name].init(given))
+    mapped = jax.jit(jax.vmap(run))(keys)
+    for index, key in enumerate(keys):
+        one = jax.tree.map(lambda x, i=index: x[i], mapped)
+        properties.assert_trees_close(one, run(key), rtol=1e-5)
+
+
+@EVERY
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_sharded_equals_unsharded(name, axis_type):
+    tx, given = TABLE[name], population()
+    expected = play(jitted(name), given, tx.init(given))
+    mesh = jax.make_mesh((8,), ("individuals",), axis_types=(axis_type,))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(given, NamedSharding(mesh, P("individuals")))
+        found = play(jitted(name), placed, tx.init(placed))
+    properties.assert_trees_close(found, expected, rtol=1e-5, atol=1e-6)
+    for leaf in jax.tree.leaves(found[0].params):
+        assert leaf.sharding.is_equivalent_to(placed.fitness.sharding, leaf.ndim)
+
+
+@EVERY
+def test_generations_compile_once(name):
+    tx, given = TABLE[name], population()
+    traced = []
+
+    def step(given, state, key):
+        traced.append(0)
+        return step_of(tx)(given, state, key)
+
+    play(jax.jit(step), given, tx.init(given), count=4)
+    assert len(traced) == 1
+
+
+@EVERY
+def test_the_same_key_gives_the_same_bits(name):
+    tx, given = TABLE[name], evaluated(population())
+    state = tx.init(given)
+    first, again, seeded = (
+        jitted(name)(given, state, key) for key in (jax.random.key(3),) * 2 + (3,)
+    )
+    properties.assert_trees_equal(again, first)
+    properties.assert_trees_equal(seeded, first)
+
+
+def test_another_key_gives_other_children():
+    tx, given = TABLE["breeder"], evaluated(population())
+    bred = [jitted("breeder")(given, tx.init(given), key)[0] for key in (0, 1)]
+    a, b = (one.params["kernel"][2:] for one in bred)
+    assert not np.any(np.all(a == b, axis=(1, 2)))
+
+
+def test_a_population_in_float64_stays_in_it():
+    with jax.enable_x64(True):
+        given = evo.Population(jnp.ones((4, 3)), jnp.arange(4.0))
+        assert given.params.dtype == jnp.float64
+        for tx in TABLE["breeder line"], TABLE["minimal_criterion"]:
+            found, state = jax.jit(tx.update)(KEY, given, tx.init(given))
+            properties.assert_same_types(found, given)
+            properties.assert_same_types(state, tx.init(given))

@@ -1,0 +1,136 @@
+"""Populations: stacking, ranking, and chains."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import properties
+from neat_optax import evolution as evo
+from neat_optax.reference import evolution as oracle
+
+ANY = st.one_of(
+    st.floats(-3, 3, width=32), st.sampled_from([np.nan, -np.inf, np.inf, 0.0, 1.0])
+)
+SCORES = st.lists(ANY, min_size=1, max_size=12)
+
+
+@given(SCORES)
+def test_order_is_that_of_the_oracle(scores):
+    assert evo.order(jnp.float32(scores)).tolist() == oracle.order(scores)
+
+
+@given(SCORES, st.randoms(use_true_random=False))
+def test_ranks_move_with_the_individuals(scores, random):
+    scores = list(dict.fromkeys(x for x in scores if not np.isnan(x))) or [0.0]
+    perm = list(range(len(scores)))
+    random.shuffle(perm)
+    ranks = np.asarray(evo.rank(jnp.float32(scores)))
+    moved = evo.rank(jnp.float32(scores)[jnp.array(perm)])
+    np.testing.assert_array_equal(moved, ranks[perm])
+
+
+def test_rank_counts_places_from_the_best():
+    fitness = jnp.array([jnp.nan, 2.0, -jnp.inf, 5.0, 2.0, -1e30])
+    assert evo.rank(fitness).tolist() == [5, 1, 4, 0, 2, 3]
+    assert evo.order(fitness).tolist() == [3, 1, 4, 5, 2, 0]
+
+
+def test_nan_is_never_the_best_unless_all_are():
+    params = {"w": jnp.arange(3.0)}
+    weights, fitness = evo.best(
+        evo.Population(params, jnp.array([jnp.nan, -jnp.inf, -9.0]))
+    )
+    assert (float(weights["w"]), float(fitness)) == (2.0, -9.0)
+    assert jnp.isnan(evo.best(evo.unevaluated(params))[1])
+
+
+def test_stack_and_individual_are_inverse():
+    trees = [{"w": jnp.full((2, 3), i), "n": jnp.int32(i)} for i in (1.0, 2.0)]
+    population = evo.stack(trees)
+    assert population.fitness.dtype == jnp.float32
+    assert np.all(np.isnan(population.fitness))
+    for i, tree in enumerate(trees):
+        properties.assert_trees_equal(evo.individual(population, i), tree)
+
+
+def test_perturb_keeps_the_first_and_spreads_the_others():
+    params = {"w": jnp.full((16, 400), 2.0, jnp.bfloat16), "n": jnp.int32(7)}
+    population = evo.perturb(3, params, 40, 0.5)
+    properties.assert_trees_equal(evo.individual(population, 0), params)
+    moved = np.asarray(population.params["w"][1:], np.float64) - 2.0
+    assert np.std(moved) == pytest.approx(0.5 / 4, rel=0.02)
+    assert abs(np.mean(moved)) < 2e-3
+    assert population.params["n"].tolist() == [7] * 40
+    assert (
+        len({bytes(row.tobytes()) for row in np.asarray(population.params["w"])}) == 40
+    )
+
+
+def test_perturb_leaves_out_what_where_leaves_out():
+    params = {"a": jnp.ones(3), "b": jnp.ones(3)}
+    population = evo.perturb(0, params, 4, 1.0, where=lambda path, leaf: path == "a")  # noqa: ARG005
+    assert np.all(np.asarray(population.params["b"]) == 1)
+    assert not np.any(np.asarray(population.params["a"][1:]) == 1)
+
+
+def _recording(number):
+    """Adds its number to the fitness, and keeps the key that it was given."""
+
+    def update(key, population, state):
+        fitness = population.fitness * 10 + number
+        return population._replace(fitness=fitness), (state[0] + 1, key)
+
+    return evo.PopulationTransformation(
+        lambda population: (0, population.fitness), update
+    )
+
+
+def test_chain_splits_the_key_and_threads_states():
+    population = evo.Population(jnp.zeros(2), jnp.zeros(2))
+    step = evo.chain(_recording(1), _recording(2), evo.chain())
+    state = step.init(population)
+    assert [one[0] for one in state[:2]] == [0, 0]
+    key = jax.random.key(5)
+    population, state = step.update(key, population, state)
+    assert population.fitness.tolist() == [12.0, 12.0]
+    assert [one[0] for one in state[:2]] == [1, 1]
+    keys = jax.random.split(key, 3)
+    assert [one[1] for one in state[:2]] == [keys[0], keys[1]]
+    assert state[2] == ()
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: evo.unevaluated({"a": jnp.ones((2, 1)), "b": jnp.ones(3)}),
+            r"^`params` must have a leading axis of individuals, of one size on every "
+            r"leaf, got shapes \(2, 1\), \(3,\)\.$",
+        ),
+        (lambda: evo.unevaluated({}), r"^`params` must .* got shapes of no leaf\.$"),
+        (lambda: evo.unevaluated(jnp.zeros((0, 2))), r"^`params` must .*\(0, 2\)\.$"),
+        (
+            lambda: evo.perturb(0, jnp.ones(2), 0, 1.0),
+            r"^`n` must be an integer >= 1, got 0\.$",
+        ),
+        (
+            lambda: evo.perturb(0, jnp.ones(2), 2, -1.0),
+            r"^`scale` must be in \[0, inf\), got -1\.0\.$",
+        ),
+        (
+            lambda: evo.chain(evo.breeder),
+            r"^`transformations` must be of type PopulationTransformation, got "
+            r".*; did you forget to call it\?$",
+        ),
+        (
+            lambda: evo.stack([jnp.ones(2), jnp.ones(3)]),
+            r"^`individuals` must have the shapes of `the first`",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

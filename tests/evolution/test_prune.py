@@ -1,0 +1,97 @@
+"""Pruned populations: sparsity of each, inherited masks, the schedule."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neat_optax as no
+import properties
+from neat_optax import evolution as evo
+
+KEY = jax.random.key(0)
+BREEDER = evo.breeder(evo.truncation(3), mutation=evo.gaussian(1.0, 1.0), num_elites=2)
+
+
+def population(n=6):
+    kernel = jax.random.normal(jax.random.key(1), (n, 5, 4))
+    params = {"kernel": kernel, "bias": jnp.ones((n, 4)), "n": jnp.arange(n)}
+    return evo.Population(params, jnp.arange(float(n)))
+
+
+def zeros(bred):
+    return np.sum(np.asarray(bred.params["kernel"]) == 0, axis=(1, 2)).tolist()
+
+
+def test_the_sparsity_of_each_follows_the_schedule():
+    step = evo.prune_population(BREEDER, optax.linear_schedule(0.0, 0.5, 2))
+    bred = population()
+    state, found = step.init(bred), []
+    update = jax.jit(step.update)
+    for key in jax.random.split(KEY, 4):
+        bred, state = update(key, bred._replace(fitness=population().fitness), state)
+        found.append(zeros(bred))
+    assert found == [[0] * 6, [5] * 6, [10] * 6, [10] * 6]
+    assert not np.any(np.asarray(bred.params["bias"]) == 0)
+
+
+def test_children_inherit_the_mask_of_their_first_parent():
+    step = evo.prune_population(BREEDER, 0.5)
+    given = population()
+    first, state = step.update(KEY, given, step.init(given))
+    masks = np.asarray(state.pruning.mask["kernel"])
+    first = first._replace(fitness=jnp.array([0.0, 5.0, 4.0, 3.0, 2.0, 1.0]))
+    second, after = step.update(jax.random.key(1), first, state)
+    mothers = np.asarray(after.inner.mothers)
+    assert len(set(mothers.tolist())) > 1
+    np.testing.assert_array_equal(after.pruning.mask["kernel"], masks[mothers])
+    np.testing.assert_array_equal(second.params["kernel"] != 0, masks[mothers])
+
+
+def test_masks_are_those_of_the_weights_at_the_time():
+    """As `make_mask` gives them for each individual by itself."""
+    step = evo.prune_population(evo.chain(BREEDER), 0.5, scope=no.whole_tree)
+    given = population()
+    bred, state = step.update(KEY, given, step.init(given))
+    inner = evo.chain(BREEDER)
+    dense, _ = inner.update(KEY, given, inner.init(given))
+    for i in range(6):
+        one = {k: v for k, v in evo.individual(dense, i).items() if k != "n"}
+        mask = no.sparsity.make_mask(one, 0.5, scope=no.whole_tree)
+        expected = no.sparsity.apply_mask(one, mask)
+        found = {k: v for k, v in evo.individual(bred, i).items() if k != "n"}
+        properties.assert_trees_equal(found, expected)
+    assert bred.params["n"].tolist() == state.inner[0].mothers.tolist()
+
+
+def test_only_pruned_elites_lose_their_fitness():
+    step = evo.prune_population(BREEDER, 0.5)
+    given = population()
+    first, state = step.update(KEY, given, step.init(given))
+    assert np.all(np.isnan(first.fitness))
+    first = first._replace(fitness=jnp.arange(6.0))
+    second, _ = step.update(KEY, first, state)
+    assert second.fitness[:2].tolist() == [5.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (
+            lambda: evo.prune_population(evo.breeder, 0.5),
+            r"^`inner` must be of type PopulationTransformation, .* call it\?$",
+        ),
+        (
+            lambda: evo.prune_population(evo.chain(), 0.5).init(population()),
+            r"^`inner` must contain a breeder, got none\.$",
+        ),
+        (
+            lambda: evo.prune_population(BREEDER, 1.0),
+            r"^`sparsity` must be in \[0, 1\), got 1\.0\.$",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

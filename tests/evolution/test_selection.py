@@ -1,0 +1,129 @@
+"""Selection: exact distributions, different parents, and who is never drawn."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from neat_optax import evolution as evo
+
+RULES = [evo.truncation(3), evo.tournament(3), evo.linear_rank(1.8)]
+EVERY = pytest.mark.parametrize("rule", RULES, ids=repr)
+KEY = jax.random.key(0)
+
+
+def frequencies(rule, count, draws=200_000):
+    """The share of each place among numbers that fill [0, 1) evenly."""
+    numbers = (jnp.arange(draws, dtype=jnp.float32) + 0.5) / draws
+    size = rule.pool(jnp.int32(count))
+    places = np.asarray(rule.place(numbers, jnp.float32(size)), int)
+    return np.bincount(places, minlength=count) / draws
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+def test_truncation_draws_the_best_evenly(count):
+    best = min(5, count)
+    expected = np.where(np.arange(count) < best, 1 / best, 0)
+    found = frequencies(evo.truncation(5), count)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+@pytest.mark.parametrize("size", [1, 2, 5])
+def test_tournament_has_the_distribution_of_its_winners(count, size):
+    left = np.arange(count, -1, -1.0)
+    expected = (left[:-1] ** size - left[1:] ** size) / count**size
+    found = frequencies(evo.tournament(size), count)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7, 50])
+@pytest.mark.parametrize("pressure", [1.0, 1.5, 2.0])
+def test_linear_rank_has_the_distribution_of_baker(count, pressure):
+    places = np.arange(count)
+    fall = 2 * (pressure - 1) * places / max(count - 1, 1)
+    expected = (pressure - fall) / count if count > 1 else [1.0]
+    found = frequencies(evo.linear_rank(pressure), count)
+    np.testing.assert_allclose(found, expected, atol=2e-5)
+
+
+@EVERY
+def test_a_second_parent_is_drawn_from_the_others_by_the_same_rule(rule):
+    fitness = -jnp.arange(6.0)
+    pairs = np.asarray(evo.select(KEY, rule, fitness, (40_000, 2)))
+    size = int(rule.pool(jnp.int32(6)))
+    first = frequencies(rule, 6)
+    rest = np.bincount(
+        np.asarray(
+            rule.place((jnp.arange(1e5) + 0.5) / 1e5, jnp.float32(size - 1)), int
+        ),
+        minlength=6,
+    )
+    rest = rest / rest.sum()
+    for mother in range(size):
+        share = np.mean(pairs[:, 0] == mother)
+        assert share == pytest.approx(first[mother], abs=0.01)
+        if share < 0.05:
+            continue  # too few to count
+        others = [i for i in range(6) if i != mother]
+        fathers = pairs[pairs[:, 0] == mother, 1]
+        found = [np.mean(fathers == i) for i in others]
+        np.testing.assert_allclose(found, rest[:5], atol=0.03)
+
+
+@st.composite
+def populations(draw):
+    kinds = st.sampled_from([np.nan, -np.inf, 1.0, 2.0, 3.0, np.inf])
+    return jnp.float32(draw(st.lists(kinds, min_size=1, max_size=9)))
+
+
+@EVERY
+@given(fitness=populations(), seed=st.integers(0, 2**31), parents=st.integers(1, 4))
+def test_who_is_drawn(rule, fitness, seed, parents):
+    drawn = np.asarray(rule(jax.random.key(seed), fitness, (7, parents)))
+    scores = np.asarray(fitness)
+    assert drawn.shape == (7, parents)
+    assert drawn.dtype == np.int32
+    valid = scores > -np.inf
+    rejected = np.isneginf(scores)
+    allowed = valid if valid.any() else rejected if rejected.any() else np.isnan(scores)
+    assert np.all(allowed[drawn])
+    size = int(rule.pool(jnp.int32(allowed.sum())))
+    for child in drawn:
+        assert len(set(child.tolist())) >= min(parents, size)
+
+
+@EVERY
+def test_a_higher_offset_or_scale_of_fitness_draws_the_same(rule):
+    fitness = jnp.array([0.5, -1.0, 2.0, 8.0, 3.0, -4.0])
+    expected = evo.select(KEY, rule, fitness, (50, 2))
+    for scaled in (fitness * 1e-6, fitness * 1e6 - 7e6, fitness - 100):
+        np.testing.assert_array_equal(evo.select(KEY, rule, scaled, (50, 2)), expected)
+
+
+def test_a_seed_is_a_key():
+    fitness = jnp.arange(5.0)
+    np.testing.assert_array_equal(
+        evo.select(3, RULES[0], fitness, (9, 2)),
+        evo.select(jax.random.key(3), RULES[0], fitness, (9, 2)),
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: evo.truncation(0), r"^`k` must be an integer >= 1, got 0\.$"),
+        (lambda: evo.truncation(len), r"^`k` must be an integer, got "),
+        (lambda: evo.tournament(1.5), r"^`size` must be an integer >= 1, got 1\.5\.$"),
+        (lambda: evo.linear_rank(2.5), r"^`pressure` must be in \[1, 2\], got 2\.5\.$"),
+        (
+            lambda: evo.select(0, evo.truncation, jnp.ones(2), (1, 1)),
+            r"^`selection` must be of type Selection, .*; did you forget to call it\?$",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()

@@ -1,0 +1,263 @@
+"""Crossover and mutation: closed forms of what children are."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import properties
+from neat_optax import evolution as evo
+from neat_optax.evolution import _draws
+from neat_optax.reference import evolution as oracle
+
+KEY = jax.random.key(1)
+SELF = jnp.array([[0]])
+
+
+def child_of(genes, mutation, key=KEY, generation=0):
+    """The mutated copy of one individual."""
+    stacked = jax.tree.map(lambda x: x[None], genes)
+    bred = evo.offspring(key, stacked, SELF, evo.clone, mutation, generation=generation)
+    return jax.tree.map(lambda x: x[0], bred)
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(1, 65535))
+def test_a_word_is_read_as_by_the_oracle(word, count):
+    choice, left = _draws.choose(jnp.uint32(word), count)
+    assert (int(choice), int(left)) == oracle.read_choice(word, count)
+
+
+@pytest.mark.parametrize("parents", [2, 3, 5])
+def test_uniform_keeps_each_gene_from_a_parent_in_equal_shares(parents):
+    params = jnp.arange(float(parents))[:, None] * jnp.ones((1, 30_000))
+    who = jnp.tile(jnp.arange(parents), (4, 1))
+    bred = evo.offspring(KEY, params, who, evo.uniform(parents), evo.unchanged)
+    shares = [np.mean(np.asarray(bred) == i) for i in range(parents)]
+    np.testing.assert_allclose(shares, 1 / parents, atol=0.005)
+    assert sum(shares) == pytest.approx(1)
+    assert len({row.tobytes() for row in np.asarray(bred)}) == 4
+
+
+def test_what_crossover_leaves_is_independent_of_its_choice():
+    """Mutations come as often, and as large, in genes of either parent."""
+    params = jnp.array([[0.0] * 200_000, [100.0] * 200_000])
+    mutation = evo.gaussian(0.1, 0.25, unit=evo.absolute)
+    bred = evo.offspring(KEY, params, jnp.array([[0, 1]]), evo.uniform(), mutation)
+    for parent in (0.0, 100.0):
+        near = np.asarray(bred)[np.abs(np.asarray(bred) - parent) < 50] - parent
+        assert np.mean(near != 0) == pytest.approx(0.25, abs=0.005)
+        assert np.mean(near) == pytest.approx(0, abs=2e-3)
+        assert np.std(near) == pytest.approx(0.1, rel=0.02)
+
+
+def test_line_has_one_position_for_all_genes_and_leaves():
+    params = {"a": jnp.array([[0.0] * 5, [1.0] * 5]), "b": jnp.array([2.0, 12.0])}
+    pairs = jnp.tile(jnp.array([[0, 1]]), (2000, 1))
+    bred = evo.offspring(KEY, params, pairs, evo.line(0.25), evo.unchanged)
+    t = np.asarray(bred["a"])
+    assert np.all(t == t[:, :1])
+    np.testing.assert_allclose((bred["b"] - 2) / 10, t[:, 0], atol=1e-6)
+    assert -0.25 <= t.min() < -0.2
+    assert 1.2 < t.max() <= 1.25
+    assert np.mean(t) == pytest.approx(0.5, abs=0.03)
+
+
+def test_blend_has_a_position_for_each_gene():
+    params = jnp.array([[0.0] * 100_000, [2.0] * 100_000])
+    bred = evo.offspring(
+        KEY, params, jnp.array([[0, 1]]), evo.blend(0.5), evo.unchanged
+    )
+    t = np.asarray(bred) / 2
+    assert np.mean(t) == pytest.approx(0.5, abs=0.01)
+    assert np.var(t) == pytest.approx(4 / 12, rel=0.02)
+    assert -0.5 <= t.min() < -0.49
+    assert 1.49 < t.max() <= 1.5
+
+
+@pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
+def test_gaussian_has_its_moments_and_its_rate(rate):
+    genes = jnp.zeros((25, 20_000))
+    moved = np.asarray(child_of(genes, evo.gaussian(0.5, rate)), np.float64)
+    assert np.mean(moved != 0) == pytest.approx(rate, rel=0.05)
+    assert np.sqrt(np.mean(moved**2)) == pytest.approx(0.5 / 5, rel=0.03)
+    drawn = moved[moved != 0] / (0.1 / np.sqrt(rate))
+    assert np.mean(drawn) == pytest.approx(0, abs=0.05)
+    assert np.mean(drawn**4) == pytest.approx(3, rel=0.15)
+
+
+def test_gaussian_is_normal():
+    """The quantiles of half a million numbers, against those of the distribution."""
+    genes = jnp.zeros(500_000)
+    moved = child_of(genes, evo.gaussian(1.0, 1.0, unit=evo.absolute))
+    levels = np.array([0.001, 0.05, 0.3, 0.5, 0.9, 0.999])
+    expected = [oracle.NormalDist().inv_cdf(level) for level in levels]
+    np.testing.assert_allclose(np.quantile(moved, levels), expected, atol=0.04)
+    assert np.abs(moved).max() < 5.5
+
+
+def test_the_unit_follows_the_number_of_inputs():
+    assert evo.fan_in_scale((3, 3, 4, 8)) == 1 / 6
+    assert (evo.fan_in_scale((25,)), evo.fan_in_scale(())) == (0.2, 1.0)
+    assert evo.fan_in_scale((0, 3)) == 1.0
+    assert evo.absolute((7, 7)) == 1.0
+
+
+def test_reset_draws_a_share_afresh():
+    genes = jnp.full((16, 20_000), 100.0)
+    moved = np.asarray(child_of(genes, evo.reset(rate=0.1)))
+    fresh = moved[moved != 100]
+    assert fresh.size / moved.size == pytest.approx(0.1, rel=0.02)
+    assert np.std(fresh) == pytest.approx(0.25, rel=0.02)
+
+
+def test_reset_asks_the_initialiser_with_the_shape_of_one_individual():
+    shapes = []
+
+    def init(key, shape, dtype):
+        shapes.append((shape, dtype))
+        return jax.random.uniform(key, shape, dtype, 5.0, 6.0)
+
+    params = jnp.zeros((3, 4, 50))
+    parents = jnp.arange(3)[:, None]
+    bred = evo.offspring(KEY, params, parents, evo.clone, evo.reset(init, 0.5))
+    assert shapes == [((4, 50), jnp.float32)]
+    fresh = np.asarray(bred)[np.asarray(bred) != 0]
+    assert np.all((fresh >= 5) & (fresh < 6))
+    assert len(np.unique(fresh)) > 0.95 * fresh.size
+
+
+def test_multiplicative_leaves_zeros():
+    genes = jnp.concatenate([jnp.zeros(10), jnp.full(100_000, 4.0)])
+    moved = np.asarray(child_of(genes, evo.multiplicative(0.2)))
+    assert np.all(moved[:10] == 0)
+    assert np.std(moved[10:]) == pytest.approx(0.8, rel=0.02)
+    assert np.mean(moved[10:]) == pytest.approx(4.0, rel=0.01)
+
+
+@pytest.mark.parametrize(
+    "mutation",
+    [
+        evo.gaussian(0.0),
+        evo.gaussian(1.0, 0.0),
+        evo.reset(rate=0.0),
+        evo.multiplicative(0.0),
+        evo.unchanged,
+    ],
+    ids=repr,
+)
+def test_a_mutation_of_nothing_changes_no_bit(mutation):
+    genes = {
+        "w": jax.random.normal(KEY, (3, 4)),
+        "h": jax.random.normal(KEY, (5,), jnp.bfloat16),
+        "z": jnp.array([-0.0, 0.0]),
+    }
+    bred = child_of(genes, mutation)
+    properties.assert_trees_equal(bred, genes)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda value: evo.gaussian(value, 1.0),
+        lambda value: evo.gaussian(1.0, value),
+        lambda value: evo.reset(rate=value),
+        lambda value: evo.multiplicative(value),
+    ],
+)
+def test_schedules_are_asked_for_the_generation(make):
+    schedule = optax.linear_schedule(0.0, 1.0, 4)
+    genes = jnp.ones(500)
+    for generation in (0, 1, 4):
+        now = child_of(genes, make(schedule), generation=jnp.int32(generation))
+        fixed = child_of(genes, make(generation / 4))
+        np.testing.assert_allclose(now, fixed, rtol=1e-6)
+
+
+def test_leaves_do_not_mutate_in_step():
+    genes = {"a": jnp.zeros(5000), "b": jnp.zeros(5000)}
+    for mutation in (evo.gaussian(1.0, 1.0), evo.reset(rate=0.5)):
+        bred = child_of(genes, mutation)
+        cosine = jnp.corrcoef(bred["a"], bred["b"])[0, 1]
+        assert abs(cosine) < 0.06
+
+
+def test_individuals_do_not_mutate_in_step():
+    params = jnp.zeros((2, 5000))
+    bred = evo.offspring(
+        KEY, params, jnp.array([[0], [0]]), evo.clone, evo.gaussian(1.0, 1.0)
+    )
+    assert abs(jnp.corrcoef(bred)[0, 1]) < 0.06
+
+
+def test_integers_keys_and_what_where_leaves_out_come_from_the_first_parent():
+    params = {
+        "step": jnp.array([3, 4, 5]),
+        "key": jax.random.split(KEY, 3),
+        "flag": jnp.array([True, False, True]),
+        "frozen": jnp.arange(6.0).reshape(3, 2),
+        "free": jnp.arange(6.0).reshape(3, 2),
+    }
+    parents = jnp.array([[2, 0], [1, 2]])
+    bred = evo.offspring(
+        KEY,
+        params,
+        parents,
+        evo.blend(),
+        evo.gaussian(1.0, 1.0),
+        where=lambda path, leaf: path != "frozen" and leaf.ndim < 2,
+    )
+    for name in ("step", "flag", "frozen"):
+        np.testing.assert_array_equal(bred[name], params[name][parents[:, 0]])
+    assert np.all(bred["key"] == params["key"][parents[:, 0]])
+    assert not np.any(bred["free"] == params["free"][parents[:, 0]])
+
+
+def test_dtypes_stay():
+    params = {
+        "half": jnp.ones((2, 3), jnp.bfloat16),
+        "full": jnp.ones((2, 3)),
+        "complex": jnp.ones((2, 3), jnp.complex64),
+    }
+    pairs = jnp.array([[0, 1], [1, 0]])
+    for crossover in (evo.uniform(), evo.line(), evo.blend()):
+        bred = evo.offspring(KEY, params, pairs, crossover, evo.multiplicative(0.5))
+        properties.assert_same_types(bred, params)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: evo.gaussian(-1.0), r"^`scale` must be in \[0, inf\), got -1\.0\.$"),
+        (lambda: evo.gaussian(1.0, 2.0), r"^`rate` must be in \[0, 1\], got 2\.0\.$"),
+        (lambda: evo.gaussian(unit=2), r"^`unit` must be a function, got 2\.$"),
+        (lambda: evo.reset(3), r"^`init` must be a function, got 3\.$"),
+        (lambda: evo.multiplicative(0.1, 3), r"^`init` must be a function, got 3\.$"),
+        (lambda: evo.uniform(1), r"^`parents` must be in \[2, 65535\], got 1\.$"),
+        (lambda: evo.uniform(2.5), r"^`parents` must be an integer, got 2\.5\.$"),
+        (lambda: evo.line(-0.5), r"^`extend` must be in \[0, inf\), got -0\.5\.$"),
+        (lambda: evo.blend(None), r"^`extend` must be a number in \[0, inf\) or"),
+        (
+            lambda: evo.offspring(0, jnp.ones((2, 2)), jnp.array([[0]])),
+            r"^`parents` must name 2 for each child, in shape \(children, 2\), got "
+            r"shape \(1, 1\)\.$",
+        ),
+        (
+            lambda: evo.offspring(
+                0, jnp.ones((1, 2), complex), SELF, evo.clone, evo.gaussian()
+            ),
+            r"^`params` must have real leaves, got complex64\.$",
+        ),
+        (
+            lambda: evo.offspring(
+                0, {"a": jnp.ones((1, 2))}, SELF, evo.clone, where=lambda *_: False
+            ),
+            r"^`where` must choose at least one array, got none of a\.$",
+        ),
+    ],
+)
+def test_bad_input(call, message):
+    with pytest.raises(ValueError, match=message):
+        call()
