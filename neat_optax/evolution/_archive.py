@@ -1,5 +1,6 @@
 """The best individuals of a search so far, all different."""
 
+import functools
 from typing import Any
 
 import jax
@@ -10,6 +11,7 @@ from neat_optax.evolution import _rows
 from neat_optax.evolution.population import Population
 
 
+@functools.partial(jax.jit, static_argnums=1)
 def start(population: Population, size: int) -> Population:
     """The best of those who have a fitness; places without an individual hold NaN."""
 
@@ -50,9 +52,12 @@ def admit(best: Population, population: Population, candidates: Any) -> Populati
             new = jnp.where(_same(population.params, row), -jnp.inf, new)
         return (old, new), Population(row, score)
 
-    _, listed = jax.lax.scan(place, (old, new), length=size)
-    empty = listed.fitness == -jnp.inf
-    return listed._replace(fitness=jnp.where(empty, jnp.nan, listed.fitness))
+    def merged():
+        _, listed = jax.lax.scan(place, (old, new), length=size)
+        empty = listed.fitness == -jnp.inf
+        return listed._replace(fitness=jnp.where(empty, jnp.nan, listed.fitness))
+
+    return jax.lax.cond(jnp.any(new > old[-1]), merged, lambda: best)
 
 
 def _whole_row(leaf: jax.Array, i: jax.Array) -> jax.Array:

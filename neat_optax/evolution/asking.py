@@ -92,9 +92,9 @@ def search_steps(
     Example:
       >>> import numpy as np
       >>> from neat_optax import evolution as evo
-      >>> steps = evo.search_steps(evo.breeder(evo.truncation(4)))
+      >>> steps = evo.search_steps(evo.breeder(mutation=evo.gaussian(0.2, 1.0)))
       >>> state = steps.init(0, evo.perturb(0, np.zeros(3), 16, 1.0))
-      >>> for _ in range(30):
+      >>> for _ in range(60):
       ...     fitness = [-((w - 1) ** 2).sum() for w in np.asarray(steps.ask(state))]
       ...     state = steps.tell(state, fitness)
       >>> float(state.best_fitness) > -0.1

@@ -11,7 +11,7 @@ class Genome(NamedTuple):
     """How weights go back into what they were taken out of."""
 
     kind: str  # tree, linen or nnx
-    graph: Any = None  # of an NNX module
+    graph: Any = None  # of an NNX module, with the structures of its variables
 
 
 TREE = Genome("tree")
@@ -58,11 +58,9 @@ def apart(model: Any) -> tuple[Any, Genome, Any]:
     nnx = sys.modules.get("flax.nnx")  # there is no module where it was not imported
     if nnx is not None and isinstance(model, nnx.Module):
         graph, params, rest = nnx.split(model, nnx.Param, ...)
-        return (
-            nnx.to_pure_dict(params),
-            Genome("nnx", (graph, jax.tree.structure(params))),
-            rest,
-        )
+        trees = jax.tree.structure(params), jax.tree.structure(rest)
+        genome = Genome("nnx", (graph, *trees))
+        return nnx.to_pure_dict(params), genome, jax.tree.leaves(rest)
     if isinstance(model, Mapping) and "params" in model and len(model) > 1:
         rest = {name: value for name, value in model.items() if name != "params"}
         return model["params"], Genome("linen"), rest
@@ -74,7 +72,8 @@ def into(genome: Genome, params: Any, rest: Any) -> Any:
     if genome.kind == "linen":
         return {"params": params, **rest}
     if genome.kind == "nnx":
-        graph, treedef = genome.graph
-        state = treedef.unflatten(jax.tree.leaves(params))
-        return sys.modules["flax.nnx"].merge(graph, state, rest)
+        graph, of_params, of_rest = genome.graph
+        # New variables, which belong to the trace that the evaluation runs in.
+        state = of_params.unflatten(jax.tree.leaves(params))
+        return sys.modules["flax.nnx"].merge(graph, state, of_rest.unflatten(rest))
     return params

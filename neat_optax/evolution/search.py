@@ -104,7 +104,8 @@ def search(
       >>> from neat_optax import evolution as evo
       >>> def fitness(w, target):
       ...     return -jnp.sum((w - target) ** 2)
-      >>> found = evo.search(0, jnp.zeros(3), fitness, evo.breeder(), generations=60,
+      >>> breeder = evo.breeder(mutation=evo.gaussian(0.2, 1.0))
+      >>> found = evo.search(0, jnp.zeros(3), fitness, breeder, generations=200,
       ...                    args=(jnp.array([1.0, -1.0, 0.5]),), goal=-0.01)
       >>> found.stopped
       'goal reached'

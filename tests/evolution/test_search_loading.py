@@ -64,7 +64,7 @@ def test_nnx():
 
 def test_training_mode_inside_the_search_leaves_the_model_alone():
     model = module()
-    model.train(use_running_average=False)
+    model.train()
     statistics = nnx.state(model, nnx.BatchStat)
     before = jax.tree.map(np.asarray, statistics)
     search(model, lambda m, x: -jnp.sum(m(x) ** 2))
