@@ -279,6 +279,16 @@ def check_population(params: Any, fitness: Any) -> int:
     return count
 
 
+def check_fitness(scores: Any, count: int) -> None:
+    """Raises unless an evaluation gave one real number for each individual."""
+    shape, dtype = jnp.shape(scores), jnp.result_type(scores)
+    if shape != (count,) or jnp.issubdtype(dtype, jnp.complexfloating):
+        raise ValueError(
+            f"`evaluate` must return one real number for each of the {count} "
+            f"individuals, got {dtype} of shape {shape} for all of them."
+        )
+
+
 def check_holds(name: str, what: str, found: Any) -> None:
     """Raises unless something was found in a value."""
     if not found:

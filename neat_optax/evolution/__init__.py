@@ -2,6 +2,7 @@
 
 from neat_optax.evolution._draws import Draws as Draws
 from neat_optax.evolution._draws import fan_in_scale as fan_in_scale
+from neat_optax.evolution._measuring import diversity as diversity
 from neat_optax.evolution.acceptance import AcceptanceRule as AcceptanceRule
 from neat_optax.evolution.acceptance import accepted_share as accepted_share
 from neat_optax.evolution.acceptance import minimal_criterion as minimal_criterion
@@ -9,10 +10,16 @@ from neat_optax.evolution.acceptance import (
     multiplicative_threshold as multiplicative_threshold,
 )
 from neat_optax.evolution.acceptance import quantile as quantile
+from neat_optax.evolution.adapters import from_ask_tell as from_ask_tell
+from neat_optax.evolution.asking import SearchState as SearchState
+from neat_optax.evolution.asking import SearchSteps as SearchSteps
+from neat_optax.evolution.asking import search_steps as search_steps
 from neat_optax.evolution.bounds import clip_population as clip_population
 from neat_optax.evolution.breeding import BreederState as BreederState
 from neat_optax.evolution.breeding import breeder as breeder
 from neat_optax.evolution.breeding import offspring as offspring
+from neat_optax.evolution.callbacks import ProgressBar as ProgressBar
+from neat_optax.evolution.callbacks import TensorBoard as TensorBoard
 from neat_optax.evolution.crossover import Crossover as Crossover
 from neat_optax.evolution.crossover import blend as blend
 from neat_optax.evolution.crossover import clone as clone
@@ -27,6 +34,11 @@ from neat_optax.evolution.distributions import snes_sigma_rate as snes_sigma_rat
 from neat_optax.evolution.distributions import (
     snes_value_and_grad as snes_value_and_grad,
 )
+from neat_optax.evolution.evaluating import Evaluator as Evaluator
+from neat_optax.evolution.evaluating import of_population as of_population
+from neat_optax.evolution.evaluating import outside_jax as outside_jax
+from neat_optax.evolution.loading import load as load
+from neat_optax.evolution.loading import weights as weights
 from neat_optax.evolution.mutation import Mutation as Mutation
 from neat_optax.evolution.mutation import absolute as absolute
 from neat_optax.evolution.mutation import gaussian as gaussian
@@ -51,6 +63,8 @@ from neat_optax.evolution.presets import random_weight_breeder as random_weight_
 from neat_optax.evolution.presets import two_parent_breeder as two_parent_breeder
 from neat_optax.evolution.prune import prune_population as prune_population
 from neat_optax.evolution.refinement import refine as refine
+from neat_optax.evolution.result import SearchResult as SearchResult
+from neat_optax.evolution.search import search as search
 from neat_optax.evolution.selection import Selection as Selection
 from neat_optax.evolution.selection import linear_rank as linear_rank
 from neat_optax.evolution.selection import select as select

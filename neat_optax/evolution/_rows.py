@@ -7,16 +7,19 @@ import jax.numpy as jnp
 
 
 def take(leaf: Any, indices: Any) -> jax.Array:
-    """The rows of `leaf` at `indices`: an array [m] of them, or one."""
-    leaf = jnp.asarray(leaf)
+    """The rows of `leaf` at `indices`: an array [m] of them, or one.
+
+    One row is on all devices that hold the rows.
+    """
+    leaf, indices = jnp.asarray(leaf), jnp.asarray(indices)
     sharding = explicit_sharding(leaf)
     if sharding is None:
         return leaf[indices]
-    spec = sharding.spec if jnp.ndim(indices) else sharding.spec[1:]
-    wanted = jax.sharding.NamedSharding(
-        sharding.mesh, jax.sharding.PartitionSpec(*spec)
-    )
-    return leaf.at[indices].get(out_sharding=wanted)
+    first = sharding.spec[:1] if indices.ndim else (None,)
+    spec = jax.sharding.PartitionSpec(*first, *sharding.spec[1:])
+    wanted = jax.sharding.NamedSharding(sharding.mesh, spec)
+    rows = leaf.at[jnp.atleast_1d(indices)].get(out_sharding=wanted)
+    return rows if indices.ndim else rows[0]
 
 
 def rearrange(leaf: Any, indices: jax.Array) -> jax.Array:

@@ -1,4 +1,4 @@
-"""The command line: `neat-optax train` and `neat-optax compact`."""
+"""The command line: `neat-optax train`, `neat-optax compact`, `neat-optax evolve`."""
 
 import argparse
 import sys
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _make_parser() -> argparse.ArgumentParser:
-    from neat_optax.training import compact_command, train_command
+    from neat_optax.training import compact_command, evolve_command, train_command
 
     parser = _Parser(
         prog="neat-optax",
@@ -45,4 +45,5 @@ def _make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="command")
     train_command.add_to(commands)
     compact_command.add_to(commands)
+    evolve_command.add_to(commands)
     return parser

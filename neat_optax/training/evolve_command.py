@@ -10,6 +10,7 @@ import jax
 from rich import progress
 from rich.console import Console
 
+from neat_optax import evolution
 from neat_optax.training import cartpole, evolve_pictures, experiment
 from neat_optax.training.evolve_config import OPTIONS, EvolveConfig, make_config
 from neat_optax.training.evolve_tasks import Task, init_stacked, make_task
@@ -87,8 +88,6 @@ def run(
 
 def _search(key: Any, config: EvolveConfig, task: Task, tick: Callable) -> Any:
     """One search, in each generation of which fitness meets one key."""
-    from neat_optax import evolution
-
     first_key, key = jax.random.split(key)
     return evolution.search(
         key,
@@ -107,8 +106,6 @@ def _search(key: Any, config: EvolveConfig, task: Task, tick: Callable) -> Any:
 @functools.cache
 def _breeder(config: EvolveConfig) -> Any:
     """The same object for all seeds, which then share one compiled search."""
-    from neat_optax import evolution
-
     breeder = evolution.breeder(
         evolution.truncation(config.parents),
         mutation=evolution.gaussian(config.mutation_scale, config.mutation_rate),

@@ -188,7 +188,6 @@ def test_a_bad_value_is_one_sentence_and_leaves_nothing(arguments, message, tmp_
 
 
 def test_the_search_itself_solves_the_sum(tmp_path, capsys):
-    pytest.importorskip("neat_optax.evolution", reason="the search is not there")
     call("--task sum --acceptance 0.5 --name real", tmp_path)
     assert "solved" in capsys.readouterr().out
     result = json.loads((tmp_path / "real" / "result.json").read_text())

@@ -1,0 +1,127 @@
+"""A chunk of generations, in a compiled loop or scored in Python; and when to stop."""
+
+import functools
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neat_optax import _checks
+from neat_optax.evolution import asking
+from neat_optax.evolution.asking import Run, SearchState
+from neat_optax.evolution.evaluating import scores_outside
+from neat_optax.evolution.result import History
+
+_NEVER = np.iinfo(np.int32).max
+
+
+class Limits(NamedTuple):
+    """When a search is over; numbers that a compiled loop takes as arguments."""
+
+    generations: Any
+    goal: Any  # NaN for none
+    patience: Any
+    budget: Any
+
+
+def make_limits(generations: Any, goal: Any, patience: Any, budget: Any) -> Limits:
+    """Checked; what is not given is never met."""
+    _checks.check_integer("generations", generations)
+    _checks.check_count("generations", generations)
+    if goal is not None:
+        _checks.check_fields({"goal": goal}, {"goal": "(-inf, inf)"})
+    return Limits(
+        generations=np.int32(min(generations, _NEVER)),
+        goal=np.float32(math.nan if goal is None else goal),
+        patience=_count("patience", patience),
+        budget=_count("budget", budget),
+    )
+
+
+def _count(name: str, value: Any) -> np.int32:
+    if value is None:
+        return np.int32(_NEVER)
+    _checks.check_integer(name, value)
+    _checks.check_count(name, value, minimum=1)
+    return np.int32(min(value, _NEVER))
+
+
+def inside(
+    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+) -> tuple[SearchState, History]:
+    """Generations in one compiled loop."""
+    start = int(state.generation)
+    state, rows = _loop(run, chunk, state, limits, rest, args)
+    count = int(state.generation) - start
+    return state, {name: np.asarray(x)[:count] for name, x in rows.items()}
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _loop(
+    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+) -> tuple[SearchState, dict[str, jax.Array]]:
+    """At most `chunk` generations, and a history of which the first rows are filled."""
+
+    def step(state):
+        return asking.step(run, state, rest, args)
+
+    def body(carry):
+        state, rows, row = carry
+        state, new = step(state)
+        rows = {name: values.at[row].set(new[name]) for name, values in rows.items()}
+        return state, rows, row + 1
+
+    def go_on(carry):
+        state, _, row = carry
+        return (row < chunk) & ~jnp.any(_reasons(state, limits))
+
+    shapes = jax.eval_shape(step, state)[1]
+    rows = {name: jnp.zeros((chunk, *x.shape), x.dtype) for name, x in shapes.items()}
+    state, rows, _ = jax.lax.while_loop(go_on, body, (state, rows, jnp.int32(0)))
+    return state, rows
+
+
+def outside(
+    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+) -> tuple[SearchState, History]:
+    """Generations one by one, scored in Python."""
+    assert run.evaluator is not None
+    rows: list[dict[str, Any]] = []
+    while len(rows) < chunk and not reason(state, limits):
+        key = asking.keys(state)[2]
+        scores = scores_outside(
+            run.evaluator, run.mode, run.genome, state, key, rest, args
+        )
+        state, row = asking.compiled_tell(run.breeder, state, scores)
+        rows.append(jax.device_get(row))
+    return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def _reasons(state: SearchState, limits: Limits) -> jax.Array:
+    """Which reasons to stop hold, in the order of `_WORDS`."""
+    asked = jnp.sum(asking.waiting(state), dtype=jnp.int32)
+    return jnp.stack(
+        [
+            state.best_fitness >= limits.goal,
+            state.generation >= limits.generations,
+            state.generation - state.improved >= limits.patience,
+            asked > limits.budget - state.evaluations,
+        ]
+    )
+
+
+_WORDS = (
+    "goal reached",
+    "all generations done",
+    "patience exhausted",
+    "budget spent",
+)
+_compiled_reasons = jax.jit(_reasons)
+
+
+def reason(state: SearchState, limits: Limits) -> str:
+    """The first reason to stop, or nothing."""
+    holds = np.asarray(_compiled_reasons(state, limits))
+    return _WORDS[int(np.argmax(holds))] if holds.any() else ""

@@ -1,0 +1,76 @@
+"""What the history of a search holds of each generation."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax.evolution import _draws
+from neat_optax.evolution.acceptance import MinimalCriterionState
+from neat_optax.evolution.population import Population
+
+_OF_STATES = {MinimalCriterionState: ("acceptance", "threshold")}
+
+
+def of_generation(population: Population) -> dict[str, jax.Array]:
+    """Numbers of a population that was scored."""
+    fitness = population.fitness
+    known = jnp.isfinite(fitness)
+    count = jnp.sum(known, dtype=fitness.dtype)
+    mean = jnp.sum(jnp.where(known, fitness, 0)) / count
+    square = jnp.sum(jnp.where(known, jnp.square(fitness - mean), 0)) / count
+    top = jnp.max(jnp.where(jnp.isnan(fitness), -jnp.inf, fitness))
+    return {
+        "best": jnp.where(top == -jnp.inf, jnp.nan, top),
+        "mean": mean,
+        "std": jnp.sqrt(square),
+        "failed": jnp.sum(jnp.isnan(fitness), dtype=jnp.int32),
+        "diversity": diversity(population),
+    }
+
+
+def of_state(state: Any) -> dict[str, jax.Array]:
+    """What transformations of a population record, found by the type of their state."""
+    kinds = tuple(_OF_STATES)
+    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds))
+    found = [node for node in nodes if isinstance(node, kinds)]
+    return {
+        name: getattr(node, name)
+        for node in reversed(found)  # the first of a kind counts
+        for name in _OF_STATES[type(node)]
+    }
+
+
+def diversity(population: Population) -> jax.Array:
+    r"""How far individuals lie apart, relative to fresh weights.
+
+    .. math:: D = \frac{1}{L} \sum_l \frac{1}{s_l}
+        \sqrt{\operatorname{mean}_j \operatorname{var}_i w_{lij}}
+
+    over the :math:`L` arrays, with :math:`i` the individual, :math:`j` the entry, and
+    :math:`s` the `fan_in_scale` of the array. It is 0 where all are equal, about
+    :math:`\sigma` after `perturb` with the scale :math:`\sigma`, and about 1 for
+    individuals that were initialised one by one. Integers do not count.
+
+    Args:
+      population: a `Population`.
+
+    Example:
+      >>> from neat_optax import evolution as evo
+      >>> import jax.numpy as jnp
+      >>> around = evo.perturb(0, {"w": jnp.ones((50, 20))}, 100, 0.3)
+      >>> print(f"{evo.diversity(around):.2f}")
+      0.30
+    """
+    leaves = [jnp.asarray(leaf) for leaf in jax.tree.leaves(population.params)]
+    spreads = [
+        _spread(leaf) / _draws.fan_in_scale(leaf.shape[1:])
+        for leaf in leaves
+        if jnp.issubdtype(leaf.dtype, jnp.inexact)
+    ]
+    return jnp.mean(jnp.stack(spreads)) if spreads else jnp.zeros(())
+
+
+def _spread(leaf: jax.Array) -> jax.Array:
+    return jnp.sqrt(jnp.mean(jnp.var(_tree.widen(leaf), axis=0)))

@@ -1,0 +1,88 @@
+"""Ready callbacks of `search`. They need the extra `train`."""
+
+from typing import Any
+
+_HINT = 'needs the extra "train": pip install "neat-optax[train]"'
+
+
+class ProgressBar:
+    """Shows the generation and the best fitness so far.
+
+    Args:
+      generations: how many there are, as for `search`.
+      console: a `rich.console.Console`; by default one on the terminal.
+
+    Example::
+
+        evolution.search(..., generations=200, callbacks=[evolution.ProgressBar(200)])
+    """
+
+    def __init__(self, generations: int, console: Any = None):
+        try:
+            from rich.progress import (
+                BarColumn,
+                MofNCompleteColumn,
+                Progress,
+                TextColumn,
+                TimeRemainingColumn,
+            )
+        except ImportError as error:
+            raise ImportError(f"ProgressBar {_HINT}") from error
+        self._bar = Progress(
+            TextColumn("generation"),
+            MofNCompleteColumn(),
+            BarColumn(),
+            TextColumn("best fitness {task.fields[best]:.6g}"),
+            TimeRemainingColumn(),
+            console=console,
+        )
+        self._task = self._bar.add_task("", total=generations, best=float("nan"))
+
+    def __enter__(self) -> "ProgressBar":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def __call__(self, state: Any, history: Any) -> None:
+        """Moves the bar."""
+        del history
+        best = float(state.best_fitness)
+        self._bar.update(self._task, completed=int(state.generation), best=best)
+
+
+class TensorBoard:
+    """Writes the history for TensorBoard, each name as a curve over the generations.
+
+    Args:
+      folder: where to.
+      prefix: what the names of the curves begin with.
+    """
+
+    def __init__(self, folder: Any, prefix: str = "search/"):
+        try:
+            import tensorboardX
+        except ImportError as error:
+            raise ImportError(f"TensorBoard {_HINT}") from error
+        self._writer = tensorboardX.SummaryWriter(str(folder))
+        self._prefix, self._written = prefix, 0
+
+    def __enter__(self) -> "TensorBoard":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._writer.close()
+
+    def __call__(self, state: Any, history: Any) -> None:
+        """Writes the generations that were not written yet."""
+        del state
+        numbers = history["generation"]
+        for name, values in history.items():
+            if name == "generation":
+                continue
+            for row in range(self._written, len(numbers)):
+                tag, value = self._prefix + name, float(values[row])
+                self._writer.add_scalar(tag, value, int(numbers[row]))
+        self._written = len(numbers)
+        self._writer.flush()
