@@ -48,8 +48,8 @@ def of_population(function: Callable[..., Any]) -> Evaluator:
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import evolution as evo
-      >>> novelty = evo.of_population(lambda w: jnp.std(w - jnp.mean(w, 0), axis=1))
-      >>> found = evo.search(0, jnp.zeros(2), novelty, evo.breeder(), generations=3)
+      >>> far_out = evo.of_population(lambda w: jnp.max(jnp.abs(w), axis=1))
+      >>> found = evo.search(0, jnp.zeros(2), far_out, evo.breeder(), generations=3)
       >>> found.best_fitness > 0
       True
     """

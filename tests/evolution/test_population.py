@@ -11,8 +11,10 @@ import properties
 from neat_optax import evolution as evo
 from neat_optax.reference import evolution as oracle
 
+# Numbers below the smallest normal one are left out: XLA compares them as zeros.
 ANY = st.one_of(
-    st.floats(-3, 3, width=32), st.sampled_from([np.nan, -np.inf, np.inf, 0.0, 1.0])
+    st.floats(-3, 3, width=32, allow_subnormal=False),
+    st.sampled_from([np.nan, -np.inf, np.inf, 0.0, 1.0]),
 )
 SCORES = st.lists(ANY, min_size=1, max_size=12)
 
