@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import matplotlib.figure
+import matplotlib.lines
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -15,7 +16,7 @@ NUM_FRAMES = 250
 """The most pictures of an animation."""
 _SHARE = "share accepted"
 _PANELS = (
-    ("fitness", (("best", "-"), ("mean", "--"))),
+    ("fitness: best, and mean (dashed)", (("best", "-"), ("mean", "--"))),
     (_SHARE, (("acceptance", "-"),)),
     ("diversity", (("diversity", "-"),)),
 )
@@ -55,10 +56,18 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
         axes.grid(alpha=0.3)
         if label == _SHARE:
             axes.set_ylim(-0.02, 1.02)
-        if len(lines) > 1 or len(runs) > 1:
-            axes.legend()
+    if len(runs) > 1:
+        handles = [_key(run, number) for number, run in enumerate(runs)]
+        columns = min(len(runs), 3 * len(panels))
+        figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     figure.suptitle(result["config"]["task"])
     _write(path, lambda file: figure.savefig(file, dpi=120, format="png"))
+
+
+def _key(run: dict[str, Any], number: int) -> Any:
+    """What the legend shows of a seed."""
+    label = f"seed {run['seed']}"
+    return matplotlib.lines.Line2D([], [], color=f"C{number}", label=label)
 
 
 def _is_known(run: dict[str, Any], lines: Any) -> bool:
@@ -74,8 +83,7 @@ def _draw_run(axes: Any, run: dict[str, Any], lines: Any, color: str) -> None:
         values = _values(run, key)
         finite = np.where(np.isfinite(values), values, np.nan)
         mark = "o" if len(values) == 1 else None  # which is no line
-        name = f"{key}, seed {run['seed']}"
-        axes.plot(finite, style, label=name, color=color, marker=mark)
+        axes.plot(finite, style, color=color, marker=mark)
 
 
 def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> None:
