@@ -27,8 +27,9 @@ class Draws(NamedTuple):
 def words(key: jax.Array, leaf: Any) -> jax.Array:
     """A word for each entry of `leaf`, sharded like it."""
     sharding = _rows.explicit_sharding(leaf)
-    shape = jnp.shape(leaf)
-    return jax.random.bits(key, shape, jnp.uint32, out_sharding=sharding)
+    shape = _rows.joined(leaf).shape
+    drawn = jax.random.bits(key, shape, jnp.uint32, out_sharding=sharding)
+    return drawn.reshape(leaf.shape)
 
 
 def choose(word: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:

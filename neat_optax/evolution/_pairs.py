@@ -12,7 +12,11 @@ import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
 from neat_optax._random import as_key, check_key
+from neat_optax.evolution import _rows
 from neat_optax.evolution.shaping import Shaping
+
+_STORED = 2**24
+"""Numbers of noise that are kept, 64 MiB, rather than drawn twice."""
 
 
 class Pairs(NamedTuple):
@@ -94,10 +98,11 @@ def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
     explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
     drawn = jax.random.normal(
         jax.random.fold_in(key, pair),
-        leaf.shape,
+        _rows.joined(leaf, 0).shape,
         dtype,
         out_sharding=sharding if explicit else None,
     )
+    drawn = _rows.parted(drawn, leaf.shape)
     drawn = drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
     # Always the noise: the leaf stands here so that the compiler shards both alike.
     return jnp.where(True, drawn, _tree.widen(leaf))
@@ -132,13 +137,18 @@ def _check_losses(losses: Any) -> None:
 def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
     """The losses of all pairs, and a function that sums noise times coefficients.
 
-    In one batch the noise is stored; in several it is drawn again.
+    Noise is stored where it is small or needed at once, and else drawn again.
     """
     count, size = pairs.num_pairs, pairs.batch_size
     numbers = jnp.arange(count)
-    if size is None or size >= count:
+    at_once = size is None or size >= count
+    drawn = sum(x.size for x in jax.tree.leaves(jax.eval_shape(draw, numbers[0])))
+    if at_once or count * drawn <= _STORED:
         noise = jax.vmap(draw)(numbers)
-        losses, aux = jax.vmap(evaluate, axis_size=count)(noise)
+        if at_once:
+            losses, aux = jax.vmap(evaluate, axis_size=count)(noise)
+        else:
+            losses, aux = jax.lax.map(evaluate, noise, batch_size=size)
         return losses, aux, lambda odd, even: _sums(noise, odd, even)
     losses, aux = jax.lax.map(lambda n: evaluate(draw(n)), numbers, batch_size=size)
 

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+_SHORT = 64
 
 def take(leaf: Any, indices: Any) -> jax.Array:
     """The rows of `leaf` at `indices`: an array [m] of them, or one.
@@ -52,6 +53,30 @@ def per_row(values: Any, leaf: Any) -> jax.Array:
     if explicit_sharding(leaf) is None:
         return columns
     return placed(jnp.broadcast_to(columns, jnp.shape(leaf)), leaf)
+
+
+def joined(array: jax.Array, axes: int = 1) -> jax.Array:
+    """The array with its last axes as one while the last is short.
+
+    Compiled loops run along the last axis, and take no vectors where it has few
+    entries. The first `axes` stay; so do explicitly sharded arrays.
+    """
+    if explicit_sharding(array) is not None:
+        return array
+    *shape, last = array.shape or (1,)
+    while len(shape) > axes and last < _SHORT:
+        last *= shape.pop()
+    return array.reshape(*shape, last)
+
+
+def parted(array: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """What was computed of joined arrays, with all axes again.
+
+    The compiler is kept from computing it along the axes of the result.
+    """
+    if array.shape == shape:
+        return array
+    return jax.lax.optimization_barrier(array).reshape(shape)
 
 
 def forget_changed(fitness: jax.Array, before: Any, after: Any) -> jax.Array:

@@ -189,7 +189,8 @@ def _where_row(condition: jax.Array, first: Any, second: Any) -> Any:
     """The rows of the first tree where the condition holds, else of the second."""
 
     def leaf(a, b):
-        return jnp.where(_rows.per_row(condition, a), a, b)
+        shape, a, b = jnp.shape(a), _rows.joined(a), _rows.joined(b)
+        return _rows.parted(jnp.where(_rows.per_row(condition, a), a, b), shape)
 
     return jax.tree.map(leaf, first, second)
 
