@@ -169,16 +169,46 @@ def check_one_each(name: str, values: Any, what: str, count: int) -> None:
         )
 
 
-def check_inexact(name: str, tree: Any) -> None:
+def check_inexact(
+    name: str, tree: Any, hint: str = "leave other leaves out with optax.masked"
+) -> None:
     """Raises unless every leaf is a floating or complex array."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         dtype = jnp.result_type(leaf) if hasattr(leaf, "dtype") else type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise ValueError(
                 f"`{name}` must have floating or complex leaves, got {dtype} at "
-                f"{jax.tree_util.keystr(path) or 'the root'}; leave other leaves out "
-                "with optax.masked."
+                f"{jax.tree_util.keystr(path) or 'the root'}; {hint}."
             )
+
+
+def check_loss_params(params: Any) -> None:
+    """Raises unless noise can be added to every leaf that a loss is a function of."""
+    hint = "pass other leaves as another argument of the loss"
+    check_inexact("params", params, hint)
+
+
+def check_losses(losses: Any) -> None:
+    """Raises unless a loss gave a real float, or one for each player."""
+    if hasattr(losses, "dtype"):
+        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
+        got = f"{losses.dtype} of shape {losses.shape}"
+    else:
+        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
+    if not real:
+        raise ValueError(
+            "`loss` must return a real float of shape [], or [P] for players, got "
+            f"{got}."
+        )
+
+
+def check_leaf_value(name: str, value: Any, leaf: Any) -> None:
+    """Raises unless `value` is one number for a leaf, or one for each entry of it."""
+    if jnp.shape(value) not in ((), jnp.shape(leaf)):
+        raise ValueError(
+            f"`{name}` must be a number or an array of the leaf's shape, "
+            f"{jnp.shape(leaf)}, got shape {jnp.shape(value)}."
+        )
 
 
 def check_mask(name: str, mask: Any, like_name: str, like: Any) -> None:

@@ -130,6 +130,29 @@ def test_integer_leaves(leaf):
     _checks.check_inexact("updates", {"a": 1.0, "b": jnp.ones(1, "complex64")})
     with refuses(r"^`updates` must have floating or complex leaves, got .* at \['k'\]"):
         _checks.check_inexact("updates", {"k": leaf})
+    with refuses(r"; leave other leaves out with optax\.masked\.$"):
+        _checks.check_inexact("updates", leaf)
+    with refuses(r"^`params` must .*; pass other leaves as another argument of the l"):
+        _checks.check_loss_params(leaf)
+
+
+def test_losses():
+    for losses in (1.0, jnp.float32(1), np.ones(3)):
+        _checks.check_losses(losses)
+    for losses, got in (
+        (1, "a int"),
+        (np.int32(1), r"int32 of shape \(\)"),
+        (jnp.ones((1, 2)), r"float32 of shape \(1, 2\)"),
+    ):
+        with refuses(rf"^`loss` must return a real float of .* players, got {got}\.$"):
+            _checks.check_losses(losses)
+
+
+def test_values_of_a_leaf():
+    for value in (1.0, jnp.ones(2)):
+        _checks.check_leaf_value("sigma", value, jnp.ones(2))
+    with refuses(r"^`sigma` must be a number or .* shape, \(2,\), got shape \(1,\)\.$"):
+        _checks.check_leaf_value("sigma", jnp.ones(1), jnp.ones(2))
 
 
 def test_missing_params():

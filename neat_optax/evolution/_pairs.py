@@ -112,21 +112,8 @@ def _evaluated(pairs: Pairs, point: Any, call: Any) -> tuple[jax.Array, Any]:
     args, kwargs = call
     out = pairs.loss(point, *args, **kwargs)
     losses, aux = out if pairs.has_aux else (out, None)
-    _check_losses(losses)
+    _checks.check_losses(losses)
     return _tree.widen(losses), aux
-
-
-def _check_losses(losses: Any) -> None:
-    if hasattr(losses, "dtype"):
-        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
-        got = f"{losses.dtype} of shape {losses.shape}"
-    else:
-        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
-    if not real:
-        raise ValueError(
-            "`loss` must return a real float of shape [], or [P] for players, got "
-            f"{got}."
-        )
 
 
 def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
