@@ -32,19 +32,27 @@ def check_number(name: str, value: Any, interval: str) -> None:
         raise ValueError(f"`{name}` must be in {interval}, got {value}.")
 
 
-def check_count(name: str, value: Any, minimum: int = 0) -> None:
-    """Raises unless `value` is an integer of at least `minimum`."""
+def check_count(
+    name: str, value: Any, minimum: int = 0, *, schedule: bool = True
+) -> None:
+    """Raises unless `value` is an integer of at least `minimum`.
+
+    JAX arrays pass, and schedules unless there can be none.
+    """
+    if callable(value) and not schedule:
+        check_integer(name, value)
     if callable(value) or isinstance(value, jax.Array):
         return
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < minimum:
+    if not _is_integer(value) or value < minimum:
         raise ValueError(f"`{name}` must be an integer >= {minimum}, got {value!r}.")
 
 
-def check_integer(name: str, value: Any) -> None:
-    """Raises unless `value` is an integer."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
+def check_integer(name: str, value: Any, minimum: int | None = None) -> None:
+    """Raises unless `value` is a plain integer, of at least `minimum` if given."""
+    if not _is_integer(value):
         raise ValueError(f"`{name}` must be an integer, got {value!r}.")
+    if minimum is not None:
+        check_count(name, value, minimum)
 
 
 def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
@@ -58,14 +66,11 @@ def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
 
 def check_interval(begin: Any, every: Any, end: Any) -> None:
     """Raises unless the steps `begin`, `begin + every`, ... up to `end` are some."""
-    for name, value in (("begin", begin), ("every", every), ("end", end)):
-        if callable(value):  # no schedules
-            check_integer(name, value)
-    check_count("begin", begin)
-    check_count("every", every, minimum=1)
+    check_count("begin", begin, schedule=False)
+    check_count("every", every, minimum=1, schedule=False)
     if end is None:
         return
-    check_count("end", end)
+    check_count("end", end, schedule=False)
     if all(isinstance(x, (int, np.integer)) for x in (begin, end)) and end < begin:
         raise ValueError(f"`end` must be at least `begin`, {begin}, got {end}.")
 
@@ -383,6 +388,10 @@ def check_preference(name: str, value: Any) -> None:
             f"`{name}` must be nonnegative numbers with a positive sum, one for each "
             f"player, got {value!r}."
         )
+
+
+def _is_integer(value: Any) -> bool:
+    return isinstance(value, (int, np.integer)) and not isinstance(value, bool)
 
 
 def _contains(interval: str, value: float) -> bool:

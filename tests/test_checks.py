@@ -58,6 +58,26 @@ def test_counts(value):
         _checks.check_count("period", 0, minimum=1)
 
 
+def test_counts_without_a_schedule():
+    _checks.check_count("k", jnp.asarray(7), minimum=1, schedule=False)
+    with refuses(r"^`k` must be an integer, got <function .*>\.$"):
+        _checks.check_count("k", lambda _: 7, minimum=1, schedule=False)
+    with refuses(r"^`k` must be an integer >= 1, got 0\.$"):
+        _checks.check_count("k", 0, minimum=1, schedule=False)
+
+
+@pytest.mark.parametrize("value", [1.0, True, "2", None, jnp.asarray(3), len])
+def test_integers(value):
+    _checks.check_integer("axis", np.int32(-3))
+    _checks.check_integer("axis", 2, minimum=2)
+    with refuses(r"^`axis` must be an integer, got "):
+        _checks.check_integer("axis", value)
+    with refuses(r"^`axis` must be an integer, got "):
+        _checks.check_integer("axis", value, minimum=1)
+    with refuses(r"^`axis` must be an integer >= 2, got 1\.$"):
+        _checks.check_integer("axis", 1, minimum=2)
+
+
 def test_ranges():
     _checks.check_range("pair", (0.0, 0.0), "[0, inf)")
     _checks.check_range("pair", (lambda _: 3.0, 1.0), "[0, inf)")

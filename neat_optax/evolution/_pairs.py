@@ -30,8 +30,7 @@ class Pairs(NamedTuple):
         for name in ("num_pairs", "batch_size"):
             count = getattr(self, name)
             if count is not None or name == "num_pairs":
-                _checks.check_integer(name, count)
-                _checks.check_count(name, count, minimum=1)
+                _checks.check_integer(name, count, minimum=1)
         _checks.check_kind("shaping", self.shaping, Shaping)
         _checks.check_bool("has_aux", self.has_aux)
 

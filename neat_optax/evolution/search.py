@@ -115,8 +115,7 @@ def search(
     check_key("key", key)
     _checks.check_kind("breeder", breeder, PopulationTransformation)
     limits = _loop.make_limits(generations, goal, patience, budget)
-    _checks.check_integer("chunk", chunk)
-    _checks.check_count("chunk", chunk, minimum=1)
+    _checks.check_integer("chunk", chunk, minimum=1)
     weights, genome, rest = apart(params_or_model)
     run = Run(
         breeder, as_evaluator(evaluate), Mode.of(evaluation_key, batch_size), genome
