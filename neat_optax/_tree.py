@@ -50,6 +50,14 @@ def increment(step: jax.Array) -> jax.Array:
     return jnp.asarray(optax.safe_increment(step), step.dtype)
 
 
+def running_mean(mean: Any, new: Any, step: Any) -> Any:
+    r"""A tree's mean over all steps, one of which is new.
+
+    .. math:: m_t = m_{t-1} + (x_t - m_{t-1}) / (t + 1)
+    """
+    return jax.tree.map(lambda old, x: old + (x - old) / (step + 1), mean, new)
+
+
 def own(tree: Any) -> Any:
     """A first state each of whose arrays is its own, so that it can be donated."""
     return jax.tree.map(jnp.copy, tree)
