@@ -73,10 +73,16 @@ def cast_like(tree: Any, like: Any) -> Any:
     return jax.tree.map(cast, tree, like)
 
 
+def explicit_sharding(x: Any) -> Any:
+    """The sharding of an array that a result must name: None without explicit axes."""
+    sharding = jax.typeof(x).sharding
+    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
+    return sharding if explicit else None
+
+
 def unsharded(x: jax.Array) -> jax.Array:
     """`x` ready to be cut into parts, where a mesh has explicit axes."""
-    sharding = jax.typeof(x).sharding
-    if jax.sharding.AxisType.Explicit not in sharding.mesh.axis_types:
+    if explicit_sharding(x) is None:
         return x
     return jax.reshard(x, jax.sharding.PartitionSpec(*[None] * x.ndim))
 

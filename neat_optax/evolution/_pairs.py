@@ -89,13 +89,11 @@ def measure(
 def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
     """Normal noise of one pair for one leaf, each part of a complex entry alike."""
     dtype = _tree.widen(leaf).dtype
-    sharding: Any = jax.typeof(leaf).sharding
-    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
     drawn = jax.random.normal(
         jax.random.fold_in(key, pair),
         leaf.shape,
         dtype,
-        out_sharding=sharding if explicit else None,
+        out_sharding=_tree.explicit_sharding(leaf),
     )
     drawn = drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
     # Always the noise: the leaf stands here so that the compiler shards both alike.

@@ -5,6 +5,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
+
 
 def take(leaf: Any, indices: Any) -> jax.Array:
     """The rows of `leaf` at `indices`: an array [m] of them, or one.
@@ -12,7 +14,7 @@ def take(leaf: Any, indices: Any) -> jax.Array:
     One row is on all devices that hold the rows.
     """
     leaf, indices = jnp.asarray(leaf), jnp.asarray(indices)
-    sharding = explicit_sharding(leaf)
+    sharding = _tree.explicit_sharding(leaf)
     if sharding is None:
         return leaf[indices]
     first = sharding.spec[:1] if indices.ndim else (None,)
@@ -33,23 +35,16 @@ def rearrange(leaf: Any, indices: jax.Array) -> jax.Array:
     return jnp.where(per_row(stays, leaf), leaf, take(leaf, indices))
 
 
-def explicit_sharding(leaf: Any) -> Any:
-    """The sharding of an array that a result must name: None without explicit axes."""
-    sharding = jax.typeof(leaf).sharding
-    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
-    return sharding if explicit else None
-
-
 def placed(values: Any, leaf: Any) -> jax.Array:
     """Values of a leaf's shape, sharded as it is."""
-    sharding = explicit_sharding(leaf)
+    sharding = _tree.explicit_sharding(leaf)
     return values if sharding is None else jax.reshard(values, sharding)
 
 
 def per_row(values: Any, leaf: Any) -> jax.Array:
     """An array [n], one value for each row, as an array that broadcasts to `leaf`."""
     columns = jnp.reshape(values, (-1, *[1] * (jnp.ndim(leaf) - 1)))
-    if explicit_sharding(leaf) is None:
+    if _tree.explicit_sharding(leaf) is None:
         return columns
     return placed(jnp.broadcast_to(columns, jnp.shape(leaf)), leaf)
 
