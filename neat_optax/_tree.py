@@ -1,4 +1,4 @@
-"""The only tree maths: inner products, a guarded division, and who owns which leaf."""
+"""The only tree maths: inner products, a guarded division, a mean; names of leaves."""
 
 from typing import Any
 
