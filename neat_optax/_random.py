@@ -18,5 +18,4 @@ def as_key(key: jax.Array | int) -> jax.Array:
 def check_key(name: str, key: Any) -> None:
     """Raises unless `key` is a random key or a seed."""
     if not isinstance(key, jax.Array):
-        _checks.check_integer(name, key)
-        _checks.check_count(name, key)
+        _checks.check_integer(name, key, minimum=0)

@@ -165,10 +165,10 @@ def _dot(a, b, metric, scale):
 
 def _explicit(stack, spec):
     """The sharding of a result, which a mesh with explicit axes wants to be told."""
-    mesh = jax.typeof(stack).sharding.mesh
-    if jax.sharding.AxisType.Explicit not in mesh.axis_types:
+    sharding = _tree.explicit_sharding(stack)
+    if sharding is None:
         return None
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec(*spec))
+    return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec(*spec))
 
 
 def in_blocks() -> bool:

@@ -1,4 +1,4 @@
-"""The only tree maths: inner products, a guarded division, and who owns which leaf."""
+"""The only tree maths: inner products, a guarded division, a mean; names of leaves."""
 
 from typing import Any
 
@@ -50,6 +50,14 @@ def increment(step: jax.Array) -> jax.Array:
     return jnp.asarray(optax.safe_increment(step), step.dtype)
 
 
+def running_mean(mean: Any, new: Any, step: Any) -> Any:
+    r"""A tree's mean over all steps, one of which is new.
+
+    .. math:: m_t = m_{t-1} + (x_t - m_{t-1}) / (t + 1)
+    """
+    return jax.tree.map(lambda old, x: old + (x - old) / (step + 1), mean, new)
+
+
 def own(tree: Any) -> Any:
     """A first state each of whose arrays is its own, so that it can be donated."""
     return jax.tree.map(jnp.copy, tree)
@@ -65,10 +73,16 @@ def cast_like(tree: Any, like: Any) -> Any:
     return jax.tree.map(cast, tree, like)
 
 
+def explicit_sharding(x: Any) -> Any:
+    """The sharding of an array that a result must name: None without explicit axes."""
+    sharding = jax.typeof(x).sharding
+    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
+    return sharding if explicit else None
+
+
 def unsharded(x: jax.Array) -> jax.Array:
     """`x` ready to be cut into parts, where a mesh has explicit axes."""
-    sharding = jax.typeof(x).sharding
-    if jax.sharding.AxisType.Explicit not in sharding.mesh.axis_types:
+    if explicit_sharding(x) is None:
         return x
     return jax.reshard(x, jax.sharding.PartitionSpec(*[None] * x.ndim))
 

@@ -61,9 +61,7 @@ def measure_correction() -> optax.GradientTransformation:
 
     def decide(contest: Contest, state):
         latest = _measure(contest)
-        mean = jax.tree.map(
-            lambda old, new: _running_mean(old, new, contest.step), state.mean, latest
-        )
+        mean = _tree.running_mean(state.mean, latest, contest.step)
         return contest, MeasureCorrectionState(contest.size, latest, mean)
 
     return stateful_rule(init, decide)
@@ -116,12 +114,8 @@ def measure_update(
         cosines = [-Alignment(*_tree.gram(g, u)).cosine for g, u in pairs]
         latest = jnp.asarray(cosines, jnp.float32)
         size = jnp.asarray([g.size for g in gradients], jnp.float32)
-        mean = _running_mean(state.mean, latest, state.step)
+        mean = _tree.running_mean(state.mean, latest, state.step)
         step = _tree.increment(state.step)
         return updates, MeasureUpdateState(inner_state, step, size, latest, mean)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-def _running_mean(mean, value, step):
-    return mean + (value - mean) / (step + 1)

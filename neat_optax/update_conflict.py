@@ -86,9 +86,7 @@ def measure_update_conflict(
             harmed=jnp.mean(cosines < 0, dtype=jnp.float32),
             update_cosines=cosines,
         )
-        mean = jax.tree.map(
-            lambda old, new: old + (new - old) / (state.step + 1), state.mean, latest
-        )
+        mean = _tree.running_mean(state.mean, latest, state.step)
         step = _tree.increment(state.step)
         return applied, MeasureUpdateConflictState(inner_state, step, latest, mean)
 

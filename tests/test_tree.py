@@ -81,6 +81,17 @@ def test_widen(dtype, wide):
     assert _tree.widen(jnp.ones(2, dtype)).dtype == wide
 
 
+def test_running_mean():
+    """The mean of what was seen, whatever the start; each entry may count its own."""
+    mean = {"a": jnp.full(2, 7.0), "b": None}
+    for step, value in enumerate((1.0, 3.0, 8.0)):
+        new = {"a": value * jnp.array([1.0, 2.0]), "b": None}
+        mean = _tree.running_mean(mean, new, jnp.int32(step))
+    np.testing.assert_array_equal(mean["a"], [4.0, 8.0])
+    new = _tree.running_mean(jnp.ones(2), jnp.full(2, 3.0), jnp.array([0, 3]))
+    np.testing.assert_array_equal(new, [3.0, 1.5])
+
+
 def test_leaf_names():
     tree = {"dense": {"kernel": 1, "bias": 2}, "scales": [3, None]}
     assert _tree.leaf_names(tree) == ["dense/bias", "dense/kernel", "scales/0"]

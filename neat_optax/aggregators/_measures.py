@@ -68,9 +68,7 @@ def advance_measures(
     state: MeasurePlayersState, latest: PlayerMeasures, size: jax.Array, step: jax.Array
 ) -> MeasurePlayersState:
     """The state after one more step."""
-    mean = jax.tree.map(
-        lambda old, new: old + (new - old) / (step + 1), state.mean, latest
-    )
+    mean = _tree.running_mean(state.mean, latest, step)
     return MeasurePlayersState(size, latest, mean)
 
 

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_risks
 from neat_optax.aggregators._gramian import Extras
@@ -155,7 +155,7 @@ def _weighting(step_size, warmup_steps, num_players) -> Weighting:
 
 def _unit(state: ExcessState, risks, present, warming) -> ExcessState:
     """The mean risk of the warm-up, else the first that is not zero."""
-    mean = state.unit + (risks - state.unit) / (state.steps + 1)
+    mean = _tree.running_mean(state.unit, risks, state.steps)
     late = jnp.where(state.unit > 0, state.unit, risks)
     unit = jnp.where(present, jnp.where(warming, mean, late), state.unit)
     return state._replace(unit=unit, steps=state.steps + (present & warming))

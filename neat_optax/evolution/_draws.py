@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
 from neat_optax.evolution import _rows
 
 _LARGEST = 1 - 2.0**-24  # below 1 in float32
@@ -26,7 +27,7 @@ class Draws(NamedTuple):
 
 def words(key: jax.Array, leaf: Any) -> jax.Array:
     """A word for each entry of `leaf`, sharded like it."""
-    sharding = _rows.explicit_sharding(leaf)
+    sharding = _tree.explicit_sharding(leaf)
     shape = _rows.joined(leaf).shape
     drawn = jax.random.bits(key, shape, jnp.uint32, out_sharding=sharding)
     return drawn.reshape(leaf.shape)

@@ -28,8 +28,7 @@ class Limits(NamedTuple):
 
 def make_limits(generations: Any, goal: Any, patience: Any, budget: Any) -> Limits:
     """Checked; what is not given is never met."""
-    _checks.check_integer("generations", generations)
-    _checks.check_count("generations", generations)
+    _checks.check_integer("generations", generations, minimum=0)
     if goal is not None:
         _checks.check_fields({"goal": goal}, {"goal": "(-inf, inf)"})
     return Limits(
@@ -43,8 +42,7 @@ def make_limits(generations: Any, goal: Any, patience: Any, budget: Any) -> Limi
 def _count(name: str, value: Any) -> np.int32:
     if value is None:
         return np.int32(_NEVER)
-    _checks.check_integer(name, value)
-    _checks.check_count(name, value, minimum=1)
+    _checks.check_integer(name, value, minimum=1)
     return np.int32(min(value, _NEVER))
 
 

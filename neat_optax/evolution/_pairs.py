@@ -34,8 +34,7 @@ class Pairs(NamedTuple):
         for name in ("num_pairs", "batch_size"):
             count = getattr(self, name)
             if count is not None or name == "num_pairs":
-                _checks.check_integer(name, count)
-                _checks.check_count(name, count, minimum=1)
+                _checks.check_integer(name, count, minimum=1)
         _checks.check_kind("shaping", self.shaping, Shaping)
         _checks.check_bool("has_aux", self.has_aux)
 
@@ -94,13 +93,11 @@ def measure(
 def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
     """Normal noise of one pair for one leaf, each part of a complex entry alike."""
     dtype = _tree.widen(leaf).dtype
-    sharding: Any = jax.typeof(leaf).sharding
-    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
     drawn = jax.random.normal(
         jax.random.fold_in(key, pair),
         _rows.joined(leaf, 0).shape,
         dtype,
-        out_sharding=sharding if explicit else None,
+        out_sharding=_tree.explicit_sharding(leaf),
     )
     drawn = _rows.parted(drawn, leaf.shape)
     drawn = drawn * 2**0.5 if jnp.iscomplexobj(drawn) else drawn
@@ -117,21 +114,8 @@ def _evaluated(pairs: Pairs, point: Any, call: Any) -> tuple[jax.Array, Any]:
     args, kwargs = call
     out = pairs.loss(point, *args, **kwargs)
     losses, aux = out if pairs.has_aux else (out, None)
-    _check_losses(losses)
+    _checks.check_losses(losses)
     return _tree.widen(losses), aux
-
-
-def _check_losses(losses: Any) -> None:
-    if hasattr(losses, "dtype"):
-        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
-        got = f"{losses.dtype} of shape {losses.shape}"
-    else:
-        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
-    if not real:
-        raise ValueError(
-            "`loss` must return a real float of shape [], or [P] for players, got "
-            f"{got}."
-        )
 
 
 def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:

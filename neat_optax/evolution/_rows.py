@@ -5,7 +5,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
+
 _SHORT = 64
+"""Entries along an axis, below which a compiled loop along it is slow."""
 
 def take(leaf: Any, indices: Any) -> jax.Array:
     """The rows of `leaf` at `indices`: an array [m] of them, or one.
@@ -13,7 +16,7 @@ def take(leaf: Any, indices: Any) -> jax.Array:
     One row is on all devices that hold the rows.
     """
     leaf, indices = jnp.asarray(leaf), jnp.asarray(indices)
-    sharding = explicit_sharding(leaf)
+    sharding = _tree.explicit_sharding(leaf)
     if sharding is None:
         return leaf[indices]
     first = sharding.spec[:1] if indices.ndim else (None,)
@@ -34,23 +37,16 @@ def rearrange(leaf: Any, indices: jax.Array) -> jax.Array:
     return jnp.where(per_row(stays, leaf), leaf, take(leaf, indices))
 
 
-def explicit_sharding(leaf: Any) -> Any:
-    """The sharding of an array that a result must name: None without explicit axes."""
-    sharding = jax.typeof(leaf).sharding
-    explicit = jax.sharding.AxisType.Explicit in sharding.mesh.axis_types
-    return sharding if explicit else None
-
-
 def placed(values: Any, leaf: Any) -> jax.Array:
     """Values of a leaf's shape, sharded as it is."""
-    sharding = explicit_sharding(leaf)
+    sharding = _tree.explicit_sharding(leaf)
     return values if sharding is None else jax.reshard(values, sharding)
 
 
 def per_row(values: Any, leaf: Any) -> jax.Array:
     """An array [n], one value for each row, as an array that broadcasts to `leaf`."""
     columns = jnp.reshape(values, (-1, *[1] * (jnp.ndim(leaf) - 1)))
-    if explicit_sharding(leaf) is None:
+    if _tree.explicit_sharding(leaf) is None:
         return columns
     return placed(jnp.broadcast_to(columns, jnp.shape(leaf)), leaf)
 
@@ -61,7 +57,7 @@ def joined(array: jax.Array, axes: int = 1) -> jax.Array:
     Compiled loops run along the last axis, and take no vectors where it has few
     entries. The first `axes` stay; so do explicitly sharded arrays.
     """
-    if explicit_sharding(array) is not None:
+    if _tree.explicit_sharding(array) is not None:
         return array
     *shape, last = array.shape or (1,)
     while len(shape) > axes and last < _SHORT:

@@ -124,8 +124,7 @@ def start(
     breeder: PopulationTransformation, return_best: int, key: Any, population: Any
 ) -> SearchState:
     """The state before the first generation."""
-    _checks.check_integer("return_best", return_best)
-    _checks.check_count("return_best", return_best, minimum=1)
+    _checks.check_integer("return_best", return_best, minimum=1)
     if not isinstance(population, Population):
         population = unevaluated(population)
     params = jax.tree.map(jnp.asarray, population.params)

@@ -10,12 +10,7 @@ import jax.numpy as jnp
 from neat_optax import _checks, _tree
 from neat_optax.evolution._pairs import Pairs, measure
 from neat_optax.evolution.shaping import Shaping, nes_utilities, raw
-from neat_optax.evolution.strategies import (
-    check_differentiable,
-    check_sigma,
-    leaf_sigmas,
-    over_players,
-)
+from neat_optax.evolution.strategies import check_sigma, leaf_sigmas, over_players
 
 
 class Gaussian(NamedTuple):
@@ -220,6 +215,6 @@ def _checked(gaussian: Any) -> Gaussian:
 
 
 def _check_real(tree: Any) -> None:
-    check_differentiable(tree)
+    _checks.check_loss_params(tree)
     for leaf in jax.tree.leaves(tree):
         _checks.check_real("params", jnp.result_type(leaf))

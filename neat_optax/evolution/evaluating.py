@@ -33,8 +33,7 @@ class Mode(NamedTuple):
         if evaluation_key is not None:
             _checks.check_choice("evaluation_key", evaluation_key, _KEYS)
         if batch_size is not None:
-            _checks.check_integer("batch_size", batch_size)
-            _checks.check_count("batch_size", batch_size, minimum=1)
+            _checks.check_integer("batch_size", batch_size, minimum=1)
         return cls(evaluation_key, batch_size)
 
 

@@ -57,8 +57,14 @@ def random_weight_breeder(
       num_elites: how many parents are kept; by default all of them.
       reevaluate: whether these get a new fitness.
     """
-    mutation = reset(_INIT if init is None else init, mutation_rate)
-    return _original(num_parents, clone, mutation, num_elites, reevaluate)
+    return n_parent_breeder(
+        num_parents,
+        1,
+        mutation_rate,
+        init=init,
+        num_elites=num_elites,
+        reevaluate=reevaluate,
+    )
 
 
 def two_parent_breeder(

@@ -115,12 +115,10 @@ def search(
     check_key("key", key)
     _checks.check_kind("breeder", breeder, PopulationTransformation)
     limits = _loop.make_limits(generations, goal, patience, budget)
-    _checks.check_integer("chunk", chunk)
-    _checks.check_count("chunk", chunk, minimum=1)
+    _checks.check_integer("chunk", chunk, minimum=1)
     weights, genome, rest = apart(params_or_model)
-    run = Run(
-        breeder, as_evaluator(evaluate), Mode.of(evaluation_key, batch_size), genome
-    )
+    evaluator = as_evaluator(evaluate)
+    run = Run(breeder, evaluator, Mode.of(evaluation_key, batch_size), genome)
     first_key, run_key = jax.random.split(as_key(key))
     population = _initial(
         first_key, weights, population_size, initial_population, initial_scale
@@ -128,7 +126,7 @@ def search(
     state = asking.start(breeder, return_best, run_key, population)
     _check_budget(budget, state)
     folder = None if checkpoint is None else _checkpoint.Folder(checkpoint, state)
-    advance = _loop.outside if run.evaluator.kind == "outside" else _loop.inside  # type: ignore[union-attr]
+    advance = _loop.outside if evaluator.kind == "outside" else _loop.inside
     with contextlib.ExitStack() as stack:
         called = _entered(stack, callbacks)
         state, history, stopped = _chunks(

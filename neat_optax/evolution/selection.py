@@ -45,7 +45,7 @@ def truncation(k: int) -> Selection:
       >>> sorted(set(parents.ravel().tolist()))
       [1, 3]
     """
-    _check_count("k", k)
+    _checks.check_count("k", k, minimum=1, schedule=False)
     return Selection(f"truncation({k})", lambda count: jnp.minimum(k, count), _evenly)
 
 
@@ -58,7 +58,7 @@ def tournament(size: int) -> Selection:
     Args:
       size: :math:`s`, an integer of at least 1; 1 selects at random.
     """
-    _check_count("size", size)
+    _checks.check_count("size", size, minimum=1, schedule=False)
 
     def place(number, count):
         return jnp.floor(count * (1 - (1 - number) ** (1 / size)))
@@ -150,9 +150,3 @@ def _candidates(fitness: jax.Array) -> jax.Array:
 
 def _evenly(number: jax.Array, count: jax.Array) -> jax.Array:
     return jnp.floor(number * count)
-
-
-def _check_count(name: str, value: Any) -> None:
-    if callable(value):  # no schedules
-        _checks.check_integer(name, value)
-    _checks.check_count(name, value, minimum=1)

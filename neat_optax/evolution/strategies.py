@@ -95,31 +95,15 @@ def es_value_and_grad(
 
 def leaf_sigmas(sigma: Any, params: Any) -> list[Any]:
     """The standard deviation for each leaf, or for each entry of it."""
-    check_differentiable(params)
+    _checks.check_loss_params(params)
     leaves, treedef = jax.tree.flatten(params)
     if jnp.isscalar(sigma):
         return [sigma for _ in leaves]
     _checks.check_tree_like("sigma", sigma, "params", params)
     sigmas = treedef.flatten_up_to(sigma)
     for one, leaf in zip(sigmas, leaves, strict=True):
-        if jnp.shape(one) not in ((), jnp.shape(leaf)):
-            raise ValueError(
-                "`sigma` must be a number or an array of the leaf's shape, "
-                f"{jnp.shape(leaf)}, got shape {jnp.shape(one)}."
-            )
+        _checks.check_leaf_value("sigma", one, leaf)
     return sigmas
-
-
-def check_differentiable(params: Any) -> None:
-    """Raises unless noise can be added to every leaf."""
-    for path, leaf in jax.tree.leaves_with_path(params):
-        dtype = jnp.result_type(leaf) if hasattr(leaf, "dtype") else type(leaf)
-        if not jnp.issubdtype(dtype, jnp.inexact):
-            raise ValueError(
-                f"`params` must have floating or complex leaves, got {dtype} at "
-                f"{jax.tree_util.keystr(path) or 'the root'}; pass other leaves as "
-                "another argument of the loss."
-            )
 
 
 def check_sigma(sigma: Any) -> None:

@@ -99,7 +99,7 @@ def init(plan: Plan, params: Any) -> PlasticityState:
     _, of_activity, of_memory = plan.weights
 
     def zeros(weight, real):
-        return () if _never(weight) else _zeros(plan, params, real)
+        return () if _never(weight) else _scoped.zeros(params, plan.where, real=real)
 
     count = len(_scoped.selected(params, plan.where))
     return PlasticityState(
@@ -215,17 +215,6 @@ def _at(plan: Plan, step: jax.Array) -> Plan:
         bounds=each(plan.bounds),
         strength=value_at(plan.strength, step),
     )
-
-
-def _zeros(plan: Plan, params: Any, real: bool) -> Any:
-    """A memory of the leaves that take part, in float32 or wider."""
-    leaves, treedef = jax.tree.flatten(params)
-    memory: list[Any] = [optax.MaskedNode()] * len(leaves)
-    for n in _scoped.selected(params, plan.where):
-        dtype = jnp.result_type(jnp.float32, leaves[n].dtype)
-        dtype = jnp.finfo(dtype).dtype if real else dtype
-        memory[n] = jnp.zeros_like(leaves[n], dtype=dtype)
-    return treedef.unflatten(memory)
 
 
 def _is_number(value: Any) -> bool:

@@ -1,10 +1,11 @@
-"""Numbers of leaves, added up over the scopes that own them."""
+"""The leaves that take part: memories of them, and numbers added up over scopes."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _checks
 from neat_optax.scopes import Scope
@@ -24,6 +25,17 @@ def as_where(where: Any) -> Where:
 def selected(tree: Any, where: Where) -> list[int]:
     """The numbers of the leaves that take part."""
     return chosen(tree, where, "where")
+
+
+def zeros(tree: Any, where: Where, *, real: bool = False) -> Any:
+    """A memory of the leaves that take part, in float32 or wider."""
+    leaves, treedef = jax.tree.flatten(tree)
+    memory: list[Any] = [optax.MaskedNode()] * len(leaves)
+    for n in selected(tree, where):
+        dtype = jnp.result_type(jnp.float32, leaves[n].dtype)
+        dtype = jnp.finfo(dtype).dtype if real else dtype
+        memory[n] = jnp.zeros_like(leaves[n], dtype=dtype)
+    return treedef.unflatten(memory)
 
 
 def groups(tree: Any, scope: Scope, numbers: Sequence[int]) -> list[int]:

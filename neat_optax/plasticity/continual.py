@@ -92,7 +92,7 @@ def continual_backprop(
     """
     _checks.check_number("replacement_rate", replacement_rate, "[0, 1]")
     _checks.check_number("utility_decay", utility_decay, "[0, 1)")
-    _check_maturity(maturity)
+    _checks.check_count("maturity", maturity, schedule=False)
     check_key("key", key)
     init = lecun_normal if init is None else init
     _checks.check_function("init", init)
@@ -126,12 +126,6 @@ def continual_backprop(
         return moved, ContinualBackpropState(step, records, inner)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-def _check_maturity(maturity: Any) -> None:
-    if callable(maturity):  # no schedule
-        _checks.check_integer("maturity", maturity)
-    _checks.check_count("maturity", maturity)
 
 
 def _new_record(units: int) -> UnitRecord:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
 from neat_optax.alignment import Alignment
 from neat_optax.plasticity._scoped import totals
 
@@ -103,11 +104,7 @@ def record(
         for column in (sizes, *columns)
     )
     latest = jax.tree.map(_finite, rule(*stacked))
-    mean = jax.tree.map(
-        lambda old, new: old + (new - old) / (state.step + 1),
-        state.measures.mean,
-        latest,
-    )
+    mean = _tree.running_mean(state.measures.mean, latest, state.step)
     return MeasureEffectState(size.astype(jnp.float32), latest, mean)
 
 

@@ -10,7 +10,7 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax.opponents import value_at
 from neat_optax.plasticity import effects
-from neat_optax.plasticity._scoped import Where, as_where, selected, shortened
+from neat_optax.plasticity._scoped import Where, as_where, selected, shortened, zeros
 from neat_optax.plasticity.scale import coefficients
 from neat_optax.plasticity.signals import averaged, usable
 
@@ -130,7 +130,7 @@ def modulate(
 
     def init_fn(params):
         _checks.check_inexact("params", params)
-        kept = () if target.decay is None else _zeros(params, where)
+        kept = () if target.decay is None else zeros(params, where)
         states = base.init(params), alphas_of.init(params)
         count = len(jax.tree.leaves(params))
         measures = effects.start(effects.ModulationMeasures, count, measure)
@@ -204,16 +204,6 @@ def _momentum(target: Target, updates, state: ModulateState, step, chosen):
         kept[n] = averaged(old, usable(leaves[n]), rate).astype(old.dtype)
     correction = 1 - rate**step if target.debias else 1.0
     return {n: kept[n] / correction for n in chosen}, treedef.unflatten(kept)
-
-
-def _zeros(params, where: Where):
-    """A memory of the leaves that are modulated."""
-    leaves, treedef = jax.tree.flatten(params)
-    memory: list[Any] = [optax.MaskedNode()] * len(leaves)
-    for n in selected(params, where):
-        dtype = jnp.result_type(jnp.float32, leaves[n].dtype)
-        memory[n] = jnp.zeros_like(leaves[n], dtype=dtype)
-    return treedef.unflatten(memory)
 
 
 def _column(tree, count: int) -> list[Any]:

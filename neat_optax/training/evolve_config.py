@@ -58,11 +58,8 @@ class EvolveConfig:
         _checks.check_count("seed", self.seed)
         _checks.check_count("elites", self.elites)
         for name in ("parents", "elites"):
-            if getattr(self, name) >= self.population:
-                raise ValueError(
-                    f"`{name}` must be fewer than the population, {self.population}, "
-                    f"got {getattr(self, name)}."
-                )
+            count = getattr(self, name)
+            _checks.check_fewer(name, count, "individuals", self.population)
         _checks.check_number("mutation_scale", self.mutation_scale, "(0, inf)")
         _checks.check_number("mutation_rate", self.mutation_rate, "(0, 1]")
         _checks.check_number("goal", self.goal, "(-inf, inf)")

@@ -1,6 +1,7 @@
 """Sums over scopes."""
 
 import jax.numpy as jnp
+import optax
 import pytest
 
 import neat_optax as no
@@ -30,6 +31,19 @@ def test_selected():
     ]
     with pytest.raises(ValueError, match="`where` must be a function, got 3"):
         _scoped.as_where(3)
+
+
+def test_memories_of_the_leaves_that_take_part():
+    tree = {"a": jnp.ones(2, "bfloat16"), "b": jnp.ones(3), "c": jnp.ones(1, "c8")}
+
+    def where(path, leaf):
+        return path != "b" and leaf.size
+
+    memory = _scoped.zeros(tree, where)
+    assert memory["b"] == optax.MaskedNode()
+    assert (memory["a"].dtype, memory["c"].dtype) == ("float32", "complex64")
+    assert memory["a"].tolist() == [0, 0]
+    assert _scoped.zeros(tree, where, real=True)["c"].dtype == "float32"
 
 
 def test_shortened():

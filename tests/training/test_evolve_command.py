@@ -168,8 +168,14 @@ def test_settings_are_the_tasks_where_nothing_is_asked_for():
         ("--task digit", "`task` must be one of digits, cartpole, sum, got digit"),
         ("--generations 0", "`generations` must be an integer >= 1, got 0."),
         ("--population 1", "`population` must be an integer >= 2, got 1."),
-        ("--parents 32", "`parents` must be fewer than the population, 32, got 32."),
-        ("--elites 40", "`elites` must be fewer than the population, 32, got 40."),
+        (
+            "--parents 32",
+            "`parents` must be less than the number of individuals, 32, got 32.",
+        ),
+        (
+            "--elites 40",
+            "`elites` must be less than the number of individuals, 32, got 40.",
+        ),
         ("--elites -1", "`elites` must be an integer >= 0, got -1."),
         ("--mutation-scale 0", "`mutation_scale` must be in (0, inf), got 0.0."),
         ("--mutation-rate 1.5", "`mutation_rate` must be in (0, 1], got 1.5."),

@@ -17,8 +17,8 @@ def test_what_is_not_asked_for_is_the_tasks():
     [
         ({"generations": 0}, "`generations` must be an integer >= 1, got 0"),
         ({"population": 1}, "`population` must be an integer >= 2, got 1"),
-        ({"parents": 32}, "`parents` must be fewer than the population, 32, got 32"),
-        ({"elites": 32}, "`elites` must be fewer than the population, 32, got 32"),
+        ({"parents": 32}, "`parents` must be less than the number of individuals, 32"),
+        ({"elites": 32}, "`elites` must be less than the number of individuals, 32"),
         ({"mutation_rate": 0.0}, r"`mutation_rate` must be in \(0, 1\], got 0.0"),
         ({"acceptance": 1.0}, r"`acceptance` must be in \(0, 1\), got 1.0"),
         ({"seed": -1}, "`seed` must be an integer >= 0, got -1"),

@@ -1,4 +1,4 @@
-"""The wording of every error: argument, rule and value."""
+"""The wording of the errors of arguments: argument, rule and value."""
 
 import jax.numpy as jnp
 import numpy as np
@@ -58,6 +58,26 @@ def test_counts(value):
         _checks.check_count("period", 0, minimum=1)
 
 
+def test_counts_without_a_schedule():
+    _checks.check_count("k", jnp.asarray(7), minimum=1, schedule=False)
+    with refuses(r"^`k` must be an integer, got <function .*>\.$"):
+        _checks.check_count("k", lambda _: 7, minimum=1, schedule=False)
+    with refuses(r"^`k` must be an integer >= 1, got 0\.$"):
+        _checks.check_count("k", 0, minimum=1, schedule=False)
+
+
+@pytest.mark.parametrize("value", [1.0, True, "2", None, jnp.asarray(3), len])
+def test_integers(value):
+    _checks.check_integer("axis", np.int32(-3))
+    _checks.check_integer("axis", 2, minimum=2)
+    with refuses(r"^`axis` must be an integer, got "):
+        _checks.check_integer("axis", value)
+    with refuses(r"^`axis` must be an integer, got "):
+        _checks.check_integer("axis", value, minimum=1)
+    with refuses(r"^`axis` must be an integer >= 2, got 1\.$"):
+        _checks.check_integer("axis", 1, minimum=2)
+
+
 def test_ranges():
     _checks.check_range("pair", (0.0, 0.0), "[0, inf)")
     _checks.check_range("pair", (lambda _: 3.0, 1.0), "[0, inf)")
@@ -106,36 +126,6 @@ def test_dtypes():
     for dtype in (jnp.int32, "none", 3):
         with refuses(r"^`dtype` must be a floating dtype or None, got "):
             _checks.check_dtype("dtype", dtype)
-
-
-def test_structures():
-    like = {"a": jnp.ones(2), "b": None}
-    _checks.check_same_structure("x", {"a": jnp.zeros(2), "b": None}, "y", like)
-    with refuses(r"^`x` must have the tree structure of `y`, .*, got "):
-        _checks.check_same_structure("x", {"a": jnp.ones(2)}, "y", like)
-    with refuses(r"^`x` must have the shapes of `y`, got \(3,\) for \(2,\) at \['a'\]"):
-        _checks.check_same_structure("x", {"a": jnp.ones(3), "b": None}, "y", like)
-    with refuses(r"got \(3,\) for \(\) at the root\. A leading player axis must be re"):
-        _checks.check_same_structure("x", jnp.ones(3), "y", jnp.ones(()))
-
-
-def test_the_hint_at_players_is_given_only_for_a_leading_axis():
-    with pytest.raises(ValueError) as error:
-        _checks.check_same_structure("x", jnp.ones((2, 3)), "y", jnp.ones(2))
-    assert "player" not in str(error.value)
-
-
-@pytest.mark.parametrize("leaf", [jnp.ones(2, "int32"), np.ones(1, bool), 3])
-def test_integer_leaves(leaf):
-    _checks.check_inexact("updates", {"a": 1.0, "b": jnp.ones(1, "complex64")})
-    with refuses(r"^`updates` must have floating or complex leaves, got .* at \['k'\]"):
-        _checks.check_inexact("updates", {"k": leaf})
-
-
-def test_missing_params():
-    _checks.check_params({}, "tx")
-    with refuses(r"^`params` must be passed to update for tx, got None: call tx\.upd"):
-        _checks.check_params(None, "tx")
 
 
 def test_fields_take_no_schedules():

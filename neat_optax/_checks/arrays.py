@@ -1,50 +1,11 @@
-"""The only validation, and the only wording of an error.
+"""What trees must be: the shapes and dtypes of leaves, players and populations."""
 
-Values are checked when a factory is called, shapes when `update` is traced. A traced
-value is never looked at, and so never raises.
-"""
-
-import difflib
-import math
-from collections.abc import Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 _ONE_PLAYER = "updates of one player"
-_Number = (int, float, np.integer, np.floating)
-
-
-def check_number(name: str, value: Any, interval: str) -> None:
-    """Raises unless `value` lies in `interval`, written as in `"[0, 1)"`.
-
-    Schedules (callables) and JAX arrays pass: their values are known only in the step.
-    """
-    if callable(value) or isinstance(value, jax.Array):
-        return
-    if isinstance(value, bool) or not isinstance(value, _Number):
-        raise ValueError(
-            f"`{name}` must be a number in {interval} or a schedule, got {value!r}."
-        )
-    if not _contains(interval, float(value)):
-        raise ValueError(f"`{name}` must be in {interval}, got {value}.")
-
-
-def check_count(name: str, value: Any, minimum: int = 0) -> None:
-    """Raises unless `value` is an integer of at least `minimum`."""
-    if callable(value) or isinstance(value, jax.Array):
-        return
-    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
-    if not whole or value < minimum:
-        raise ValueError(f"`{name}` must be an integer >= {minimum}, got {value!r}.")
-
-
-def check_integer(name: str, value: Any) -> None:
-    """Raises unless `value` is an integer."""
-    if not isinstance(value, (int, np.integer)) or isinstance(value, bool):
-        raise ValueError(f"`{name}` must be an integer, got {value!r}.")
 
 
 def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
@@ -54,70 +15,6 @@ def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
             f"`{name}` must be an axis of every array, got {axis} for an array "
             f"of shape {shape}."
         )
-
-
-def check_interval(begin: Any, every: Any, end: Any) -> None:
-    """Raises unless the steps `begin`, `begin + every`, ... up to `end` are some."""
-    for name, value in (("begin", begin), ("every", every), ("end", end)):
-        if callable(value):  # no schedules
-            check_integer(name, value)
-    check_count("begin", begin)
-    check_count("every", every, minimum=1)
-    if end is None:
-        return
-    check_count("end", end)
-    if all(isinstance(x, (int, np.integer)) for x in (begin, end)) and end < begin:
-        raise ValueError(f"`end` must be at least `begin`, {begin}, got {end}.")
-
-
-def check_range(name: str, value: Any, interval: str) -> None:
-    """Raises unless `value` is a pair (minimum, maximum) of ordered numbers."""
-    if not isinstance(value, tuple) or len(value) != 2:
-        raise ValueError(f"`{name}` must be a (minimum, maximum) pair, got {value!r}.")
-    for end in value:
-        check_number(name, end, interval)
-    if all(isinstance(end, _Number) for end in value) and value[0] > value[1]:
-        raise ValueError(f"`{name}` must be (minimum, maximum) in order, got {value}.")
-
-
-def check_choice(name: str, value: Any, choices: tuple[str, ...]) -> None:
-    """Raises unless `value` is one of `choices`, and names the one that is close."""
-    if value in choices:
-        return
-    text = value.lower() if isinstance(value, str) else ""
-    close = difflib.get_close_matches(text, choices, n=1)
-    hint = f"; did you mean {close[0]}?" if close else "."
-    raise ValueError(f"`{name}` must be one of {', '.join(choices)}, got {value}{hint}")
-
-
-def check_bool(name: str, value: Any) -> None:
-    """Raises unless `value` is True or False."""
-    if not isinstance(value, (bool, np.bool_)):
-        raise ValueError(f"`{name}` must be True or False, got {value!r}.")
-
-
-def check_kind(name: str, value: Any, kind: type) -> None:
-    """Raises unless `value` is of a kind, such as an `Opponent`."""
-    if isinstance(value, kind):
-        return
-    hint = "; did you forget to call it?" if callable(value) else "."
-    raise ValueError(f"`{name}` must be of type {kind.__name__}, got {value!r}{hint}")
-
-
-def check_function(name: str, value: Any) -> None:
-    """Raises unless `value` can be called."""
-    if not callable(value):
-        raise ValueError(f"`{name}` must be a function, got {value!r}.")
-
-
-def check_dtype(name: str, value: Any) -> None:
-    """Raises unless `value` is None or names a floating or complex dtype."""
-    try:
-        inexact = value is None or jnp.issubdtype(jnp.dtype(value), jnp.inexact)
-    except TypeError:
-        inexact = False
-    if not inexact:
-        raise ValueError(f"`{name}` must be a floating dtype or None, got {value!r}.")
 
 
 def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> None:
@@ -169,16 +66,46 @@ def check_one_each(name: str, values: Any, what: str, count: int) -> None:
         )
 
 
-def check_inexact(name: str, tree: Any) -> None:
+def check_inexact(
+    name: str, tree: Any, hint: str = "leave other leaves out with optax.masked"
+) -> None:
     """Raises unless every leaf is a floating or complex array."""
     for path, leaf in jax.tree.leaves_with_path(tree):
         dtype = jnp.result_type(leaf) if hasattr(leaf, "dtype") else type(leaf)
         if not jnp.issubdtype(dtype, jnp.inexact):
             raise ValueError(
                 f"`{name}` must have floating or complex leaves, got {dtype} at "
-                f"{jax.tree_util.keystr(path) or 'the root'}; leave other leaves out "
-                "with optax.masked."
+                f"{jax.tree_util.keystr(path) or 'the root'}; {hint}."
             )
+
+
+def check_loss_params(params: Any) -> None:
+    """Raises unless noise can be added to every leaf that a loss is a function of."""
+    hint = "pass other leaves as another argument of the loss"
+    check_inexact("params", params, hint)
+
+
+def check_losses(losses: Any) -> None:
+    """Raises unless a loss gave a real float, or one for each player."""
+    if hasattr(losses, "dtype"):
+        real = jnp.issubdtype(losses.dtype, jnp.floating) and losses.ndim < 2
+        got = f"{losses.dtype} of shape {losses.shape}"
+    else:
+        real, got = isinstance(losses, float), f"a {type(losses).__name__}"
+    if not real:
+        raise ValueError(
+            "`loss` must return a real float of shape [], or [P] for players, got "
+            f"{got}."
+        )
+
+
+def check_leaf_value(name: str, value: Any, leaf: Any) -> None:
+    """Raises unless `value` is one number for a leaf, or one for each entry of it."""
+    if jnp.shape(value) not in ((), jnp.shape(leaf)):
+        raise ValueError(
+            f"`{name}` must be a number or an array of the leaf's shape, "
+            f"{jnp.shape(leaf)}, got shape {jnp.shape(value)}."
+        )
 
 
 def check_mask(name: str, mask: Any, like_name: str, like: Any) -> None:
@@ -233,16 +160,6 @@ def check_chosen(name: str, chosen: Any, paths: Any) -> None:
         )
 
 
-def check_fields(values: Mapping[str, Any], intervals: Mapping[str, str]) -> None:
-    """Checks plain numbers, no schedules, against a table of intervals."""
-    for name, interval in intervals.items():
-        if callable(values[name]):
-            raise ValueError(
-                f"`{name}` must be a number in {interval}, got {values[name]!r}."
-            )
-        check_number(name, values[name], interval)
-
-
 def check_players(updates: Any, params: Any = None) -> int:
     """The number of players: the size of the leading axis that every leaf must have."""
     check_inexact("updates", updates)
@@ -289,26 +206,12 @@ def check_fitness(scores: Any, count: int) -> None:
         )
 
 
-def check_holds(name: str, what: str, found: Any) -> None:
-    """Raises unless something was found in a value."""
-    if not found:
-        raise ValueError(f"`{name}` must contain a {what}, got none.")
-
-
 def check_per_child(shape: tuple[int, ...], count: int) -> None:
     """Raises unless so many parents are named for each child."""
     if len(shape) != 2 or shape[1] != count:
         raise ValueError(
             f"`parents` must name {count} for each child, in shape (children, {count}),"
             f" got shape {shape}."
-        )
-
-
-def check_fewer(name: str, value: int, what: str, count: int) -> None:
-    """Raises unless a number is below the number of things that there are."""
-    if value >= count:
-        raise ValueError(
-            f"`{name}` must be less than the number of {what}, {count}, got {value}."
         )
 
 
@@ -328,38 +231,6 @@ def check_num_players(expected: int | None, count: int) -> None:
             f"`updates` must have {expected} players, as `num_players` says, got "
             f"{count}."
         )
-
-
-def check_numbers(name: str, value: Any) -> None:
-    """Raises unless `value` is finite numbers, one for each player."""
-    if isinstance(value, jax.Array):
-        return
-    entries = np.asarray(value)
-    numeric = np.issubdtype(entries.dtype, np.number) and entries.ndim == 1
-    if not numeric or not np.all(np.isfinite(entries)):
-        raise ValueError(
-            f"`{name}` must be finite numbers, one for each player, got {value!r}."
-        )
-
-
-def check_preference(name: str, value: Any) -> None:
-    """Raises unless `value` is None or nonnegative numbers, one for each player."""
-    if value is None or isinstance(value, jax.Array):
-        return
-    entries = np.asarray(value)
-    numeric = np.issubdtype(entries.dtype, np.number) and entries.ndim == 1
-    if not numeric or not np.all(entries >= 0) or not np.sum(entries) > 0:
-        raise ValueError(
-            f"`{name}` must be nonnegative numbers with a positive sum, one for each "
-            f"player, got {value!r}."
-        )
-
-
-def _contains(interval: str, value: float) -> bool:
-    low, high = (float(end) for end in interval[1:-1].split(","))
-    above = value > low if interval[0] == "(" else value >= low
-    below = value < high if interval[-1] == ")" else value <= high
-    return above and below and not math.isnan(value)
 
 
 def _player_hint(name: str, leaf: Any, like: Any) -> str:

@@ -1,0 +1,64 @@
+"""The wording of the errors of trees: argument, rule and value."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax import _checks
+
+
+def refuses(message):
+    return pytest.raises(ValueError, match=message)
+
+
+def test_structures():
+    like = {"a": jnp.ones(2), "b": None}
+    _checks.check_same_structure("x", {"a": jnp.zeros(2), "b": None}, "y", like)
+    with refuses(r"^`x` must have the tree structure of `y`, .*, got "):
+        _checks.check_same_structure("x", {"a": jnp.ones(2)}, "y", like)
+    with refuses(r"^`x` must have the shapes of `y`, got \(3,\) for \(2,\) at \['a'\]"):
+        _checks.check_same_structure("x", {"a": jnp.ones(3), "b": None}, "y", like)
+    with refuses(r"got \(3,\) for \(\) at the root\. A leading player axis must be re"):
+        _checks.check_same_structure("x", jnp.ones(3), "y", jnp.ones(()))
+
+
+def test_the_hint_at_players_is_given_only_for_a_leading_axis():
+    with pytest.raises(ValueError) as error:
+        _checks.check_same_structure("x", jnp.ones((2, 3)), "y", jnp.ones(2))
+    assert "player" not in str(error.value)
+
+
+@pytest.mark.parametrize("leaf", [jnp.ones(2, "int32"), np.ones(1, bool), 3])
+def test_integer_leaves(leaf):
+    _checks.check_inexact("updates", {"a": 1.0, "b": jnp.ones(1, "complex64")})
+    with refuses(r"^`updates` must have floating or complex leaves, got .* at \['k'\]"):
+        _checks.check_inexact("updates", {"k": leaf})
+    with refuses(r"; leave other leaves out with optax\.masked\.$"):
+        _checks.check_inexact("updates", leaf)
+    with refuses(r"^`params` must .*; pass other leaves as another argument of the l"):
+        _checks.check_loss_params(leaf)
+
+
+def test_losses():
+    for losses in (1.0, jnp.float32(1), np.ones(3)):
+        _checks.check_losses(losses)
+    for losses, got in (
+        (1, "a int"),
+        (np.int32(1), r"int32 of shape \(\)"),
+        (jnp.ones((1, 2)), r"float32 of shape \(1, 2\)"),
+    ):
+        with refuses(rf"^`loss` must return a real float of .* players, got {got}\.$"):
+            _checks.check_losses(losses)
+
+
+def test_values_of_a_leaf():
+    for value in (1.0, jnp.ones(2)):
+        _checks.check_leaf_value("sigma", value, jnp.ones(2))
+    with refuses(r"^`sigma` must be a number or .* shape, \(2,\), got shape \(1,\)\.$"):
+        _checks.check_leaf_value("sigma", jnp.ones(1), jnp.ones(2))
+
+
+def test_missing_params():
+    _checks.check_params({}, "tx")
+    with refuses(r"^`params` must be passed to update for tx, got None: call tx\.upd"):
+        _checks.check_params(None, "tx")
