@@ -47,12 +47,11 @@ def uniform(parents: int = 2) -> Crossover:
     _checks.check_integer("parents", parents)
 
     def cross(draws, arrays):
-        choice, left = _draws.choose(_rows.joined(draws.word), parents)
-        child, *others = map(_rows.joined, arrays)
-        for number, other in enumerate(others, start=1):
-            child = jnp.where(choice == number, other, child)
-        shape = draws.word.shape
-        return child.reshape(shape), left.reshape(shape)
+        choice, left = _draws.choose(draws.word, parents)
+        child = arrays[0]
+        for number, array in enumerate(arrays[1:], start=1):
+            child = jnp.where(choice == number, array, child)
+        return child, left
 
     return Crossover(f"uniform({parents})", parents, cross)
 

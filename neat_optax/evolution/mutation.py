@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
-from neat_optax.evolution import _draws, _rows
+from neat_optax.evolution import _draws
 from neat_optax.evolution._draws import Draws, fan_in_scale
 from neat_optax.opponents import value_at
 
@@ -65,11 +65,9 @@ def gaussian(
     def mutate(draws, genes, generation):
         _checks.check_real("params", genes.dtype)
         share, size = value_at(rate, generation), value_at(scale, generation)
-        changed, number = _draws.chosen(_rows.joined(draws.word), share)
+        changed, number = _draws.chosen(draws.word, share)
         step = size * unit(genes.shape[1:]) / jnp.sqrt(jnp.where(share > 0, share, 1))
-        flat = _rows.joined(genes)
-        moved = jnp.where(changed, flat + step * _draws.normal(number), flat)
-        return moved.reshape(genes.shape)
+        return jnp.where(changed, genes + step * _draws.normal(number), genes)
 
     return Mutation("gaussian", mutate)
 
