@@ -48,13 +48,18 @@ def open_run(path: pathlib.Path) -> Finished:
     """Reads a run's configuration and result."""
     if not (path / "config.json").is_file():
         raise ValueError(f"`run` must be the folder of a run, got {path}.")
-    if not (path / "result.json").is_file():
-        raise ValueError(
-            f"`run` must be finished, got {path}; neat-optax train with its options "
-            f"and --name {path.name} goes on with it."
-        )
     try:
         options = json.loads((path / "config.json").read_text())
+        if "task" in options:
+            raise ValueError(
+                f"`run` must be one of neat-optax train, got {path} of neat-optax "
+                "evolve."
+            )
+        if not (path / "result.json").is_file():
+            raise ValueError(
+                f"`run` must be finished, got {path}; neat-optax train with its "
+                f"options and --name {path.name} goes on with it."
+            )
         result = json.loads((path / "result.json").read_text())
         lists = {key: tuple(x) for key, x in options.items() if isinstance(x, list)}
         config = TrainConfig(**{**options, **lists})

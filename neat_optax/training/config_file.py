@@ -1,5 +1,6 @@
-"""The options of `neat-optax train` from a file of TOML or YAML."""
+"""The options of a command from a file of TOML or YAML."""
 
+import argparse
 import pathlib
 import re
 import reprlib
@@ -12,10 +13,8 @@ from yaml.constructor import SafeConstructor
 
 from neat_optax import _checks
 from neat_optax.training import plasticities
-from neat_optax.training.options import OPTIONS
+from neat_optax.training.options import OPTIONS, Option
 
-NEUROPLASTIC = "neuroplastic"
-"""The key of a table: options of the recipe of that name."""
 _KINDS = {
     str: "a string",
     int: "an integer",
@@ -24,12 +23,19 @@ _KINDS = {
 }
 
 
-def read(path: str) -> dict[str, Any]:
+def gather(arguments: argparse.Namespace, options: dict[str, Option]) -> dict[str, Any]:
+    """The options of the file, if any, and over them those of the command line."""
+    given = vars(arguments)
+    file = read(given["config"], options) if "config" in given else {}
+    return file | {name: value for name, value in given.items() if name in options}
+
+
+def read(path: str, options: dict[str, Option] = OPTIONS) -> dict[str, Any]:
     """The options that a file holds, with their names and types checked.
 
     Args:
-      path: of a file that ends in .toml, .yaml or .yml. Its keys are those of
-        `OPTIONS`, and `neuroplastic`, a table.
+      path: of a file that ends in .toml, .yaml or .yml.
+      options: those that its keys may name; by default of `neat-optax train`.
 
     Returns:
       The values by key. Options that may be repeated are lists.
@@ -39,8 +45,8 @@ def read(path: str) -> dict[str, Any]:
         got = reprlib.repr(table)
         raise ValueError(f"`config` must hold a table of options, got {got} in {path}.")
     for key in table:
-        _checks.check_choice("key", key, (*OPTIONS, NEUROPLASTIC))
-    return {key: _checked(key, value) for key, value in table.items()}
+        _checks.check_choice("key", key, tuple(options))
+    return {key: _checked(key, value, options[key]) for key, value in table.items()}
 
 
 def _load(path: pathlib.Path) -> Any:
@@ -58,13 +64,13 @@ def _load(path: pathlib.Path) -> Any:
         ) from error
 
 
-def _checked(key: str, value: Any) -> Any:
-    if key == NEUROPLASTIC:
-        return _recipe_options(_of_kind(key, value, dict))
-    if not OPTIONS[key].repeated:
-        return _of_kind(key, value, OPTIONS[key].kind)
+def _checked(key: str, value: Any, option: Option) -> Any:
+    if option.kind is dict:
+        return _recipe_options(key, _of_kind(key, value, dict))
+    if not option.repeated:
+        return _of_kind(key, value, option.kind)
     values = value if isinstance(value, list) else [value]
-    return [_of_kind(key, item, OPTIONS[key].kind) for item in values]
+    return [_of_kind(key, item, option.kind) for item in values]
 
 
 def _of_kind(key: str, value: Any, kind: type) -> Any:
@@ -76,13 +82,13 @@ def _of_kind(key: str, value: Any, kind: type) -> Any:
     return kind(value)
 
 
-def _recipe_options(table: dict[Any, Any]) -> dict[str, Any]:
+def _recipe_options(key: str, table: dict[Any, Any]) -> dict[str, Any]:
     for name in table:
-        _checks.check_choice(NEUROPLASTIC, name, plasticities.OPTIONS)
+        _checks.check_choice(key, name, plasticities.OPTIONS)
     return {
         name: value
         if value is None or isinstance(value, bool)
-        else _of_kind(f"{NEUROPLASTIC}.{name}", value, float)
+        else _of_kind(f"{key}.{name}", value, float)
         for name, value in table.items()
     }
 

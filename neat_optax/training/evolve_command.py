@@ -2,24 +2,16 @@
 
 import argparse
 import dataclasses
-import functools
-from collections.abc import Callable
 from typing import Any
 
-import jax
-from rich import progress
 from rich.console import Console
 
-from neat_optax import evolution
-from neat_optax.training import cartpole, evolve_pictures, experiment
+from neat_optax.training import cartpole, config_file, evolve_pictures, running
 from neat_optax.training.evolve_config import OPTIONS, EvolveConfig, make_config
-from neat_optax.training.evolve_tasks import Task, init_stacked, make_task
-from neat_optax.training.files import RunFolder, plain
-from neat_optax.training.options import OUTPUT
-
-BEST = "best"
-"""The name of the checkpoint with the policy that was selected."""
-Tick = Callable[[int, Any], None]
+from neat_optax.training.evolve_experiment import Tick, run
+from neat_optax.training.evolve_tasks import Task, make_task
+from neat_optax.training.files import RunFolder
+from neat_optax.training.options import OUTPUT, add_options
 
 
 def add_to(commands: Any) -> None:
@@ -32,116 +24,55 @@ def add_to(commands: Any) -> None:
         "that the search has not met, and saves the policy that did best on others.",
         argument_default=argparse.SUPPRESS,
     )
-    for name, (kind, about) in OPTIONS.items():
-        evolve.add_argument(f"--{name.replace('_', '-')}", type=kind, help=about)
+    add_options(evolve, OPTIONS)
     evolve.set_defaults(run=_evolve)
 
 
-def run(
-    config: EvolveConfig, task: Task, folder: RunFolder, tick: Tick
-) -> dict[str, Any]:
-    """Searches, tests, and writes the policy and the result.
-
-    Args:
-      config: what to do.
-      task: of that name.
-      folder: where to write.
-      tick: called with the seed and the state of its search from time to time.
-
-    Returns:
-      The content of `result.json`, where a nan is null, and `policy`: the weights that
-      were selected.
-    """
-    runs, policies = [], {}
-    for seed in range(config.seed, config.seed + config.seeds):
-        search_key, select_key, test_key = jax.random.split(jax.random.key(seed), 3)
-        found = _search(search_key, config, task, lambda x, seed=seed: tick(seed, x))
-        policies[seed] = found.best_params
-        test = float(task.test(found.best_params, test_key))
-        runs.append(
-            {
-                "seed": seed,
-                "stopped": found.stopped,
-                "reached": found.reached,
-                "generations": found.generations,
-                "fitness": found.best_fitness,
-                "select": float(task.select(found.best_params, select_key)),
-                "test": test,
-                "solved": task.solved(test),
-                "history": {name: x.tolist() for name, x in found.history.items()},
-            }
-        )
-    chosen = max(runs, key=lambda one: one["select"])
-    policy = policies[chosen["seed"]]
-    if not folder.restore(BEST, policy)[0]:
-        folder.save(BEST, chosen["generations"], policy, [])
-    result = {
-        "config": dataclasses.asdict(config),
-        "environment": experiment.environment(),
-        "measure": task.measure,
-        "selected": chosen["seed"],
-        "runs": runs,
-    }
-    folder.write("result.json", plain(result))
-    return {**result, "policy": policy}
-
-
-def _search(key: Any, config: EvolveConfig, task: Task, tick: Callable) -> Any:
-    """One search, in each generation of which fitness meets one key."""
-    first_key, key = jax.random.split(key)
-    return evolution.search(
-        key,
-        task.init(first_key),
-        task.fitness,
-        _breeder(config),
-        generations=config.generations,
-        initial_population=init_stacked(task, first_key, config.population),
-        evaluation_key="shared",
-        batch_size=config.batch_size,
-        goal=config.goal,
-        callbacks=[lambda state, history: tick(state)],  # noqa: ARG005
-    )
-
-
-@functools.cache
-def _breeder(config: EvolveConfig) -> Any:
-    """The same object for all seeds, which then share one compiled search."""
-    breeder = evolution.breeder(
-        evolution.truncation(config.parents),
-        mutation=evolution.gaussian(config.mutation_scale, config.mutation_rate),
-        num_elites=config.elites,
-        reevaluate=config.reevaluate,
-    )
-    if config.acceptance is None:
-        return breeder
-    criterion = evolution.minimal_criterion(config.acceptance)
-    return evolution.chain(criterion, breeder)
-
-
 def _evolve(arguments: argparse.Namespace) -> None:
-    options = vars(arguments)
+    options = config_file.gather(arguments, OPTIONS)
     task = make_task(options.get("task", "digits"))
     config = make_config(options, task)
     output, name = options.get("output", OUTPUT), options.get("name")
     folder = RunFolder(output, name, dataclasses.asdict(config))
     console = Console()
-    console.print(f"writing to {folder.path}", highlight=False)
-    with _progress(console) as bar:
-        seeds = range(config.seed, config.seed + config.seeds)
-        lines = {
-            seed: bar.add_task(f"seed {seed}", total=config.generations)
-            for seed in seeds
-        }
+    running.say(console, f"writing to {folder.path}")
+    again = running.command("evolve", arguments, OPTIONS, folder.path.name)
+    with (
+        running.stoppable(console, again) as stop_if_asked,
+        running.make_bar(console, "generations") as bar,
+    ):
+        show_state = _follow(bar, config)
 
-        def tick(seed: int, state: Any) -> None:
-            bar.update(lines[seed], completed=int(state.generation))
+        def tick(seed: int, state: Any, over: bool) -> None:
+            show_state(seed, state, over)
+            stop_if_asked()
 
         result = run(config, task, folder, tick)
     evolve_pictures.draw(result, folder.path / "curves.png")
     if task.act is not None:
         _film(task, result["policy"], folder)
     show(result, console)
-    console.print(f"written to {folder.path}", highlight=False)
+    running.say(console, f"written to {folder.path}")
+
+
+def _follow(bar: Any, config: EvolveConfig) -> Tick:
+    """Moves one bar over all seeds; a search that ends early has none to come."""
+    to_come = {config.seed + i: config.generations for i in range(config.seeds)}
+    done: dict[int, int] = {}
+    line = bar.add_task("compiling", total=sum(to_come.values()))
+
+    def show_state(seed: int, state: Any, over: bool) -> None:
+        done[seed] = int(state.generation)
+        if over:
+            to_come[seed] = done[seed]
+        bar.update(
+            line,
+            description=f"seed {seed}, best {float(state.best_fitness):.4g}",
+            completed=sum(done.values()),
+            total=sum(to_come.values()),
+        )
+
+    return show_state
 
 
 def _film(task: Task, policy: Any, folder: RunFolder) -> None:
@@ -162,20 +93,9 @@ def show(result: dict[str, Any], console: Console) -> None:
             else f"fitness {goal:g} reached in generation {reached}"
         )
         verdict = "solved" if one["solved"] else "not solved"
-        console.print(
+        running.say(
+            console,
             f"seed {one['seed']}: {when}; test {measure} {one['test']:.4g}, {verdict}",
-            highlight=False,
         )
     chosen = f"the policy of seed {result['selected']} is saved"
     console.print(f"generation 0 is the first; {chosen}", style="dim", highlight=False)
-
-
-def _progress(console: Console) -> progress.Progress:
-    return progress.Progress(
-        progress.TextColumn("{task.description:20}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("generations"),
-        progress.TimeElapsedColumn(),
-        console=console,
-    )

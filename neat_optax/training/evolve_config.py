@@ -5,32 +5,37 @@ from typing import Any
 
 from neat_optax import _checks
 from neat_optax.training.evolve_tasks import TASKS, Task
-from neat_optax.training.options import OUTPUT
+from neat_optax.training.options import OUTPUT, Option
 
-OPTIONS: dict[str, tuple[type, str]] = {
-    "task": (str, f"{', '.join(TASKS)} (default: digits)"),
-    "generations": (int, "the most generations (default: the task's)"),
-    "population": (int, "individuals of a generation (default: the task's)"),
-    "parents": (int, "how many of the best have offspring (default: the task's)"),
-    "elites": (int, "how many of the best live on (default: the task's)"),
-    "mutation_scale": (
-        float,
-        "size of a mutation; 1 is that of fresh weights (default: the task's)",
+OPTIONS = {
+    "task": Option(str, f"{', '.join(TASKS)} (default: digits)"),
+    "generations": Option(int, "the most generations (default: the task's)"),
+    "population": Option(int, "individuals of a generation (default: the task's)"),
+    "parents": Option(int, "how many of the best have offspring (default: the task's)"),
+    "elites": Option(int, "how many of the best live on (default: the task's)"),
+    "mutation_scale": Option(
+        float, "size of a mutation; 1 is that of fresh weights (default: the task's)"
     ),
-    "mutation_rate": (float, "share of the weights that change (default: the task's)"),
-    "acceptance": (
+    "mutation_rate": Option(
+        float, "share of the weights that change (default: the task's)"
+    ),
+    "acceptance": Option(
         float,
         "share of a generation that a moving threshold accepts as parents (default: "
         "none, all are)",
     ),
-    "goal": (float, "fitness with which a search ends (default: the task's)"),
-    "seeds": (int, "repetitions (default: 1)"),
-    "seed": (int, "the first of the seeds (default: 0)"),
-    "batch_size": (int, "individuals that are evaluated at once (default: 16)"),
-    "output": (str, f"folder for runs (default: {OUTPUT})"),
-    "name": (str, "name of the run (default: the task and the next free number)"),
+    "goal": Option(float, "fitness with which a search ends (default: the task's)"),
+    "seeds": Option(int, "repetitions (default: 1)"),
+    "seed": Option(int, "the first of the seeds (default: 0)"),
+    "batch_size": Option(int, "individuals that are evaluated at once (default: 16)"),
+    "output": Option(str, f"folder for runs (default: {OUTPUT})"),
+    "name": Option(
+        str,
+        "name of the run; an unfinished run of that name is continued (default: the "
+        "task and the next free number)",
+    ),
 }
-"""By name: the type of each, and what it is."""
+"""By their keys in a file; on the command line, dashes stand for underscores."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -23,6 +23,7 @@ _PANELS = (
 """The label of each panel, and its measures with their lines."""
 _SIZE = (300, 130)
 _GROUND = 105  # where the cart stands, in pixels from above
+_FINE = 4  # as many times larger are frames drawn
 _SCALE = _SIZE[0] / (2 * cartpole.MAX_POSITION)  # pixels for a metre
 _COLORS = {"cart": "#1f77b4", "pole": "#ff7f0e", "ground": "#7f7f7f", "text": "black"}
 
@@ -83,7 +84,8 @@ def _draw_run(axes: Any, run: dict[str, Any], lines: Any, color: str) -> None:
         values = _values(run, key)
         finite = np.where(np.isfinite(values), values, np.nan)
         mark = "o" if len(values) == 1 else None  # which is no line
-        axes.plot(finite, style, color=color, marker=mark)
+        fill = "full" if style == "-" else "none"
+        axes.plot(finite, style, color=color, marker=mark, fillstyle=fill)
 
 
 def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> None:
@@ -115,20 +117,32 @@ def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> No
 
 
 def _frame(state: np.ndarray, number: int) -> Image.Image:
-    """The picture of one state, in few colors."""
-    image = Image.new("RGB", _SIZE, "white")
+    """The picture of one state in few colors, drawn larger for smooth edges."""
+    fine = Image.new("RGB", (_FINE * _SIZE[0], _FINE * _SIZE[1]), "white")
+    _draw_pole(ImageDraw.Draw(fine), float(state[0]), float(state[2]))
+    image = fine.reduce(_FINE)
     pen = ImageDraw.Draw(image)
-    x = _SIZE[0] / 2 + _SCALE * float(state[0])
-    reach, angle = 2 * cartpole.HALF_LENGTH * _SCALE, float(state[2])
-    end = (x + reach * np.sin(angle), _GROUND - 12 - reach * np.cos(angle))
-    pen.line([(0, _GROUND), (_SIZE[0], _GROUND)], fill=_COLORS["ground"])
-    pen.rectangle([x - 18, _GROUND - 18, x + 18, _GROUND - 4], fill=_COLORS["cart"])
-    pen.line([(x, _GROUND - 12), end], fill=_COLORS["pole"], width=5)
-    for wheel in (x - 11, x + 11):
-        box = [wheel - 4, _GROUND - 8, wheel + 4, _GROUND]
-        pen.ellipse(box, fill=_COLORS["ground"])
     pen.text((6, _SIZE[1] - 16), f"step {number}", fill=_COLORS["text"])
-    return image.quantize(16)
+    return image.quantize(32)
+
+
+def _draw_pole(pen: Any, position: float, angle: float) -> None:
+    """Ground, cart, pole and wheels."""
+    x = _SIZE[0] / 2 + _SCALE * position
+    reach = 2 * cartpole.HALF_LENGTH * _SCALE
+    end = (x + reach * np.sin(angle), _GROUND - 12 - reach * np.cos(angle))
+    wheels = [(x + side - 4, _GROUND - 8, x + side + 4, _GROUND) for side in (-11, 11)]
+    pen.line(_fine(0, _GROUND, _SIZE[0], _GROUND), fill=_COLORS["ground"], width=_FINE)
+    cart = _fine(x - 18, _GROUND - 18, x + 18, _GROUND - 4)
+    pen.rectangle(cart, fill=_COLORS["cart"])
+    pole = _fine(x, _GROUND - 12, *end)
+    pen.line(pole, fill=_COLORS["pole"], width=5 * _FINE)
+    for wheel in wheels:
+        pen.ellipse(_fine(*wheel), fill=_COLORS["ground"])
+
+
+def _fine(*pixels: float) -> list[float]:
+    return [_FINE * pixel for pixel in pixels]
 
 
 def _write(path: pathlib.Path, save: Callable[[pathlib.Path], None]) -> None:

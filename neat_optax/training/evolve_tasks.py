@@ -15,7 +15,7 @@ from neat_optax.training import cartpole, data
 EPISODES, FRESH_EPISODES = 16, 32
 """Of an individual in each generation, and of a policy that is selected or tested."""
 
-Score = Callable[[Any, jax.Array], jax.Array]
+Score = Callable[..., jax.Array]
 """A number from the weights of one individual and a random key; more is better."""
 
 
@@ -44,6 +44,7 @@ class Task(NamedTuple):
     enough: float  # the test score from which the task is solved
     settings: Settings
     act: Callable[[Any, jax.Array], jax.Array] | None = None  # of a policy
+    args: tuple[Any, ...] = ()  # the defaults of what else `fitness` takes
 
     def solved(self, score: Any) -> bool:
         """Whether a test score is good enough."""
@@ -67,7 +68,8 @@ def digits(parts: data.Data | None = None) -> Task:
     """Images of 8 x 8 pixels, by a network 64-64-10.
 
     Fitness is minus the cross-entropy over all training images, so that it has no
-    noise.
+    noise. A search hands them over as `args`: as constants, XLA would compute with them
+    while it compiles.
 
     Args:
       parts: another division of the images than the usual one.
@@ -75,9 +77,9 @@ def digits(parts: data.Data | None = None) -> Task:
     parts = data.load("digits") if parts is None else parts
     init, apply = _network((64, 64, 10), nnx.relu)
 
-    def fitness(params, key):
+    def fitness(params, key, images=parts.train):
         del key
-        logits, labels = apply(params, parts.train.x), jnp.asarray(parts.train.y)
+        logits, labels = apply(params, images.x), jnp.asarray(images.y)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return -jnp.mean(losses)
 
@@ -107,6 +109,7 @@ def digits(parts: data.Data | None = None) -> Task:
         goal=-0.1,
         enough=0.9,
         settings=settings,
+        args=(parts.train,),
     )
 
 

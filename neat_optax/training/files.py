@@ -2,8 +2,9 @@
 
 runs/<name>/config.json     what was asked for, written first
             metrics.jsonl   one line per optimizer and epoch
-            checkpoints/    one orbax checkpoint per optimizer
-            tensorboard/    the selected runs' curves
+            checkpoints/    one orbax checkpoint per optimizer, or one search per seed
+                            and the policy that was selected
+            tensorboard/    the selected runs' curves, or those of each seed
             result.json     the result; a run that has it is finished
             curves.png
             sparsity.png    of a run that prunes
@@ -57,12 +58,10 @@ class RunFolder:
     def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
         """The last checkpoint of an optimizer; (0, like, []) if there is none."""
         folder = self._checkpoints(optimizer)
-        restored = restore(folder, like)
-        if restored is not None:
-            return restored
-        for leftover in folder.iterdir():
-            shutil.rmtree(leftover)
-        return 0, like, []
+        for path in folder.iterdir():  # what a save that was cut off has left
+            if path.is_dir() and not (folder / f"{path.name}.json").exists():
+                shutil.rmtree(path)
+        return restore(folder, like) or (0, like, [])
 
     def _checkpoints(self, optimizer: str) -> pathlib.Path:
         folder = self.path.resolve() / "checkpoints" / folder_name(optimizer)
@@ -97,7 +96,7 @@ def folder_name(name: str) -> str:
 def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
     """The folder to write to: a new one, or an unfinished one of the same run."""
     if name is None:
-        number, subject = 1, config["task" if "task" in config else "dataset"]
+        number, subject = 1, config[_subject(config)]
         while (root / f"{subject}-{number}").exists():
             number += 1
         return root / f"{subject}-{number}"
@@ -117,6 +116,11 @@ def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
     return path
 
 
+def _subject(config: dict[str, Any]) -> str:
+    """The option by which runs of a command are called."""
+    return "task" if "task" in config else "dataset"
+
+
 def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:
     try:
         known = json.loads(file.read_text())
@@ -124,6 +128,11 @@ def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:
         message = f"`name` must be that of a readable run: {file}: {error}."
         raise ValueError(message) from error
     asked = json.loads(json.dumps(config))
+    if _subject(asked) not in known:
+        raise ValueError(
+            "`name` must be that of a run of the same command, got "
+            f"{file.parent.name}: {file.parent} has no {_subject(asked)}."
+        )
     for option in asked:
         if known.get(option) != asked[option]:
             raise ValueError(

@@ -24,7 +24,7 @@ _USUAL = Rules()
 class Option(NamedTuple):
     """What can be asked for under one name."""
 
-    kind: type  # str, int or float
+    kind: type  # str, int or float; dict: a table, which only files have
     about: str
     metavar: str | None = None
     repeated: bool = False  # whether there may be several values
@@ -105,17 +105,30 @@ OPTIONS = {
         "what is pruned as one, with --prune: single "
         f"{', or hidden '.join(GRANULARITIES)} (default: {_USUAL.granularity})",
     ),
+    "neuroplastic": Option(dict, "options of the recipe of that name"),
 }
 """By their keys in a file; on the command line, dashes stand for underscores."""
 
 
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Adds all options to a parser."""
-    for name, option in OPTIONS.items():
-        parser.add_argument(
-            f"--{name.replace('_', '-')}",
-            type=option.kind,
-            action="append" if option.repeated else "store",
-            metavar=option.metavar,
-            help=option.about,
-        )
+def add_options(parser: argparse.ArgumentParser, options: dict[str, Option]) -> None:
+    """Adds options to a parser, and `--config`, the file that may hold them."""
+    parser.add_argument(
+        "--config",
+        metavar="FILE",
+        help="a .toml, .yaml or .yml file of these options; those of the command line "
+        "win (default: none)",
+    )
+    for name, option in options.items():
+        if option.kind is not dict:
+            parser.add_argument(
+                flag(name),
+                type=option.kind,
+                action="append" if option.repeated else "store",
+                metavar=option.metavar,
+                help=option.about,
+            )
+
+
+def flag(name: str) -> str:
+    """How an option is written on the command line."""
+    return f"--{name.replace('_', '-')}"

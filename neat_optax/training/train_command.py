@@ -1,16 +1,12 @@
 """`neat-optax train`: from options to a run."""
 
 import argparse
-import contextlib
 import dataclasses
-import signal
-from collections.abc import Callable, Iterator
 from typing import Any
 
-from rich import progress
 from rich.console import Console
 
-from neat_optax.training import config_file, pictures, report, streams
+from neat_optax.training import config_file, pictures, report, running, streams
 from neat_optax.training.aggregators import AGGREGATORS
 from neat_optax.training.candidates import Lineup
 from neat_optax.training.config import TrainConfig
@@ -48,13 +44,7 @@ def add_to(commands: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         argument_default=argparse.SUPPRESS,
     )
-    train.add_argument(
-        "--config",
-        metavar="FILE",
-        help="a .toml, .yaml or .yml file of these options; those of the command line "
-        "win (default: none)",
-    )
-    add_options(train)
+    add_options(train, OPTIONS)
     train.set_defaults(run=_train)
 
 
@@ -92,33 +82,24 @@ def _names(lineup: Lineup, given: list[str] | None, asked: bool) -> tuple[str, .
     return lineup.with_controls(usual if given is None else tuple(given))
 
 
-def _gather(arguments: argparse.Namespace) -> dict[str, Any]:
-    """The options of the file, if any, and over them those of the command line."""
-    given = vars(arguments)
-    file = config_file.read(given["config"]) if "config" in given else {}
-    return file | {name: value for name, value in given.items() if name in OPTIONS}
-
-
 def _train(arguments: argparse.Namespace) -> None:
-    options = _gather(arguments)
+    options = config_file.gather(arguments, OPTIONS)
     config = make_config(options)
     data = load(config)
     output, name = options.get("output", OUTPUT), options.get("name")
     folder = RunFolder(output, name, dataclasses.asdict(config))
     console = Console()
-    console.print(f"writing to {folder.path}", highlight=False)
-    with _progress(console) as bar, _stop_between_epochs() as stopped:
-        task = bar.add_task("", total=config.num_epochs * len(config.names))
+    running.say(console, f"writing to {folder.path}")
+    again = running.command("train", arguments, OPTIONS, folder.path.name)
+    with (
+        running.stoppable(console, again) as stop_if_asked,
+        running.make_bar(console, "epochs") as bar,
+    ):
+        line = bar.add_task("", total=config.num_epochs * len(config.names))
 
         def tick(name: str) -> None:
-            bar.update(task, description=name, advance=1)
-            if stopped():
-                console.print(
-                    f"stopped; the same options and --name {folder.path.name} go on "
-                    "from the last checkpoint",
-                    highlight=False,
-                )
-                raise KeyboardInterrupt
+            bar.update(line, description=name, advance=1)
+            stop_if_asked()
 
         result = run(config, data, folder, tick)
     report.show(result, console)
@@ -126,33 +107,4 @@ def _train(arguments: argparse.Namespace) -> None:
     if config.prune is not None:
         pictures.draw_sparsity(result, folder.path / "sparsity.png")
     pictures.write_tensorboard(result, folder.path / "tensorboard")
-    console.print(f"written to {folder.path}", highlight=False)
-
-
-@contextlib.contextmanager
-def _stop_between_epochs() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C into a request: compiled work must not be cut short."""
-    requests: list[int] = []
-    before = signal.getsignal(signal.SIGINT)
-
-    def request(number: int, frame: Any) -> None:
-        del frame
-        requests.append(number)
-        signal.signal(signal.SIGINT, before)  # the second one acts at once
-
-    signal.signal(signal.SIGINT, request)
-    try:
-        yield lambda: bool(requests)
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def _progress(console: Console) -> progress.Progress:
-    return progress.Progress(
-        progress.TextColumn("{task.description:20}"),
-        progress.BarColumn(),
-        progress.MofNCompleteColumn(),
-        progress.TextColumn("epochs"),
-        progress.TimeElapsedColumn(),
-        console=console,
-    )
+    running.say(console, f"written to {folder.path}")

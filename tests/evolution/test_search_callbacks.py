@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import pytest
 from rich.console import Console
-from tensorboardX.proto.event_pb2 import Event
 
+from event_files import written
 from neat_optax import evolution as evo
 from search_runs import assert_same_history, run
 
@@ -79,19 +79,6 @@ def test_tensorboard_gets_every_generation_once(tmp_path):
         steps, values = zip(*events[f"ga/{name}"], strict=True)
         assert steps == tuple(range(10))
         np.testing.assert_allclose(values, history[name], rtol=1e-6)
-
-
-def written(file):
-    """Points of each curve in an event file: records of length, body, two checks."""
-    data, found, at = file.read_bytes(), {}, 0
-    while at < len(data):
-        length = int.from_bytes(data[at : at + 8], "little")
-        event = Event.FromString(data[at + 12 : at + 12 + length])
-        for value in event.summary.value:
-            point = event.step, value.simple_value
-            found.setdefault(value.tag, []).append(point)
-        at += length + 16
-    return found
 
 
 @pytest.mark.parametrize(

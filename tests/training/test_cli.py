@@ -229,7 +229,8 @@ def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save", interrupted)
         assert call(f"--config {tmp_path}/mine.yaml", tmp_path) == 130
-    assert "--name mine" in " ".join(capsys.readouterr().out.split())
+    again = f"neat-optax train --config {tmp_path}/mine.yaml --output {tmp_path}"
+    assert f"checkpoint: {again} --name mine\n" in capsys.readouterr().out
     assert not (tmp_path / "mine" / "result.json").exists()
     begun = (tmp_path / "mine" / "config.json").read_text()
     assert call(f"--config {tmp_path}/mine.yaml --seeds 3", tmp_path) == 2

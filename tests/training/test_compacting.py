@@ -95,6 +95,15 @@ def test_what_is_no_finished_run_is_named(run, tmp_path):
         open_run(run.path)
 
 
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_evolves_is_refused(finished, tmp_path):
+    (tmp_path / "config.json").write_text('{"task": "digits"}')
+    if finished:
+        (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ValueError, match="`run` must be one of neat-optax train, got"):
+        open_run(tmp_path)
+
+
 def test_several_labels_are_refused(tmp_path):
     options = {"dataset": "yeast", "optimizers": ["neat"]}
     (tmp_path / "config.json").write_text(json.dumps(options))

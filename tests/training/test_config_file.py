@@ -1,3 +1,4 @@
+import argparse
 import dataclasses
 import inspect
 import pathlib
@@ -6,7 +7,8 @@ import re
 import pytest
 
 import neat_optax as no
-from neat_optax.training import config_file
+from neat_optax.training import config_file, evolve_config
+from neat_optax.training.options import OPTIONS
 from neat_optax.training.train_command import make_config
 
 EXAMPLES = pathlib.Path(__file__).parents[2] / "examples"
@@ -69,6 +71,22 @@ def test_both_formats_give_the_same(name, write):
 
 def test_one_name_is_a_list_of_one(write):
     assert config_file.read(write("x.toml", 'prune = "2:4"')) == {"prune": ["2:4"]}
+
+
+def test_options_of_the_command_line_win(write):
+    path = write("x.toml", "epochs = 3\nseeds = 4")
+    given = argparse.Namespace(config=path, seeds=2, run=print)
+    assert config_file.gather(given, OPTIONS) == {"epochs": 3, "seeds": 2}
+    del given.config
+    assert config_file.gather(given, OPTIONS) == {"seeds": 2}
+
+
+def test_another_command_has_options_of_its_own(write):
+    path = write("x.toml", 'task = "sum"\ngoal = -1')
+    found = config_file.read(path, evolve_config.OPTIONS)
+    assert found == {"task": "sum", "goal": -1.0}
+    with refuses("`key` must be one of task, .* got epochs"):
+        config_file.read(write("y.toml", "epochs = 3"), evolve_config.OPTIONS)
 
 
 def test_none_takes_a_bound_away(write):

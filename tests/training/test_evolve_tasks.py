@@ -120,6 +120,19 @@ def test_digits_are_searched_on_training_images_and_tested_on_others():
         np.testing.assert_allclose(score(params, key), right.mean(), rtol=1e-6)
 
 
+def test_data_are_arguments_of_a_search_and_defaults_of_anyone_else(task):
+    params, key = task.init(jax.random.key(0)), jax.random.key(1)
+    assert task.fitness(params, key) == task.fitness(params, key, *task.args)
+
+
+def test_no_image_is_a_constant_of_a_compiled_search():
+    task = make_task("digits")
+    params, key = task.init(jax.random.key(0)), jax.random.key(1)
+    traced = jax.make_jaxpr(task.fitness)(params, key, *task.args)
+    assert len(task.args[0].x) == 1077
+    assert not any(np.size(constant) > 1 for constant in traced.consts)
+
+
 def test_sum_is_of_sizes():
     task = make_task("sum")
     params = {"kernel": jnp.array([[1.0], [-2.0], [0.5]])}

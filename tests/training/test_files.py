@@ -62,6 +62,28 @@ def test_a_checkpoint_without_its_rows_does_not_count(tmp_path):
     assert folder.restore("neat", like)[0] == 5
 
 
+def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    for epoch in (5, 10):
+        folder.save("neat", epoch, {"w": jnp.full(3, epoch)}, [{}])
+    checkpoints = folder.path / "checkpoints" / "neat"
+    (checkpoints / "15").mkdir()
+    (checkpoints / ".rows.tmp").write_text("[")
+    assert folder.restore("neat", like)[0] == 10
+    folder.save("neat", 15, like, [{}])
+    assert folder.restore("neat", like)[0] == 15
+
+
+def test_a_run_of_another_command_is_refused(tmp_path):
+    RunFolder(str(tmp_path), "trained", CONFIG)
+    with pytest.raises(ValueError, match=r"same command, got trained: .* has no task"):
+        RunFolder(str(tmp_path), "trained", {"task": "sum"})
+    RunFolder(str(tmp_path), "evolved", {"task": "sum"})
+    with pytest.raises(ValueError, match=r"same command, got .* has no dataset"):
+        RunFolder(str(tmp_path), "evolved", CONFIG)
+
+
 def test_a_run_of_an_earlier_version_goes_on(tmp_path):
     """Its options hold nothing of what was added since, such as pruning."""
     RunFolder(str(tmp_path), "mine", CONFIG)
