@@ -1,7 +1,7 @@
 """Mirrored pairs of points around parameters: noise, losses, and moments of the noise.
 
 What is drawn for a pair depends on the key, the leaf and the number of the pair only.
-So noise that is not stored is drawn again, and chunks of any size see the same.
+So noise that is not kept is drawn again, and chunks of any size see the same.
 """
 
 from collections.abc import Callable
@@ -15,8 +15,8 @@ from neat_optax._random import as_key, check_key
 from neat_optax.evolution import _rows
 from neat_optax.evolution.shaping import Shaping
 
-_STORED = 2**24
-"""Numbers of noise that are kept, 64 MiB, rather than drawn twice."""
+_KEPT = 2**24
+"""So many numbers of noise, 64 MiB, are kept rather than drawn twice."""
 
 
 class Pairs(NamedTuple):
@@ -121,20 +121,28 @@ def _evaluated(pairs: Pairs, point: Any, call: Any) -> tuple[jax.Array, Any]:
 def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
     """The losses of all pairs, and a function that sums noise times coefficients.
 
-    Noise is stored where it is small or needed at once, and else drawn again.
+    Noise is kept where it is needed at once or takes little memory, else drawn again.
     """
-    count, size = pairs.num_pairs, pairs.batch_size
+    count = pairs.num_pairs
+    size = min(pairs.batch_size or count, count)
     numbers = jnp.arange(count)
-    at_once = size is None or size >= count
-    drawn = sum(x.size for x in jax.tree.leaves(jax.eval_shape(draw, numbers[0])))
-    if at_once or count * drawn <= _STORED:
+
+    def mapped(function, xs):
+        if size == count:
+            return jax.vmap(function)(xs)
+        return jax.lax.map(function, xs, batch_size=size)
+
+    drawn = sum(x.size for x in jax.eval_shape(draw, numbers[0]))
+    if size == count or count * drawn <= _KEPT:
         noise = jax.vmap(draw)(numbers)
-        if at_once:
-            losses, aux = jax.vmap(evaluate, axis_size=count)(noise)
-        else:
-            losses, aux = jax.lax.map(evaluate, noise, batch_size=size)
+        losses, aux = mapped(lambda pair: evaluate(pair[1]), (numbers, noise))
         return losses, aux, lambda odd, even: _sums(noise, odd, even)
-    losses, aux = jax.lax.map(lambda n: evaluate(draw(n)), numbers, batch_size=size)
+    losses, aux = mapped(lambda number: evaluate(draw(number)), numbers)
+    return losses, aux, _summed_again(draw, count, size)
+
+
+def _summed_again(draw: Any, count: int, size: int) -> Any:
+    """The function that draws noise in chunks, and sums it times coefficients."""
 
     def chunk(start, length, odd, even):
         odd, even = (_slice(x, start, length) for x in (odd, even))
@@ -150,7 +158,7 @@ def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
         total = chunk(0, rest, odd, even)
         return jax.lax.fori_loop(0, (count - rest) // size, body, total)
 
-    return losses, aux, sums
+    return sums
 
 
 def _slice(x: Any, start: Any, length: int) -> Any:

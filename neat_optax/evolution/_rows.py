@@ -10,6 +10,7 @@ from neat_optax import _tree
 _SHORT = 64
 """Entries along an axis, below which a compiled loop along it is slow."""
 
+
 def take(leaf: Any, indices: Any) -> jax.Array:
     """The rows of `leaf` at `indices`: an array [m] of them, or one.
 
