@@ -3,8 +3,11 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
 
 from neat_optax import evolution as evo
+from neat_optax.evolution import _archive
 from search_runs import fitness, run, scripted
 
 
@@ -52,3 +55,50 @@ def test_a_kept_parent_is_listed_once():
         return_best=3,
     )
     assert found.top().fitness.tolist() == [3.0, 2.0, 1.0]
+
+
+SCORE = st.one_of(
+    st.integers(-9, 9).map(float), st.sampled_from([np.nan, -np.inf, np.inf])
+)
+LATER = st.lists(
+    st.lists(
+        st.tuples(st.integers(0, 4), SCORE, st.booleans()), min_size=5, max_size=5
+    ),
+    min_size=1,
+    max_size=4,
+)
+admit = jax.jit(_archive.admit)
+
+
+@given(LATER, st.integers(1, 3))
+def test_the_list_is_that_of_plain_python(generations, size):
+    """In any sequence of generations: the best never falls, and NaN is never in it.
+
+    There are few different weights, so that they recur with another fitness.
+    """
+    blank = evo.unevaluated(jnp.zeros(5))
+    listed, expected = _archive.start(blank, size), []
+    for rows in generations:
+        weights, scores, candidates = zip(*rows, strict=True)
+        population = evo.Population(jnp.float32(weights), jnp.float32(scores))
+        before = float(listed.fitness[0])
+        listed = admit(listed, population, jnp.array(candidates))
+        new = [(w, s) for w, s, yes in rows if yes and s > -np.inf]
+        ranked = sorted(expected + new, key=lambda row: -row[1])
+        expected = [
+            row
+            for i, row in enumerate(ranked)
+            if row[0] not in [w for w, _ in ranked[:i]]
+        ][:size]
+        count = len(expected)
+        assert listed.params[:count].tolist() == [w for w, _ in expected]
+        assert listed.fitness[:count].tolist() == [s for _, s in expected]
+        assert np.all(np.isnan(listed.fitness[count:]))
+        assert np.isnan(before) or listed.fitness[0] >= before
+
+
+def test_weights_that_are_nan_are_listed_once():
+    population = evo.Population(jnp.full((3, 2), jnp.nan), jnp.arange(3.0))
+    listed = _archive.start(population, 3)
+    assert listed.fitness[0] == 2.0
+    assert np.all(np.isnan(listed.fitness[1:]))

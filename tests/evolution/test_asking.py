@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import properties
 from neat_optax import evolution as evo
 from search_runs import BREEDER, CHAIN, PARAMS, assert_same, fitness
 
@@ -49,3 +50,29 @@ def test_step_needs_a_function_in_jax():
         state = steps.init(0, evo.perturb(0, PARAMS, 4, 1.0))
         with pytest.raises(ValueError, match="`evaluate` must be a function in JAX"):
             steps.step(state)
+
+
+def test_seeds_under_vmap_are_searches_one_by_one():
+    steps = evo.search_steps(CHAIN, fitness)
+
+    def search(key):
+        start = steps.init(key, evo.perturb(key, PARAMS, 8, 0.5))
+        return jax.lax.scan(lambda state, _: steps.step(state), start, length=5)
+
+    keys = jax.random.split(jax.random.key(0), 3)
+    together, histories = jax.jit(jax.vmap(search))(keys)
+    for i, key in enumerate(keys):
+        alone, history = search(key)
+        for name, values in history.items():
+            np.testing.assert_allclose(histories[name][i], values, rtol=1e-5)
+        best = jax.tree.map(lambda x, i=i: x[i], together.best)
+        properties.assert_trees_close(best, alone.best, rtol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
+def test_typed_keys_of_any_kind(kind):
+    steps = evo.search_steps(CHAIN, fitness)
+    start = steps.init(jax.random.key(3, impl=kind), evo.perturb(1, PARAMS, 8, 0.5))
+    state, _ = steps.step(start)
+    assert state.key.dtype == start.key.dtype
+    assert np.any(jax.random.key_data(state.key) != jax.random.key_data(start.key))

@@ -2,9 +2,10 @@
 
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from neat_optax import evolution as evo
-from search_runs import CHAIN, run
+from search_runs import CHAIN, PARAMS, assert_same_history, fitness, run
 
 
 def test_the_history_describes_the_population_that_was_scored():
@@ -47,3 +48,25 @@ def test_acceptance_is_recorded_where_there_is_any():
     assert 0.3 < history["acceptance"].mean() < 0.8
     assert (history["threshold"] <= history["best"]).all()
     assert "acceptance" not in run().history
+
+
+def test_sparsity_is_the_share_of_zeros_that_numpy_counts():
+    """Of the population that was scored, in the arrays that are pruned."""
+    schedule = optax.linear_schedule(0.0, 0.5, 3)
+    steps = evo.search_steps(evo.prune_population(CHAIN, schedule), fitness)
+    state = steps.init(3, evo.perturb(1, PARAMS, 8, 0.5))
+    for _ in range(5):
+        kernels = np.asarray(steps.ask(state)["w"])
+        state, row = steps.step(state)
+        np.testing.assert_allclose(row["sparsity"], np.mean(kernels == 0), rtol=1e-6)
+    assert row["sparsity"] >= 0.5  # zeros of a father come on top
+
+
+def test_sparsity_is_recorded_where_something_is_pruned_whatever_the_chunks():
+    assert "sparsity" not in run(breeder=CHAIN).history
+    pruned = evo.prune_population(CHAIN, 0.5)
+    whole, cut = (run(breeder=pruned, chunk=chunk).history for chunk in (10, 3))
+    assert whole["sparsity"][0] == 0
+    assert np.all(whole["sparsity"][1:] >= 0.5)
+    assert {"acceptance", "threshold"} < set(whole)
+    assert_same_history(cut, whole)

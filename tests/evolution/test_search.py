@@ -3,12 +3,22 @@
 import json
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import properties
 from neat_optax import evolution as evo
-from search_runs import PARAMS, assert_same, assert_same_history, fitness, run, scripted
+from search_runs import (
+    CHAIN,
+    PARAMS,
+    assert_same,
+    assert_same_history,
+    fitness,
+    run,
+    scripted,
+)
 
 DATA = pathlib.Path(__file__).parent.parent / "data" / "keras_genetic.json"
 
@@ -143,3 +153,23 @@ def test_an_initial_population_may_have_fitness():
 def test_errors(options, message):
     with pytest.raises(ValueError, match=message):
         run(**options)
+
+
+def test_leaves_of_all_kinds_keep_their_dtypes():
+    params = {
+        "half": jnp.ones((2, 3), jnp.bfloat16),
+        "full": jnp.ones(3),
+        "count": jnp.int32(7),
+        "flag": jnp.array(True),
+        "key": jax.random.key(5),
+    }
+
+    def far(params):
+        return jnp.sum(params["half"].astype(jnp.float32)) + jnp.sum(params["full"])
+
+    found = run(far, CHAIN, params, return_best=3)
+    assert found.best_fitness > far(params)
+    for tree in (found.best_params, evo.individual(found.state.population, 3)):
+        properties.assert_same_types(tree, params)
+        for name in ("count", "flag", "key"):
+            assert tree[name] == params[name]
