@@ -58,7 +58,7 @@ def test_a_kept_parent_is_listed_once():
 
 
 SCORE = st.one_of(
-    st.integers(-9, 9).map(float), st.sampled_from([np.nan, -np.inf, np.inf])
+    st.integers(-2, 2).map(float), st.sampled_from([np.nan, -np.inf, np.inf])
 )
 LATER = st.lists(
     st.lists(
@@ -102,3 +102,11 @@ def test_weights_that_are_nan_are_listed_once():
     listed = _archive.start(population, 3)
     assert listed.fitness[0] == 2.0
     assert np.all(np.isnan(listed.fitness[1:]))
+
+
+def test_among_equals_the_older_comes_first():
+    population = evo.Population(jnp.array([1.0, 2.0, 3.0]), jnp.array([5.0, 5.0, 4.0]))
+    listed = _archive.start(evo.unevaluated(jnp.zeros(3)), 3)
+    listed = admit(listed, population, jnp.array([False, True, False]))
+    listed = admit(listed, population, jnp.array([True, False, True]))
+    assert listed.params.tolist() == [2.0, 1.0, 3.0]
