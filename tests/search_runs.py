@@ -36,3 +36,22 @@ def assert_same_history(one, other):
     assert list(one) == list(other)
     for name, values in one.items():
         np.testing.assert_array_equal(values, other[name], err_msg=name)
+
+
+def scripted(generations, kept):
+    """Breeds the parents that are kept, with their fitness, and given weights."""
+
+    def init(population):
+        del population
+        return jnp.zeros((), jnp.int32)
+
+    def update(key, population, state):
+        del key
+        elites = evo.order(population.fitness)[:kept]
+        fresh = jnp.asarray(generations, jnp.float32)[state]
+        params = jnp.concatenate([population.params[elites], fresh])
+        new = jnp.full(len(fresh), jnp.nan)
+        scores = jnp.concatenate([population.fitness[elites], new])
+        return evo.Population(params, scores), state + 1
+
+    return evo.PopulationTransformation(init, update)

@@ -9,8 +9,12 @@ from neat_optax import _tree
 from neat_optax.evolution import _draws
 from neat_optax.evolution.acceptance import MinimalCriterionState
 from neat_optax.evolution.population import Population
+from neat_optax.evolution.prune import PrunePopulationState
 
-_OF_STATES = {MinimalCriterionState: ("acceptance", "threshold")}
+_OF_STATES = {
+    MinimalCriterionState: ("acceptance", "threshold"),
+    PrunePopulationState: ("sparsity",),
+}
 
 
 def of_generation(population: Population) -> dict[str, jax.Array]:
@@ -32,14 +36,13 @@ def of_generation(population: Population) -> dict[str, jax.Array]:
 
 def of_state(state: Any) -> dict[str, jax.Array]:
     """What transformations of a population record, found by the type of their state."""
-    kinds = tuple(_OF_STATES)
-    nodes = jax.tree.leaves(state, is_leaf=lambda node: isinstance(node, kinds))
-    found = [node for node in nodes if isinstance(node, kinds)]
-    return {
-        name: getattr(node, name)
-        for node in reversed(found)  # the first of a kind counts
-        for name in _OF_STATES[type(node)]
-    }
+    found = {}
+    for kind, names in _OF_STATES.items():
+        nodes = jax.tree.leaves(state, is_leaf=lambda node, k=kind: isinstance(node, k))
+        first = next((node for node in nodes if isinstance(node, kind)), None)
+        if first is not None:
+            found.update({name: getattr(first, name) for name in names})
+    return found
 
 
 def diversity(population: Population) -> jax.Array:

@@ -1,5 +1,6 @@
 """Rows of stacked arrays, which stay sharded as the arrays are."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -42,6 +43,26 @@ def placed(values: Any, leaf: Any) -> jax.Array:
     """Values of a leaf's shape, sharded as it is."""
     sharding = _tree.explicit_sharding(leaf)
     return values if sharding is None else jax.reshard(values, sharding)
+
+
+def specs_of_rows(tree: Any) -> Any:
+    """How leaves lie of which only the rows are divided, as those of the first leaf.
+
+    Numbers are everyone's. None without explicit axes.
+    """
+    sharding = explicit_sharding(jax.tree.leaves(tree)[0])
+    if sharding is None:
+        return None
+    rows = jax.sharding.PartitionSpec(*sharding.spec[:1])
+    everyones = jax.sharding.PartitionSpec()
+    return jax.tree.map(lambda leaf: rows if jnp.ndim(leaf) else everyones, tree)
+
+
+def mapped(function: Callable, batch_size: int | None, rows: tuple) -> Any:
+    """The function of one row of each tree, for all rows, so many at the same time."""
+    if batch_size is None:
+        return jax.vmap(function)(*rows)
+    return jax.lax.map(lambda one: function(*one), rows, batch_size=batch_size)
 
 
 def per_row(values: Any, leaf: Any) -> jax.Array:

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks
+from neat_optax.evolution import _rows
 from neat_optax.evolution.loading import Genome, into
 
 _KEYS = ("shared", "own")
@@ -110,9 +111,11 @@ def scores_of(
     if evaluator.kind == "population":
         scores = score(params, *given)
     elif mode.evaluation_key == "own":
-        scores = _mapped(score, mode.batch_size, (params, *given))
+        scores = _rows.mapped(score, mode.batch_size, (params, *given))
     else:
-        scores = _mapped(lambda one: score(one, *given), mode.batch_size, (params,))
+        scores = _rows.mapped(
+            lambda one: score(one, *given), mode.batch_size, (params,)
+        )
     _checks.check_fitness(scores, count)
     return scores
 
@@ -122,12 +125,6 @@ def _given_keys(evaluation_key: str | None, key: jax.Array, count: int) -> tuple
     if evaluation_key is None:
         return ()
     return (jax.random.split(key, count) if evaluation_key == "own" else key,)
-
-
-def _mapped(score: Callable, batch_size: int | None, given: tuple) -> Any:
-    if batch_size is None:
-        return jax.vmap(score)(*given)
-    return jax.lax.map(lambda one: score(*one), given, batch_size=batch_size)
 
 
 def scores_outside(

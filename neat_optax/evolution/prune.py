@@ -6,12 +6,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks
 from neat_optax.evolution import _genes, _rows
 from neat_optax.evolution.breeding import BreederState
 from neat_optax.evolution.population import Population, PopulationTransformation
 from neat_optax.sparsity._shell import PruneState
+from neat_optax.sparsity.masks import Which
 from neat_optax.sparsity.prune import prune_to_sparsity
+from neat_optax.sparsity.report import sparsity as share_of_zeros
 
 _EVERYONES: Any = None
 _AXES = PruneState(step=_EVERYONES, target=_EVERYONES, mask=0, memory=0)
@@ -23,6 +25,7 @@ class PrunePopulationState(NamedTuple):
 
     pruning: Any  # of `prune_to_sparsity`: masks and memories with individuals in front
     inner: Any
+    sparsity: jax.Array  # [] float32, share of zeros in the population it was given
 
 
 def prune_population(
@@ -45,8 +48,10 @@ def prune_population(
         that needs no gradient), `scope`, `allocation`, `granularity`, `which`.
 
     Returns:
-      A transformation. An individual that it changes loses its fitness. On a mesh with
-      explicit axes all weights are gathered on each device to be pruned.
+      A transformation. An individual that it changes loses its fitness. Its state holds
+      `sparsity`, the share of zeros, in the arrays that are pruned, of the population
+      that it was given. A population that is sharded along the individuals is pruned
+      where it is; arrays that are sharded along others of their axes are gathered.
 
     Example:
       >>> import jax, jax.numpy as jnp
@@ -67,15 +72,18 @@ def prune_population(
         started = jax.vmap(tx.init, out_axes=_AXES)(free)
         state = inner.init(population)
         _checks.check_holds("inner", "breeder", _breeders(state))
-        return PrunePopulationState(started, state)
+        return PrunePopulationState(started, state, jnp.zeros((), jnp.float32))
 
     def update(key, population, state):
+        given, _ = _genes.split(population.params, where)
+        zeros = _sparsity(given, options.get("which"))
         bred, after = inner.update(key, population, state.inner)
         pruning = _inherited(state.pruning, _breeders(after))
         free, join = _genes.split(bred.params, where)
         pruned, pruning = _pruned(tx, free, pruning)
         fitness = _rows.forget_changed(bred.fitness, free, pruned)
-        return Population(join(pruned), fitness), PrunePopulationState(pruning, after)
+        state = PrunePopulationState(pruning, after, zeros)
+        return Population(join(pruned), fitness), state
 
     return PopulationTransformation(init, update)
 
@@ -94,10 +102,16 @@ def _inherited(pruning: PruneState, breeders: list[BreederState]) -> PruneState:
     return pruning._replace(mask=own[0], memory=own[1])
 
 
+def _sparsity(params: Any, which: Which | None) -> jax.Array:
+    """The share of zeros in the arrays that are pruned, over all individuals."""
+    return jnp.mean(jax.vmap(lambda one: share_of_zeros(one, which))(params))
+
+
 def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]:
     """Weights with exact zeros, and the next masks.
 
     The search for a threshold is a loop, which takes no explicit axes under `vmap`.
+    There each device prunes the individuals that it holds.
     """
 
     def one(params, state):
@@ -106,5 +120,10 @@ def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]
         return optax.apply_updates(params, updates), state
 
     mapped = jax.vmap(one, in_axes=(0, _AXES), out_axes=(0, _AXES))
-    gathered = jax.tree.map(_tree.unsharded, (params, pruning))
-    return jax.tree.map(_rows.placed, mapped(*gathered), (params, pruning))
+    given = params, pruning
+    specs = _rows.specs_of_rows(given)
+    if specs is None:
+        return mapped(*given)
+    local = jax.shard_map(mapped, in_specs=specs, out_specs=specs, check_vma=False)
+    pruned = local(*jax.tree.map(jax.reshard, given, specs))
+    return jax.tree.map(_rows.placed, pruned, given)

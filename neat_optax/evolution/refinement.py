@@ -20,6 +20,7 @@ def refine(
     *,
     lamarckian: bool = True,
     where: _genes.Where | None = None,
+    batch_size: int | None = None,
 ) -> PopulationTransformation:
     """Trains every individual for a few steps: a memetic search.
 
@@ -36,6 +37,9 @@ def refine(
         the loss after training, on the last batch. It then stands before the breeder,
         in place of an evaluation.
       where: which arrays are trained, as in `breeder`; integers never are.
+      batch_size: how many individuals are trained at the same time; by default all.
+        Fewer need less memory, for the same numbers. Leave it where the population is
+        sharded.
 
     Returns:
       A transformation; with `lamarckian=True` it stands after the breeder.
@@ -52,6 +56,9 @@ def refine(
     _checks.check_function("loss", loss)
     _checks.check_count("num_steps", num_steps, minimum=1)
     _checks.check_bool("lamarckian", lamarckian)
+    if batch_size is not None:
+        _checks.check_integer("batch_size", batch_size)
+        _checks.check_count("batch_size", batch_size, minimum=1)
     where = _genes.as_where(where)
     tx = optax.with_extra_args_support(optimizer)
 
@@ -65,15 +72,15 @@ def refine(
         free, join = _genes.split(params, where)
         keys = jax.random.split(as_key(key), num_steps)
 
-        def train(own, whole):
-            return _train(tx, lambda w, k: loss(join(w, whole), k), own, keys)
+        def learn(own, whole):
+            trained = _train(tx, lambda w, k: loss(join(w, whole), k), own, keys)
+            return trained if lamarckian else -loss(join(trained, whole), keys[-1])
 
-        trained = jax.vmap(train)(free, params)
+        learned = _rows.mapped(learn, batch_size, (free, params))
         if lamarckian:
-            fitness = _rows.forget_changed(fitness, free, trained)
-            return Population(join(trained), fitness), state
-        scores = jax.vmap(lambda w, p: -loss(join(w, p), keys[-1]))(trained, params)
-        return Population(params, scores.astype(fitness.dtype)), state
+            fitness = _rows.forget_changed(fitness, free, learned)
+            return Population(join(learned), fitness), state
+        return Population(params, learned.astype(fitness.dtype)), state
 
     return PopulationTransformation(init, update)
 

@@ -121,6 +121,19 @@ def test_acceptance_is_that_of_any_scale_and_offset(scale, offset, bar):
     assert np.mean(np.abs(moved - expected)) < 0.01
 
 
+@given(
+    st.floats(1e-3, 1e3),
+    st.sampled_from([-1, 1]),
+    st.floats(-1e3, 1e3),
+    st.sampled_from([0.25, 0.5, 0.8]),
+)
+def test_acceptance_is_in_its_band_for_any_affine_map(scale, sign, offset, target):
+    """Also where all fitness is negative, or the best become the worst."""
+    scores = np.round(landscape(16, 60) * 4) / 4 + offset
+    *_, acceptance = judged(evo.minimal_criterion(target), sign * scale * scores)
+    assert np.mean(acceptance) == pytest.approx(target, abs=0.02)
+
+
 def test_thresholds_are_those_of_the_oracle():
     for n, target in ((3, 0.5), (7, 0.3), (16, 0.9)):
         scores = np.float32(landscape(n, 40, seed=n))

@@ -1,14 +1,19 @@
 """Pruned populations: sparsity of each, inherited masks, the schedule."""
 
+import re
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from jax.sharding import AxisType, NamedSharding
+from jax.sharding import PartitionSpec as P
 
 import neat_optax as no
 import properties
 from neat_optax import evolution as evo
+from neat_optax.evolution import BreederState
 
 KEY = jax.random.key(0)
 BREEDER = evo.breeder(evo.truncation(3), mutation=evo.gaussian(1.0, 1.0), num_elites=2)
@@ -73,6 +78,74 @@ def test_only_pruned_elites_lose_their_fitness():
     first = first._replace(fitness=jnp.arange(6.0))
     second, _ = step.update(KEY, first, state)
     assert second.fitness[:2].tolist() == [5.0, 4.0]
+
+
+def test_the_state_has_the_share_of_zeros_of_the_population_that_was_given():
+    def kernel(path, leaf):
+        del leaf
+        return path == "kernel"
+
+    step = evo.prune_population(BREEDER, 0.5, which=kernel)
+    given = population()
+    params = {**given.params, "bias": jnp.zeros((6, 4))}  # not pruned, not counted
+    params["kernel"] = params["kernel"].at[:2, 0].set(0.0)
+    _, state = step.update(KEY, given._replace(params=params), step.init(given))
+    assert state.sparsity.dtype == jnp.float32
+    np.testing.assert_allclose(state.sparsity, 2 * 4 / (6 * 5 * 4), rtol=1e-6)
+
+
+def mothers_as_they_are():
+    """Breeds nothing: what is left of a step is pruning."""
+
+    def init(population):
+        count = len(population.fitness)
+        return BreederState(jnp.int32(0), jnp.int32(0), jnp.arange(count))
+
+    def update(key, population, state):
+        del key
+        return population, state
+
+    return evo.PopulationTransformation(init, update)
+
+
+@pytest.mark.parametrize("score", [no.sparsity.magnitude, no.sparsity.random(3)])
+@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
+    step = evo.prune_population(
+        mothers_as_they_are(), 0.5, scope=no.whole_tree, score=score
+    )
+    given = population(16)
+    expected, _ = step.update(KEY, given, step.init(given))
+    mesh = jax.make_mesh((8,), ("n",), axis_types=(axis_type,))
+    rows = NamedSharding(mesh, P("n"))
+    with jax.set_mesh(mesh):
+        placed = jax.device_put(given, rows)
+        arguments = KEY, placed, step.init(placed)
+        compiled = jax.jit(step.update).lower(*arguments).compile()
+        found, state = compiled(*arguments)
+    properties.assert_trees_equal(found, expected)
+    for leaf in jax.tree.leaves((found.params, state.pruning.mask)):
+        assert leaf.sharding.is_equivalent_to(rows, leaf.ndim)
+    assert not re.findall(r"f32\S* (?:all-gather|all-to-all)", compiled.as_text())
+
+
+def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well():
+    step = evo.prune_population(BREEDER, 0.5)
+    given = population(8)
+    expected, _ = step.update(KEY, given, step.init(given))
+    mesh = jax.make_mesh((4, 2), ("n", "m"), axis_types=(AxisType.Explicit,) * 2)
+    specs = {"kernel": P("n", None, "m"), "bias": P("n", "m"), "n": P("n")}
+    with jax.set_mesh(mesh):
+        placed = given._replace(
+            params=jax.device_put(
+                given.params,
+                {name: NamedSharding(mesh, spec) for name, spec in specs.items()},
+            )
+        )
+        found, _ = jax.jit(step.update)(KEY, placed, step.init(placed))
+    properties.assert_trees_close(found, expected, rtol=1e-6)
+    for a, b in zip(*map(jax.tree.leaves, (found.params, placed.params)), strict=True):
+        assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
 
 
 @pytest.mark.parametrize(

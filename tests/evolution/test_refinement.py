@@ -64,11 +64,42 @@ def test_baldwin_keeps_weights_and_scores_what_was_learned():
     np.testing.assert_allclose(scored.fitness, expected, rtol=1e-5)
 
 
+@pytest.mark.parametrize("lamarckian", [True, False])
+def test_batches_of_any_size_give_the_same_numbers(lamarckian):
+    given = population(7)
+    options = {"lamarckian": lamarckian, "where": free}
+    whole = evo.refine(CHAIN, loss, 3, **options)
+    expected, _ = jax.jit(whole.update)(KEY, given, whole.init(given))
+    for batch_size in (1, 3, 7, 50):
+        step = evo.refine(CHAIN, loss, 3, batch_size=batch_size, **options)
+        found, _ = jax.jit(step.update)(KEY, given, step.init(given))
+        properties.assert_same_types(found, expected)
+        properties.assert_trees_close(found, expected, rtol=1e-6)
+
+
+def test_no_more_than_a_batch_is_trained_at_the_same_time():
+    """What a step needs besides the weights grows with the batch, not with them."""
+
+    def wide(params, key):
+        del key
+        return jnp.sum(jnp.sin(params["w"][:, None] * jnp.arange(5000.0)[None]) ** 2)
+
+    def memory(batch_size):
+        given = population(16)
+        step = evo.refine(CHAIN, wide, 1, where=free, batch_size=batch_size)
+        lowered = jax.jit(step.update).lower(KEY, given, step.init(given))
+        return lowered.compile().memory_analysis().temp_size_in_bytes
+
+    assert memory(2) < memory(None) / 4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
         (dict(loss=3), r"^`loss` must be a function, got 3\.$"),
         (dict(num_steps=0), r"^`num_steps` must be an integer >= 1, got 0\.$"),
+        (dict(batch_size=0), r"^`batch_size` must be an integer >= 1, got 0\.$"),
+        (dict(batch_size=2.0), r"^`batch_size` must be an integer, got 2\.0\.$"),
         (dict(lamarckian=0), r"^`lamarckian` must be True or False, got 0\.$"),
     ],
 )

@@ -103,6 +103,17 @@ def test_a_higher_offset_or_scale_of_fitness_draws_the_same(rule):
         np.testing.assert_array_equal(evo.select(KEY, rule, scaled, (50, 2)), expected)
 
 
+@EVERY
+@given(permutation=st.permutations(range(6)), seed=st.integers(0, 2**31))
+def test_who_is_drawn_does_not_depend_on_where_they_stand(rule, permutation, seed):
+    """The same individuals are drawn, by their numbers in another order."""
+    fitness = jnp.array([0.5, -1.0, jnp.nan, 8.0, -jnp.inf, -4.0])
+    moved = jnp.array(permutation)
+    expected = evo.select(jax.random.key(seed), rule, fitness, (9, 2))
+    drawn = evo.select(jax.random.key(seed), rule, fitness[moved], (9, 2))
+    np.testing.assert_array_equal(moved[drawn], expected)
+
+
 def test_a_seed_is_a_key():
     fitness = jnp.arange(5.0)
     np.testing.assert_array_equal(

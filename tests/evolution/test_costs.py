@@ -1,0 +1,57 @@
+"""What a generation costs, counted: random words and memory."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import pytest
+
+from neat_optax import evolution as evo
+
+KEY = jax.random.key(0)
+N, GENES = 16, 5000
+
+
+def random_words(jaxpr):
+    """How many words of 32 random bits a computation draws."""
+    count = 0
+    for equation in jaxpr.eqns:
+        if equation.primitive.name == "random_bits":
+            shape = (*equation.invars[0].aval.shape, *equation.params["shape"])
+            count += math.prod(shape) * equation.params["bit_width"] / 32
+        for value in jax.tree.leaves(list(equation.params.values())):
+            inner = getattr(value, "jaxpr", value)
+            if hasattr(inner, "eqns"):
+                count += random_words(inner)
+    return count
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        evo.breeder(),
+        evo.breeder(mutation=evo.gaussian(0.15, 1.0)),
+        evo.breeder(crossover=evo.uniform(3)),
+        evo.chain(evo.minimal_criterion(), evo.prune_population(evo.breeder(), 0.5)),
+    ],
+    ids=["sparse", "dense", "three parents", "chain"],
+)
+def test_a_generation_draws_at_most_one_word_for_each_gene(step):
+    """And those for the parents: random numbers are what breeding costs."""
+    given = evo.Population(jnp.ones((N, GENES // 50, 50)), jnp.arange(float(N)))
+    jaxpr = jax.make_jaxpr(step.update)(KEY, given, step.init(given))
+    assert N < random_words(jaxpr.jaxpr) <= N * GENES + 10 * N
+
+
+def test_a_batch_of_individuals_needs_the_memory_of_a_batch():
+    def evaluate(params):
+        table = jnp.sin(params[:, None] * jnp.arange(2000.0)[None])
+        return jnp.sum(table @ jnp.ones(2000))
+
+    def memory(batch_size):
+        steps = evo.search_steps(evo.breeder(), evaluate, batch_size=batch_size)
+        state = steps.init(0, evo.perturb(0, jnp.ones(20), 64, 0.1))
+        compiled = jax.jit(steps.step).lower(state).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert memory(4) < memory(None) / 4

@@ -1,0 +1,140 @@
+"""Mirrored pairs: chunks, failures, what the loss returns, and noise of each leaf."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import es_oracle
+from es_losses import KEY, PARAMS, assert_trees_close, gradients_of, loss, two_losses
+from neat_optax.evolution import (
+    centred_ranks,
+    es_value_and_grad,
+    nes_utilities,
+    raw,
+    standardised,
+)
+
+SHAPINGS = pytest.mark.parametrize(
+    "shaping", [raw, centred_ranks, standardised, nes_utilities], ids=lambda s: s.name
+)
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 11])
+@pytest.mark.parametrize("players", [False, True])
+def test_chunks_of_any_size_give_the_same_numbers(batch_size, players):
+    fn = two_losses if players else loss
+    whole = gradients_of(fn, 0.3, 10)(KEY, PARAMS)
+    chunks = gradients_of(fn, 0.3, 10, batch_size=batch_size)(KEY, PARAMS)
+    assert_trees_close(chunks, whole, rtol=1e-6, atol=2e-6)
+
+
+@pytest.mark.parametrize("batch_size", [None, 2])
+@SHAPINGS
+def test_even_functions_cancel_exactly(shaping, batch_size):
+    fn = gradients_of(
+        lambda p: jnp.sum(jnp.cos(p)) + jnp.max(jnp.abs(p)),
+        0.7,
+        5,
+        shaping=shaping,
+        batch_size=batch_size,
+    )
+    value, grads = fn(KEY, jnp.zeros((3, 2)))
+    assert value != 0
+    np.testing.assert_array_equal(grads, np.zeros((3, 2)))
+
+
+def test_ranks_do_not_see_an_increasing_map_of_the_loss():
+    def mapped(params):
+        return 16 * loss(params)
+
+    _, before = gradients_of(loss, 0.2, 9, shaping=centred_ranks)(KEY, PARAMS)
+    _, after = gradients_of(mapped, 0.2, 9, shaping=centred_ranks)(KEY, PARAMS)
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_leaves_of_one_shape_have_noise_of_their_own():
+    fn = gradients_of(lambda p: jnp.sum(p["a"] + p["b"]), 0.2, 4)
+    _, grads = fn(KEY, {"a": jnp.zeros(3), "b": jnp.zeros(3)})
+    assert not np.any(np.isclose(grads["a"], grads["b"]))
+
+
+def test_aux_of_every_evaluation():
+    def with_aux(params, offset):
+        return loss(params) + offset, {"sum": jnp.sum(params["b"])}
+
+    for batch_size in (None, 4):
+        fn = gradients_of(with_aux, 0.2, 6, has_aux=True, batch_size=batch_size)
+        (value, aux), grads = fn(KEY, PARAMS, offset=2.0)
+        plain, expected = gradients_of(loss, 0.2, 6)(KEY, PARAMS)
+        np.testing.assert_allclose(value, plain + 2, rtol=1e-6)
+        assert_trees_close(grads, expected, rtol=1e-4, atol=1e-4)
+        drawn = es_oracle.noise(KEY, [(2,)], 6)[0].sum(axis=1)
+        sums = -0.5 + 0.2 * np.stack([drawn, -drawn], axis=1)
+        np.testing.assert_allclose(aux["sum"], sums, atol=1e-6)
+
+
+def failing(bad):
+    def fails(p):
+        return jnp.where(p[0] > 0.5, bad, jnp.sum((p - 1) ** 2))
+
+    return fails
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_raw_leaves_out_pairs_with_a_failure(bad):
+    value, grads = gradients_of(failing(bad), 0.4, 12)(KEY, jnp.zeros(3))
+    (drawn,) = es_oracle.noise(KEY, [(3,)], 12)
+    losses = es_oracle.mirrored_losses(
+        lambda p: np.sum((p - 1) ** 2), [np.zeros(3)], [0.4], [drawn]
+    )
+    ok = np.stack([0.4 * drawn[:, 0] <= 0.5, -0.4 * drawn[:, 0] <= 0.5], axis=1)
+    kept = ok.all(axis=1)
+    assert 0 < kept.sum() < 12
+    expected = es_oracle.es_gradient(losses[kept], 0.4, drawn[kept])
+    np.testing.assert_allclose(grads, expected, rtol=1e-4)
+    np.testing.assert_allclose(value, losses[ok].mean(), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
+def test_under_ranks_a_failure_is_the_worst(bad):
+    found, expected = (
+        gradients_of(failing(b), 0.4, 12, shaping=centred_ranks)(KEY, jnp.zeros(3))
+        for b in (bad, 1e9)
+    )
+    np.testing.assert_array_equal(found[1], expected[1])
+
+
+@SHAPINGS
+def test_where_all_evaluations_fail_the_gradient_is_zero(shaping):
+    fn = gradients_of(lambda p: jnp.sum(p) * jnp.nan, 0.4, 4, shaping=shaping)
+    value, grads = fn(KEY, jnp.ones(3))
+    np.testing.assert_array_equal(grads, np.zeros(3))
+    assert jnp.isnan(value)
+
+
+def test_a_failure_of_one_player_leaves_the_others_alone():
+    def losses(p):
+        return jnp.stack([failing(jnp.nan)(p), jnp.sum(p)])
+
+    value, grads = gradients_of(losses, 0.4, 12)(KEY, jnp.zeros(3))
+    alone = gradients_of(jnp.sum, 0.4, 12)(KEY, jnp.zeros(3))
+    np.testing.assert_allclose(grads[1], alone[1], rtol=1e-5)
+    np.testing.assert_allclose(value[1], alone[0], atol=1e-6)
+    assert np.all(np.isfinite(grads))
+
+
+@pytest.mark.parametrize(
+    "out",
+    [jnp.ones((2, 2)), jnp.array(1), jnp.array(1j), "loss", (1.0, 2.0)],
+    ids=["matrix", "integer", "complex", "text", "pair"],
+)
+def test_a_loss_of_the_wrong_kind(out):
+    with pytest.raises(ValueError, match="`loss` must return a real float of shape"):
+        es_value_and_grad(lambda _: out, 0.1, 3)(KEY, PARAMS)
+
+
+def test_a_key_of_the_wrong_kind():
+    with pytest.raises(ValueError, match="`key` must be an integer"):
+        es_value_and_grad(loss, 0.1, 3)(0.5, PARAMS)
