@@ -124,20 +124,14 @@ def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
     Noise is kept where it is needed at once or takes little memory, else drawn again.
     """
     count = pairs.num_pairs
-    size = min(pairs.batch_size or count, count)
+    size = None if (pairs.batch_size or count) >= count else pairs.batch_size
     numbers = jnp.arange(count)
-
-    def mapped(function, xs):
-        if size == count:
-            return jax.vmap(function)(xs)
-        return jax.lax.map(function, xs, batch_size=size)
-
     drawn = sum(x.size for x in jax.eval_shape(draw, numbers[0]))
-    if size == count or count * drawn <= _KEPT:
+    if size is None or count * drawn <= _KEPT:
         noise = jax.vmap(draw)(numbers)
-        losses, aux = mapped(lambda pair: evaluate(pair[1]), (numbers, noise))
+        losses, aux = _rows.mapped(lambda _, e: evaluate(e), size, (numbers, noise))
         return losses, aux, lambda odd, even: _sums(noise, odd, even)
-    losses, aux = mapped(lambda number: evaluate(draw(number)), numbers)
+    losses, aux = _rows.mapped(lambda n: evaluate(draw(n)), size, (numbers,))
     return losses, aux, _summed_again(draw, count, size)
 
 

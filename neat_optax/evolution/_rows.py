@@ -50,7 +50,7 @@ def specs_of_rows(tree: Any) -> Any:
 
     Numbers are everyone's. None without explicit axes.
     """
-    sharding = explicit_sharding(jax.tree.leaves(tree)[0])
+    sharding = _tree.explicit_sharding(jax.tree.leaves(tree)[0])
     if sharding is None:
         return None
     rows = jax.sharding.PartitionSpec(*sharding.spec[:1])

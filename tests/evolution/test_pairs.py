@@ -8,6 +8,7 @@ import pytest
 import es_oracle
 from es_losses import KEY, PARAMS, assert_trees_close, gradients_of, loss, two_losses
 from neat_optax.evolution import (
+    _pairs,
     centred_ranks,
     es_value_and_grad,
     nes_utilities,
@@ -22,9 +23,13 @@ SHAPINGS = pytest.mark.parametrize(
 
 @pytest.mark.parametrize("batch_size", [1, 3, 11])
 @pytest.mark.parametrize("players", [False, True])
-def test_chunks_of_any_size_give_the_same_numbers(batch_size, players):
+@pytest.mark.parametrize("kept", [0, 10**6])
+def test_chunks_of_any_size_give_the_same_numbers(
+    monkeypatch, batch_size, players, kept
+):
     fn = two_losses if players else loss
     whole = gradients_of(fn, 0.3, 10)(KEY, PARAMS)
+    monkeypatch.setattr(_pairs, "_KEPT", kept)
     chunks = gradients_of(fn, 0.3, 10, batch_size=batch_size)(KEY, PARAMS)
     assert_trees_close(chunks, whole, rtol=1e-6, atol=2e-6)
 

@@ -10,6 +10,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from neat_optax.evolution import (
+    _pairs,
     es_value_and_grad,
     init_gaussian,
     snes_value_and_grad,
@@ -74,8 +75,11 @@ def test_a_distribution_sharded_equals_unsharded(axis_type):
 
 
 @MESHES
-@pytest.mark.parametrize("batch_size", [None, 2])
-def test_nothing_of_the_parameters_size_is_gathered(axis_type, batch_size):
+@pytest.mark.parametrize(("batch_size", "kept"), [(None, 0), (2, 0), (2, 10**6)])
+def test_nothing_of_the_parameters_size_is_gathered(
+    monkeypatch, axis_type, batch_size, kept
+):
+    monkeypatch.setattr(_pairs, "_KEPT", kept)
     mesh = mesh_of(axis_type)
     with jax.set_mesh(mesh):
         options = {"batch_size": batch_size}
