@@ -138,7 +138,7 @@ def balance() -> Task:
         population=16,
         parents=4,
         elites=1,
-        mutation_scale=0.3,
+        mutation_scale=0.1,
         mutation_rate=1.0,
         reevaluate=True,
     )
