@@ -68,12 +68,12 @@ class Folder:
     def _claim(self, identity: dict[str, Any]) -> None:
         """Raises if the folder is not this search's."""
         file = self.path / "search.json"
+        temporary = self.path / ".search.tmp"
         if not file.exists():
-            if any(self.path.iterdir()):
+            if set(self.path.iterdir()) - {temporary}:
                 raise ValueError(
                     f"`checkpoint` must not be a folder in use, got {self.path}."
                 )
-            temporary = self.path / ".search.tmp"
             temporary.write_text(json.dumps(identity, indent=2) + "\n")
             os.replace(temporary, file)
             return

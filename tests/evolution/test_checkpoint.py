@@ -50,6 +50,13 @@ def test_a_crash_between_chunks_and_leftovers_of_a_save(tmp_path):
     assert_same(resumed.state, run(**OPTIONS).state)
 
 
+def test_a_crash_while_the_folder_is_claimed(tmp_path):
+    (tmp_path / ".search.tmp").write_text("{")
+    run(**OPTIONS, generations=2, checkpoint=tmp_path)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["2", "2.npz", "search.json"]
+
+
 def test_another_search_is_not_overwritten(tmp_path):
     run(**OPTIONS, generations=2, checkpoint=tmp_path / "a")
     before = sorted(path.name for path in (tmp_path / "a").rglob("*"))
