@@ -22,6 +22,7 @@ import searchers
 from gates import Gate, show
 from searchers import PROBLEMS, Searcher
 
+OURS_ES = "es_value_and_grad + adam"
 OPPONENTS = {
     "evosax SimpleGA": searchers.simple_ga,
     "evosax SimpleGA, tuned": searchers.simple_ga_tuned,
@@ -31,19 +32,19 @@ OURS: dict[str, Callable] = {
     "breeder(crossover=clone)": searchers.breed_clones,
     "breeder()": searchers.breed,
     "breeder, tuned": searchers.breed_tuned,
-    "es_value_and_grad + adam": searchers.estimate,
+    OURS_ES: searchers.estimate,
 }
 NEAREST = {
     "breeder(crossover=clone)": "evosax SimpleGA",
     "breeder()": "evosax SimpleGA, tuned",
     "breeder, tuned": "evosax SimpleGA, tuned",
-    "es_value_and_grad + adam": "evosax Open_ES + adam",
+    OURS_ES: "evosax Open_ES + adam",
 }
 """Who ours are to be at least as fast as: one parent or two, or a strategy."""
 ACCURACIES = {
     "breeder()": 0.95,
     "breeder, tuned": 0.96,
-    "es_value_and_grad + adam": 0.96,
+    OURS_ES: 0.96,
 }
 """Test accuracies on digits that ours are to reach."""
 
@@ -104,6 +105,25 @@ def speed_gates(label, problem, rounds):
         yield Gate(f"{label}, {name}", target, figure, met)
 
 
+def chunk_gates(label, problem, rounds):
+    """What evaluating a strategy's pairs in chunks costs, and the memory it takes."""
+    sizes = (1, 4, 8, 16, None)
+    runners = {
+        n: make_runner(searchers.estimate, problem._replace(pairs=n)) for n in sizes
+    }
+    keys = jax.random.split(jax.random.key(1), problem.generations)
+    times = {size: [] for size in sizes}
+    for _ in range(rounds + 1):
+        for size, runner in runners.items():
+            times[size].append(1000 / runner(problem.generations)[1])
+    for size, runner in runners.items():
+        compiled = runner.scan.lower(*runner.carry, keys).compile()
+        mebibytes = compiled.memory_analysis().temp_size_in_bytes / 2**20
+        figure = f"{statistics.median(times[size][1:]):.1f} ms of CPU time a generation"
+        name = f"{label}, {OURS_ES}, {size or 'all'} pairs at once"
+        yield Gate(name, "", f"{figure}, temporaries {mebibytes:.1f} MiB", None)
+
+
 def accuracy_gates(label, problem, generations, seeds):
     """Test accuracy of digits after so many generations, over seeds."""
     for name, make in (OPPONENTS | OURS).items():
@@ -142,6 +162,7 @@ def main():
         problem = PROBLEMS[label]()
         gates += speed_gates(label, problem, args.rounds)
         if label.startswith("digits"):
+            gates += chunk_gates(label, problem, args.rounds)
             gates += accuracy_gates(label, problem, args.generations, args.seeds)
     print(f"load {os.getloadavg()[0]:.1f} at the end")
     show(gates)
