@@ -57,8 +57,7 @@ def refine(
     _checks.check_count("num_steps", num_steps, minimum=1)
     _checks.check_bool("lamarckian", lamarckian)
     if batch_size is not None:
-        _checks.check_integer("batch_size", batch_size)
-        _checks.check_count("batch_size", batch_size, minimum=1)
+        _checks.check_integer("batch_size", batch_size, minimum=1)
     where = _genes.as_where(where)
     tx = optax.with_extra_args_support(optimizer)
 
