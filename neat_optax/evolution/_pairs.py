@@ -15,6 +15,7 @@ from neat_optax._random import as_key, check_key
 from neat_optax.evolution import _rows
 from neat_optax.evolution.shaping import Shaping
 
+_SIGNS = 1.0, -1.0
 _KEPT = 2**24
 """So many numbers of noise, 64 MiB, are kept rather than drawn twice."""
 
@@ -75,13 +76,10 @@ def measure(
     def draw(pair):
         return [_normal(*each, pair) for each in zip(keys, leaves, strict=True)]
 
-    def evaluate(noise):
-        def at(sign):
-            triples = zip(leaves, sigmas, noise, strict=True)
-            point = [_moved(leaf, sign * s * e) for leaf, s, e in triples]
-            return _evaluated(pairs, treedef.unflatten(point), call)
-
-        return jax.vmap(at)(jnp.array([1.0, -1.0]))
+    def evaluate(sign, noise):
+        triples = zip(leaves, sigmas, noise, strict=True)
+        point = [_moved(leaf, sign * s * e) for leaf, s, e in triples]
+        return _evaluated(pairs, treedef.unflatten(point), call)
 
     losses, aux, sums = _everywhere(pairs, draw, evaluate)
     value = _mean_of_finite(losses)
@@ -129,10 +127,30 @@ def _everywhere(pairs: Pairs, draw: Any, evaluate: Any) -> tuple[Any, Any, Any]:
     drawn = sum(x.size for x in jax.eval_shape(draw, numbers[0]))
     if size is None or count * drawn <= _KEPT:
         noise = jax.vmap(draw)(numbers)
-        losses, aux = _rows.mapped(lambda _, e: evaluate(e), size, (numbers, noise))
+        losses, aux = _at_all(noise, evaluate, count, size)
         return losses, aux, lambda odd, even: _sums(noise, odd, even)
-    losses, aux = _rows.mapped(lambda n: evaluate(draw(n)), size, (numbers,))
+    mirrored = _mirrored(evaluate)
+    losses, aux = _rows.mapped(lambda n: mirrored(draw(n)), size, (numbers,))
     return losses, aux, _summed_again(draw, count, size)
+
+
+def _at_all(noise: list[Any], evaluate: Any, count: int, size: int | None) -> Any:
+    """The losses for noise that is kept."""
+    if size is None:
+        return jax.vmap(_mirrored(evaluate), axis_size=count)(noise)
+
+    def one(number):
+        own = [_rows.take(e, number // 2) for e in noise]
+        return evaluate(jnp.array(_SIGNS)[number % 2], own)
+
+    # Along one axis of evaluations: compiled loops over two are slower.
+    out = _rows.mapped(one, 2 * size, (jnp.arange(2 * count),))
+    return jax.tree.map(lambda x: x.reshape(count, 2, *x.shape[1:]), out)
+
+
+def _mirrored(evaluate: Any) -> Any:
+    """The losses at both points of a pair."""
+    return lambda e: jax.vmap(lambda sign: evaluate(sign, e))(jnp.array(_SIGNS))
 
 
 def _summed_again(draw: Any, count: int, size: int) -> Any:

@@ -206,7 +206,10 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
         ("generation: 3", "got generation; did you mean generations?"),
         ("epochs: 3", "`key` must be one of task, generations, population"),
         ("goal: high", "`goal` must be a finite number, got 'high'."),
-        ("elites: 64", "`elites` must be less than the number of individuals, 64, got 64."),
+        (
+            "elites: 64",
+            "`elites` must be less than the number of individuals, 64, got 64.",
+        ),
     ],
 )
 def test_a_bad_file_gives_one_line_and_leaves_nothing(
