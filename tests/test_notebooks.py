@@ -24,6 +24,7 @@ def test_notebook_runs_from_top_to_bottom(path):
 
 def test_no_notebook_is_missing():
     assert [path.stem for path in NOTEBOOKS] == [
+        "evolution",
         "first_conflict",
         "players",
         "sparsity",
