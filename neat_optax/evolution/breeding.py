@@ -150,26 +150,27 @@ def offspring(
 
 
 def _vary(key, params, parents, crossover, mutation, generation, where) -> Any:
-    """Each leaf with a key of its own, so that no two of them change in step."""
+    """Each leaf with keys of its own, so that no two of them change in step.
+
+    All keys come from one split: on a CPU each call costs as much as many numbers.
+    """
     leaves, treedef = jax.tree.flatten(params)
     vary = set(taking_part(params, where))
-    shared, key = jax.random.split(key)
+    shared, *own = jax.random.split(key, (1 + len(leaves), 3))
     children = []
     for number, leaf in enumerate(leaves):
         first = _rows.take(leaf, parents[:, 0])
         if number in vary:
             others = [_rows.take(leaf, one) for one in parents.T[1:]]
-            own = jax.random.fold_in(key, number)
-            first = _vary_leaf(
-                shared, own, (first, *others), crossover, mutation, generation
-            )
+            keys = shared[0], *own[number]
+            first = _vary_leaf(keys, (first, *others), crossover, mutation, generation)
         children.append(first)
     return treedef.unflatten(children)
 
 
-def _vary_leaf(shared, key, parents, crossover, mutation, generation) -> jax.Array:
+def _vary_leaf(keys, parents, crossover, mutation, generation) -> jax.Array:
     """Children of one leaf, from the arrays of their parents."""
-    word_key, cross_key, mutate_key = jax.random.split(key, 3)
+    shared, word_key, cross_key, mutate_key = keys
     word = _draws.words(word_key, parents[0])
     draws = _draws.Draws(shared, cross_key, word)
     genes, left = crossover.cross(draws, parents)
