@@ -5,16 +5,16 @@ import numpy as np
 
 
 def noise(key, shapes, num_pairs):
-    """For each leaf, [num_pairs, ...]: one key for a leaf, folded with the pair."""
-    keys = [jax.random.fold_in(key, number) for number in range(len(shapes))]
+    """For each leaf, [num_pairs, ...]: a key folded with the pair, split for leaves."""
+    pairs = [
+        jax.random.split(jax.random.fold_in(key, pair), len(shapes))
+        for pair in range(num_pairs)
+    ]
     return [
         np.stack(
-            [
-                np.asarray(jax.random.normal(jax.random.fold_in(key, pair), shape))
-                for pair in range(num_pairs)
-            ]
+            [np.asarray(jax.random.normal(keys[number], shape)) for keys in pairs]
         ).astype(np.float64)
-        for key, shape in zip(keys, shapes, strict=True)
+        for number, shape in enumerate(shapes)
     ]
 
 

@@ -71,10 +71,10 @@ def measure(
     check_key("key", key)
     leaves, treedef = jax.tree.flatten(mean)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
-    keys = [jax.random.fold_in(as_key(key), number) for number in range(len(leaves))]
 
     def draw(pair):
-        return [_normal(*each, pair) for each in zip(keys, leaves, strict=True)]
+        keys = jax.random.split(jax.random.fold_in(as_key(key), pair), len(leaves))
+        return [_normal(*each) for each in zip(keys, leaves, strict=True)]
 
     def evaluate(sign, noise):
         triples = zip(leaves, sigmas, noise, strict=True)
@@ -88,11 +88,11 @@ def measure(
     return Moments((value, aux) if pairs.has_aux else value, first, spread)
 
 
-def _normal(key: jax.Array, leaf: jax.Array, pair: jax.Array) -> jax.Array:
+def _normal(key: jax.Array, leaf: jax.Array) -> jax.Array:
     """Normal noise of one pair for one leaf, each part of a complex entry alike."""
     dtype = _tree.widen(leaf).dtype
     drawn = jax.random.normal(
-        jax.random.fold_in(key, pair),
+        key,
         _rows.joined(leaf, 0).shape,
         dtype,
         out_sharding=_tree.explicit_sharding(leaf),

@@ -114,8 +114,8 @@ def test_one_generation_is_that_of_the_oracle(num_parents, rate):
 
     select_key, vary_key = jax.random.split(KEY)
     parents = selection(select_key, given.fitness, (6, num_parents))
-    leaf_key = jax.random.fold_in(jax.random.split(vary_key)[1], 0)
-    words = _draws.words(jax.random.split(leaf_key, 3)[0], given.params)
+    word_key = jax.random.split(vary_key, (2, 3))[1, 0]
+    words = _draws.words(word_key, given.params)
     expected, fitness = oracle.generation(
         np.asarray(given.params, float).tolist(),
         scores,

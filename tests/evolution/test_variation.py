@@ -79,7 +79,7 @@ def test_blend_has_a_position_for_each_gene():
 
 @pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
 def test_gaussian_has_its_moments_and_its_rate(rate):
-    genes = jnp.zeros((25, 20_000))
+    genes = jnp.zeros((25, 80_000))
     moved = np.asarray(child_of(genes, evo.gaussian(0.5, rate)), np.float64)
     assert np.mean(moved != 0) == pytest.approx(rate, rel=0.05)
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(0.5 / 5, rel=0.03)
