@@ -147,12 +147,12 @@ def main():
     parts = data.load("digits")[:2]
     images = data.Split(*(np.concatenate(pair) for pair in zip(*parts, strict=True)))
     ours = Ours(jax.tree.map(jnp.asarray, images))
-    ours(100)
+    ours(300)
     seconds = {"as in its README": [], "kindest": [], "ours": []}
     for _ in range(rounds):
         seconds["as in its README"].append(theirs(as_in_its_readme, images, 3))
-        seconds["kindest"].append(theirs(kindest, images, 6))
-        seconds["ours"].append(ours(100))
+        seconds["kindest"].append(theirs(kindest, images, 20))
+        seconds["ours"].append(ours(300))
     load = os.getloadavg()[0]
     print(f"jax {jax.__version__}, keras {keras.__version__}, load {load:.1f}")
     own = seconds.pop("ours")
