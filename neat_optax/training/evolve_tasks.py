@@ -12,7 +12,7 @@ from neat_optax import _checks
 from neat_optax._random import as_key
 from neat_optax.training import cartpole, data
 
-EPISODES, FRESH_EPISODES = 16, 32
+EPISODES, FRESH_EPISODES = 32, 32
 """Of an individual in each generation, and of a policy that is selected or tested."""
 
 Score = Callable[..., jax.Array]
