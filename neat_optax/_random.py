@@ -9,9 +9,12 @@ from neat_optax import _checks
 
 
 def as_key(key: jax.Array | int) -> jax.Array:
-    """A typed random key from a key or a seed."""
-    if isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
-        return key
+    """A typed random key from a key, an array of a raw key, or a seed."""
+    if isinstance(key, jax.Array):
+        if jnp.issubdtype(key.dtype, jax.dtypes.prng_key):
+            return key
+        if key.ndim == 1:  # as `jax.random.PRNGKey` makes it
+            return jax.random.wrap_key_data(key)
     return jax.random.key(key)
 
 

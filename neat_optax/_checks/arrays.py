@@ -198,12 +198,12 @@ def check_population(params: Any, fitness: Any) -> int:
 
 def check_fitness(scores: Any, count: int) -> None:
     """Raises unless an evaluation gave one real number for each individual."""
+    rule = f"`evaluate` must return one real number for each of the {count} individuals"
+    if not jax.tree_util.all_leaves([scores]):
+        raise ValueError(f"{rule}, got a {type(scores).__name__}.")
     shape, dtype = jnp.shape(scores), jnp.result_type(scores)
     if shape != (count,) or jnp.issubdtype(dtype, jnp.complexfloating):
-        raise ValueError(
-            f"`evaluate` must return one real number for each of the {count} "
-            f"individuals, got {dtype} of shape {shape} for all of them."
-        )
+        raise ValueError(f"{rule}, got {dtype} of shape {shape} for all of them.")
 
 
 def check_per_child(shape: tuple[int, ...], count: int) -> None:

@@ -44,7 +44,13 @@ class Folder:
             return like, {}
         last = max(complete, key=lambda file: int(file.stem))
         abstract = jax.tree.map(self._orbax.utils.to_shape_dtype_struct, like)
-        state = self._checkpointer.restore(self.path / last.stem, abstract)
+        try:
+            state = self._checkpointer.restore(self.path / last.stem, abstract)
+        except ValueError as error:
+            raise ValueError(
+                f"`checkpoint` must be the folder of this search, got {self.path} of "
+                "one with a breeder of another state."
+            ) from error
         with np.load(last) as history:
             return state, dict(history)
 

@@ -22,6 +22,16 @@ class Evaluator(NamedTuple):
     map: Callable[..., Any] = map
 
 
+_OF_TRACERS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+)
+_COMPILED = (
+    "`evaluate` is compiled by JAX: a function in plain Python or NumPy goes into "
+    "`outside_jax(evaluate)`."
+)
+
+
 class Mode(NamedTuple):
     """Which keys a function in JAX gets, and how many individuals at once."""
 
@@ -106,7 +116,11 @@ def scores_of(
     given = _given_keys(mode.evaluation_key, key, count)
 
     def score(params, *own):
-        return evaluator.function(into(genome, params, rest), *own, *args)
+        try:
+            return evaluator.function(into(genome, params, rest), *own, *args)
+        except _OF_TRACERS as error:
+            error.add_note(_COMPILED)
+            raise
 
     if evaluator.kind == "population":
         scores = score(params, *given)

@@ -15,7 +15,7 @@ from neat_optax.evolution.population import Population, individual
 History = dict[str, np.ndarray]
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class SearchResult:
     """What `search` found."""
 
@@ -24,6 +24,10 @@ class SearchResult:
     stopped: str  # why, in words
     reached: int | None  # the first generation whose best reached the goal
     load: Callable[[Any], Any]  # what was given, with the weights of one individual
+
+    def __repr__(self) -> str:
+        best, count = self.best_fitness, self.generations
+        return f"<search: best fitness {best:.4g}, {count} generations, {self.stopped}>"
 
     @property
     def best_params(self) -> Any:

@@ -87,8 +87,9 @@ def search(
         scored than this.
       chunk: how many generations run between two calls of the callbacks, and between
         two checkpoints.
-      callbacks: functions of the `SearchState` and the history so far; True stops the
-        search. One that is a context manager is entered for the search.
+      callbacks: functions of the `SearchState` and the history so far; one that returns
+        something true, such as `state.generation >= 50`, stops the search. One that is
+        a context manager is entered for the search.
       checkpoint: a folder, new or of this search, which is then continued exactly
         where it was. Needs the extra `train`.
 
@@ -113,6 +114,7 @@ def search(
       True
     """
     check_key("key", key)
+    _checks.check_kind("args", args, tuple)
     _checks.check_kind("breeder", breeder, PopulationTransformation)
     limits = _loop.make_limits(generations, goal, patience, budget)
     _checks.check_integer("chunk", chunk, minimum=1)
@@ -130,7 +132,7 @@ def search(
     with contextlib.ExitStack() as stack:
         called = _entered(stack, callbacks)
         state, history, stopped = _chunks(
-            functools.partial(advance, run, chunk, rest=rest, args=tuple(args)),
+            functools.partial(advance, run, chunk, rest=rest, args=args),
             state,
             limits,
             called,
@@ -161,7 +163,7 @@ def _chunks(
         if folder is not None:
             folder.save(state, history)
         verdicts = [callback(state, history) for callback in callbacks]
-        asked = any(verdict is True for verdict in verdicts)
+        asked = any(map(bool, verdicts))
     return state, history, _loop.reason(state, limits) or "a callback asked for it"
 
 

@@ -92,7 +92,8 @@ def show(result: dict[str, Any], console: Console) -> None:
             if reached is None
             else f"fitness {goal:g} reached in generation {reached}"
         )
-        verdict = "solved" if one["solved"] else "not solved"
+        bar = f"which takes {result['enough']:g}"
+        verdict = "solved" if one["solved"] else f"not solved, {bar}"
         running.say(
             console,
             f"seed {one['seed']}: {when}; test {measure} {one['test']:.4g}, {verdict}",

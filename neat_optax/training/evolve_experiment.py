@@ -65,6 +65,7 @@ def run(
         "config": dataclasses.asdict(config),
         "environment": environment(),
         "measure": task.measure,
+        "enough": task.enough,
         "selected": chosen["seed"],
         "runs": runs,
     }

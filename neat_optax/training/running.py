@@ -78,6 +78,7 @@ def stoppable(console: Console, again: str) -> Iterator[Callable[[], None]]:
     def request(number: int, frame: Any) -> None:
         del frame
         requests.append(number)
+        say(console, "stopping at the next checkpoint; Ctrl-C again stops at once")
         signal.signal(signal.SIGINT, before)  # the second one acts at once
 
     def stop_if_asked() -> None:

@@ -108,3 +108,10 @@ def test_the_extra_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "orbax.checkpoint", None)
     with pytest.raises(ImportError, match=r"neat-optax\[train\]"):
         run(checkpoint=tmp_path)
+
+
+def test_a_breeder_with_another_state(tmp_path):
+    run(**OPTIONS, generations=2, checkpoint=tmp_path)
+    other = {**OPTIONS, "breeder": evo.breeder()}
+    with pytest.raises(ValueError, match=r"`checkpoint` must .* another state"):
+        run(**other, checkpoint=tmp_path)

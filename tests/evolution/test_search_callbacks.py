@@ -3,6 +3,7 @@
 import io
 import sys
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from rich.console import Console
@@ -60,6 +61,12 @@ def test_context_managers_are_entered_and_left_also_after_an_error():
     with pytest.raises(OSError):
         run(callbacks=[failing])
     assert failing.log == ["in", "called", "out"]
+
+
+@pytest.mark.parametrize("kind", [bool, np.bool_, jnp.asarray, int])
+def test_whatever_is_true_stops(kind):
+    found = run(callbacks=lambda state, _: kind(state.generation >= 2), chunk=2)
+    assert (found.generations, found.stopped) == (2, "a callback asked for it")
 
 
 def test_progress_bar_shows_generation_and_best():

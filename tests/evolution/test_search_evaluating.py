@@ -152,3 +152,19 @@ def test_other_dtypes_of_fitness():
         found = run(evaluate)
         assert found.state.population.fitness.dtype == jnp.float32
         assert np.isfinite(found.best_fitness)
+
+
+@pytest.mark.parametrize("wrong", [lambda s: {"a": s}, lambda s: (s, s)])
+def test_what_is_no_number_is_named(wrong):
+    kind = type(wrong(0)).__name__
+    with pytest.raises(ValueError, match=f"`evaluate` must .* got a {kind}"):
+        run(lambda params: wrong(params["w"].sum()))
+    with pytest.raises(ValueError, match="`args` must be of type tuple"):
+        run(args=jnp.ones(3))
+
+
+@pytest.mark.parametrize("plain", [float, np.asarray])
+def test_plain_python_is_sent_outside(plain):
+    with pytest.raises(TypeError) as error:
+        run(lambda params: plain(params["w"].sum()))
+    assert "outside_jax" in error.value.__notes__[0]

@@ -146,6 +146,7 @@ def test_what_is_not_reached_is_said():
     result = {
         "config": {"goal": -0.1},
         "measure": "accuracy",
+        "enough": 0.9,
         "selected": 3,
         "runs": [one],
     }
@@ -153,7 +154,7 @@ def test_what_is_not_reached_is_said():
     evolve_command.show(result, Console(file=out, width=200))
     assert out.getvalue().splitlines()[0] == (
         "seed 3: best fitness -0.25 after 40 generations; test accuracy 0.8125, "
-        "not solved"
+        "not solved, which takes 0.9"
     )
 
 

@@ -67,6 +67,7 @@ def test_the_first_ctrl_c_waits_and_it_is_said_how_to_go_on():
         stop_if_asked()
     assert reached
     assert console.file.getvalue() == (
+        "stopping at the next checkpoint; Ctrl-C again stops at once\n"
         "stopped; to go on from the last checkpoint: neat-optax x --name y\n"
     )
     assert signal.getsignal(signal.SIGINT) is before
