@@ -169,7 +169,7 @@ def pgpe_value_and_grad(
       >>> value_and_grad = pgpe_value_and_grad(
       ...     lambda p: jnp.sum(p**2), 16, shaping=standardised
       ... )
-      >>> for step in range(80):
+      >>> for step in range(120):
       ...     value, grads = value_and_grad(step, search)
       ...     search = jax.tree.map(lambda x, g: x - 0.2 * g, search, grads)
       >>> bool(value < 0.1)
