@@ -62,12 +62,7 @@ def first_passed(task, config, seed):
 
 @functools.cache
 def _steps(task, config):
-    breeder = evolution.breeder(
-        evolution.truncation(config.parents),
-        mutation=evolution.gaussian(config.mutation_scale, config.mutation_rate),
-        num_elites=config.elites,
-        reevaluate=config.reevaluate,
-    )
+    breeder = evolve_experiment.make_breeder(config)
     return evolution.search_steps(breeder, task.fitness, evaluation_key="shared")
 
 

@@ -95,7 +95,7 @@ def _search(
             key,
             task.init(first_key),
             task.fitness,
-            _breeder(config),
+            make_breeder(config),
             generations=config.generations,
             initial_population=init_stacked(task, first_key, config.population),
             args=task.args,
@@ -116,7 +116,7 @@ def _name(seed: int) -> str:
 
 
 @functools.cache
-def _breeder(config: EvolveConfig) -> Any:
+def make_breeder(config: EvolveConfig) -> Any:
     """The same object for all seeds, which then share one compiled search."""
     breeder = evolution.breeder(
         evolution.truncation(config.parents),
