@@ -17,6 +17,7 @@ import numpy as np
 
 from neat_optax import _tree
 
+_METADATA = "_CHECKPOINT_METADATA"
 _HINT = 'checkpoints need the extra "train": pip install "neat-optax[train]"'
 
 
@@ -37,9 +38,7 @@ class Folder:
     def restore(self, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
         """The last complete checkpoint; (like, {}) if there is none."""
         complete = self._complete()
-        for left in self.path.iterdir():  # by a save that was cut off
-            if left.is_dir() and left.name not in {file.stem for file in complete}:
-                shutil.rmtree(left)
+        remove_unfinished(self.path, {file.stem for file in complete})
         if not complete:
             return like, {}
         last = max(complete, key=lambda file: int(file.stem))
@@ -69,7 +68,7 @@ class Folder:
                 shutil.rmtree(self.path / old.stem)
 
     def _complete(self) -> list[pathlib.Path]:
-        return [file for file in self.path.glob("*.npz") if file.stem.isdigit()]
+        return [file for file in self.path.glob("*.npz") if is_state(self.path, file)]
 
     def _claim(self, identity: dict[str, Any]) -> None:
         """Raises if the folder is not this search's."""
@@ -90,6 +89,26 @@ class Folder:
                     f"`checkpoint` must be the folder of this search, got {self.path} "
                     f"of one with another {name}: {known.get(name)}, not {value}."
                 )
+
+
+def is_state(folder: pathlib.Path, file: pathlib.Path) -> bool:
+    """Whether a file stands beside a state that orbax has written under its number."""
+    return file.stem.isdigit() and (folder / file.stem / _METADATA).exists()
+
+
+def remove_unfinished(folder: pathlib.Path, complete: set[str]) -> None:
+    """Deletes what saves that were cut off have left, and nothing else.
+
+    Such a leftover is a folder that orbax has written, finished or not, under a number
+    that is not among the complete ones.
+    """
+    for path in folder.iterdir():
+        number, _, ending = path.name.partition(".")
+        if not path.is_dir() or not number.isdigit() or path.name in complete:
+            continue
+        finished = not ending and (path / _METADATA).exists()
+        if finished or ending.startswith("orbax-checkpoint-tmp"):
+            shutil.rmtree(path)
 
 
 def _identity(state: Any) -> dict[str, Any]:

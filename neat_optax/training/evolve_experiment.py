@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -84,7 +83,8 @@ def _search(
     """One search, in each generation of which fitness meets one key."""
     first_key, key = jax.random.split(key)
     curves = folder.path / "tensorboard" / _name(seed)
-    shutil.rmtree(curves, ignore_errors=True)  # a search that goes on writes all again
+    for written in curves.glob("events.out.tfevents.*"):
+        written.unlink()  # a search that goes on writes all again
     with evolution.TensorBoard(curves, prefix="") as board:
 
         def note(state: evolution.SearchState, history: Any) -> None:

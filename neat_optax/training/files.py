@@ -23,6 +23,8 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from neat_optax.evolution._checkpoint import is_state, remove_unfinished
+
 
 class RunFolder:
     """One run's files. Opening it creates or resumes the folder."""
@@ -50,7 +52,7 @@ class RunFolder:
         temporary = folder / ".rows.tmp"
         temporary.write_text(json.dumps(rows))
         os.replace(temporary, rows_file)  # from here on, this checkpoint counts
-        for old in folder.glob("*.json"):
+        for old in _complete(folder):
             if old != rows_file:
                 old.unlink()
                 shutil.rmtree(folder / old.stem)
@@ -58,9 +60,7 @@ class RunFolder:
     def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
         """The last checkpoint of an optimizer; (0, like, []) if there is none."""
         folder = self._checkpoints(optimizer)
-        for path in folder.iterdir():  # what a save that was cut off has left
-            if path.is_dir() and not (folder / f"{path.name}.json").exists():
-                shutil.rmtree(path)
+        remove_unfinished(folder, {file.stem for file in _complete(folder)})
         return restore(folder, like) or (0, like, [])
 
     def _checkpoints(self, optimizer: str) -> pathlib.Path:
@@ -78,7 +78,7 @@ def write_text(file: pathlib.Path, text: str) -> None:
 
 def restore(folder: pathlib.Path, like: Any) -> tuple[int, Any, list[dict]] | None:
     """The last complete checkpoint in a folder: its epoch, replicas and rows."""
-    complete = sorted(folder.glob("*.json"), key=lambda file: int(file.stem))
+    complete = sorted(_complete(folder), key=lambda file: int(file.stem))
     if not complete:
         return None
     epoch = int(complete[-1].stem)
@@ -86,6 +86,11 @@ def restore(folder: pathlib.Path, like: Any) -> tuple[int, Any, list[dict]] | No
     path = folder.resolve() / str(epoch)
     replicas = ocp.StandardCheckpointer().restore(path, abstract)
     return epoch, replicas, json.loads(complete[-1].read_text())
+
+
+def _complete(folder: pathlib.Path) -> list[pathlib.Path]:
+    """The rows of the complete checkpoints in a folder."""
+    return [file for file in folder.glob("*.json") if is_state(folder, file)]
 
 
 def folder_name(name: str) -> str:

@@ -1,5 +1,7 @@
 """A search that was cut off goes on as if it had not been."""
 
+import shutil
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -37,9 +39,11 @@ def test_a_crash_between_chunks_and_leftovers_of_a_save(tmp_path):
 
     with pytest.raises(KeyboardInterrupt):
         run(**OPTIONS, callbacks=crash, checkpoint=tmp_path)
-    (tmp_path / "8").mkdir()  # a state without its history is not complete
+    # A state without its history is not complete, nor is one half written.
+    shutil.copytree(tmp_path / "6", tmp_path / "8")
+    shutil.copytree(tmp_path / "6", tmp_path / "9.orbax-checkpoint-tmp")
     names = sorted(path.name for path in tmp_path.iterdir())
-    assert names == ["6", "6.npz", "8", "search.json"]
+    assert names == ["6", "6.npz", "8", "9.orbax-checkpoint-tmp", "search.json"]
     numbers = []
     resumed = run(
         **OPTIONS,
@@ -48,6 +52,24 @@ def test_a_crash_between_chunks_and_leftovers_of_a_save(tmp_path):
     )
     assert numbers == [8, 10]
     assert_same(resumed.state, run(**OPTIONS).state)
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == ["10", "10.npz", "search.json"]
+
+
+def test_resuming_deletes_nothing_of_the_users(tmp_path):
+    """Folders of any name stay, and so do files whose endings are those of a save."""
+    run(**OPTIONS, generations=4, checkpoint=tmp_path)
+    for name in ("figures", "2024", "4.backup"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "mine.txt").write_text("mine")
+    files = [tmp_path / name for name in ("notes.npz", "7.npz")]
+    for file in files:
+        file.write_text("mine")
+    resumed = run(**OPTIONS, checkpoint=tmp_path)
+    assert int(resumed.state.generation) == 10
+    for name in ("figures", "2024", "4.backup"):
+        assert (tmp_path / name / "mine.txt").read_text() == "mine"
+    assert [file.read_text() for file in files] == ["mine"] * 2
 
 
 def test_a_crash_while_the_folder_is_claimed(tmp_path):

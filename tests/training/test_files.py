@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import jax.numpy as jnp
 import numpy as np
@@ -68,11 +69,30 @@ def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
     for epoch in (5, 10):
         folder.save("neat", epoch, {"w": jnp.full(3, epoch)}, [{}])
     checkpoints = folder.path / "checkpoints" / "neat"
-    (checkpoints / "15").mkdir()
+    shutil.copytree(checkpoints / "10", checkpoints / "15")
     (checkpoints / ".rows.tmp").write_text("[")
     assert folder.restore("neat", like)[0] == 10
     folder.save("neat", 15, like, [{}])
     assert folder.restore("neat", like)[0] == 15
+
+
+def test_resuming_deletes_nothing_of_the_users(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    folder.save("neat", 5, like, [{}])
+    checkpoints = folder.path / "checkpoints" / "neat"
+    files = [checkpoints / name for name in ("notes.json", "7.json")]
+    for file in files:
+        file.write_text("mine")
+    for name in ("figures", "2024"):
+        (checkpoints / name).mkdir()
+        (checkpoints / name / "mine.txt").write_text("mine")
+    assert folder.restore("neat", like)[0] == 5
+    folder.save("neat", 10, like, [{}])
+    assert folder.restore("neat", like)[0] == 10
+    assert [file.read_text() for file in files] == ["mine"] * 2
+    for name in ("figures", "2024"):
+        assert (checkpoints / name / "mine.txt").read_text() == "mine"
 
 
 def test_a_run_of_another_command_is_refused(tmp_path):
