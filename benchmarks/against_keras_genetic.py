@@ -25,8 +25,8 @@ from gates import Gate, show
 from keras_genetic.breeder import MutationBreeder
 
 from neat_optax import evolution
-from neat_optax.training import data
-from neat_optax.training.evolve_tasks import Perceptron
+from neat_optax.experiments.data import datasets
+from neat_optax.experiments.runs.evolve_tasks import Perceptron
 
 INDIVIDUALS, PARENTS, STD = 64, 8, 0.5
 
@@ -144,8 +144,10 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     rounds = parser.parse_args().rounds
-    parts = data.load("digits")[:2]
-    images = data.Split(*(np.concatenate(pair) for pair in zip(*parts, strict=True)))
+    parts = datasets.load("digits")[:2]
+    images = datasets.Split(
+        *(np.concatenate(pair) for pair in zip(*parts, strict=True))
+    )
     ours = Ours(jax.tree.map(jnp.asarray, images))
     ours(300)
     seconds = {"as in its README": [], "kindest": [], "ours": []}

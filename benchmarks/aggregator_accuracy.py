@@ -8,7 +8,7 @@ import numpy as np
 from gates import Gate
 
 from neat_optax import aggregators
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 LARGEST = (10, 50)
 SCALES = (1e-20, 1e-6, 1.0, 1e6, 1e18)

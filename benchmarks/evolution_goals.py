@@ -13,10 +13,14 @@ import jax.numpy as jnp
 from gates import Gate, show
 
 from neat_optax import evolution
-from neat_optax.training import evolve_experiment
-from neat_optax.training.evolve_config import make_config
-from neat_optax.training.evolve_tasks import FRESH_EPISODES, init_stacked, make_task
-from neat_optax.training.files import RunFolder
+from neat_optax.experiments.commands.evolve_config import make_config
+from neat_optax.experiments.runs import evolve_experiment
+from neat_optax.experiments.runs.evolve_tasks import (
+    FRESH_EPISODES,
+    init_stacked,
+    make_task,
+)
+from neat_optax.experiments.runs.files import RunFolder
 
 GENERATIONS = 3
 

@@ -12,8 +12,9 @@ from evosax.core.fitness_shaping import centered_rank_fitness_shaping_fn
 from jax.flatten_util import ravel_pytree
 
 from neat_optax import evolution
-from neat_optax.training import cartpole, data
-from neat_optax.training.evolve_tasks import (
+from neat_optax.experiments.data import datasets
+from neat_optax.experiments.runs import cartpole
+from neat_optax.experiments.runs.evolve_tasks import (
     digits,
     evaluate,
     init_stacked,
@@ -77,8 +78,8 @@ class Pole:
 
 def whole_digits():
     """Digits without a validation part: 1437 images to train on, 360 to test."""
-    parts = data.load("digits")
-    joined = data.Split(
+    parts = datasets.load("digits")
+    joined = datasets.Split(
         *(np.concatenate(pair) for pair in zip(*parts[:2], strict=True))
     )
     return digits(parts._replace(train=joined))

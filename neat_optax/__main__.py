@@ -2,7 +2,7 @@
 
 import sys
 
-from neat_optax.training.cli import main
+from neat_optax.experiments.commands.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -22,3 +22,13 @@ def check_key(name: str, key: Any) -> None:
     """Raises unless `key` is a random key or a seed."""
     if not isinstance(key, jax.Array):
         _checks.check_integer(name, key, minimum=0)
+
+
+def key_at(key: Any, step: jax.Array) -> jax.Array:
+    """The key of a step."""
+    return jax.random.fold_in(as_key(key), step)
+
+
+def lecun_normal(key: jax.Array, shape: tuple[int, ...], dtype: Any) -> jax.Array:
+    """The initial kernels of Flax's Dense and Conv layers."""
+    return jax.nn.initializers.lecun_normal()(key, shape, dtype)

@@ -101,7 +101,6 @@ TABLE = {
     "modo": Entry(aggregators.modo, {**P, "step_size": 0.1, "decay": 0.1}, N),
     "sdmgrad": Entry(aggregators.sdmgrad, P, (*N, "num_steps")),
     "pcd": Entry(aggregators.pcd, {**P, "tau": 0.1, "decay": 0.9}, N),
-    "neat": Entry(aggregators.neat, {"alpha": 0.5}),
     "aggregate": Entry(
         aggregators.aggregate, {"weighting": aggregators.imtl_g_weights}, ("weighting",)
     ),

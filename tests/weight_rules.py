@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import aggregator_goldens as goldens
-from neat_optax import aggregators
+from neat_optax import aggregators, players
 
 SEATS = 10
 LARGE = 32
@@ -45,7 +45,7 @@ RULES = {
     "pcgrad": _without_present(aggregators.pcgrad_weights),
     "geometric_median": aggregators.geometric_median_weights,
     "krum": aggregators.krum_weights,
-    "neat": aggregators.neat_weights,
+    "neat": players.neat_weights,
     "pcd": _without_present(aggregators.pcd_weights),
 }
 STATIC = ("length", "scale", "num_byzantine", "num_selected", "squared", "opponent")

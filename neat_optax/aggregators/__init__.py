@@ -1,94 +1,94 @@
 """Aggregators: gradients with a leading player axis in, one update out."""
 
 from neat_optax.aggregators._aggregate import aggregate as aggregate
+from neat_optax.aggregators._aligned_mtl import aligned_mtl as aligned_mtl
+from neat_optax.aggregators._aligned_mtl import (
+    aligned_mtl_weights as aligned_mtl_weights,
+)
+from neat_optax.aggregators._averages import constant as constant
+from neat_optax.aggregators._averages import constant_weights as constant_weights
+from neat_optax.aggregators._averages import mean as mean
+from neat_optax.aggregators._averages import mean_weights as mean_weights
+from neat_optax.aggregators._averages import random_weights as random_weights
+from neat_optax.aggregators._averages import (
+    random_weights_weights as random_weights_weights,
+)
+from neat_optax.aggregators._averages import sum as sum
+from neat_optax.aggregators._averages import sum_weights as sum_weights
+from neat_optax.aggregators._cagrad import cagrad as cagrad
+from neat_optax.aggregators._cagrad import cagrad_weights as cagrad_weights
+from neat_optax.aggregators._conflict_free import config as config
+from neat_optax.aggregators._conflict_free import config_weights as config_weights
+from neat_optax.aggregators._cr_mogm import cr_mogm as cr_mogm
+from neat_optax.aggregators._cr_mogm import cr_mogm_weighting as cr_mogm_weighting
+from neat_optax.aggregators._cr_mogm import cr_mogm_weights as cr_mogm_weights
+from neat_optax.aggregators._db_mtl import db_mtl as db_mtl
+from neat_optax.aggregators._db_mtl import db_mtl_weights as db_mtl_weights
+from neat_optax.aggregators._db_mtl import divide_by_losses as divide_by_losses
+from neat_optax.aggregators._dual_proj import dual_proj as dual_proj
+from neat_optax.aggregators._dual_proj import dual_proj_weights as dual_proj_weights
+from neat_optax.aggregators._dwa import dwa as dwa
+from neat_optax.aggregators._dwa import dwa_weights as dwa_weights
+from neat_optax.aggregators._excess_mtl import excess_mtl as excess_mtl
+from neat_optax.aggregators._excess_mtl import excess_mtl_weights as excess_mtl_weights
+from neat_optax.aggregators._fairgrad import fairgrad as fairgrad
+from neat_optax.aggregators._fairgrad import fairgrad_weights as fairgrad_weights
+from neat_optax.aggregators._fairgrad import nash_mtl as nash_mtl
+from neat_optax.aggregators._fairgrad import nash_mtl_weights as nash_mtl_weights
+from neat_optax.aggregators._famo import famo as famo
+from neat_optax.aggregators._famo import famo_weights as famo_weights
+from neat_optax.aggregators._geometric_median import (
+    geometric_median as geometric_median,
+)
+from neat_optax.aggregators._geometric_median import (
+    geometric_median_weights as geometric_median_weights,
+)
+from neat_optax.aggregators._gls import gls as gls
+from neat_optax.aggregators._gls import gls_weights as gls_weights
+from neat_optax.aggregators._graddrop import graddrop as graddrop
+from neat_optax.aggregators._graddrop import graddrop_leaf as graddrop_leaf
+from neat_optax.aggregators._gradnorm import gradnorm as gradnorm
+from neat_optax.aggregators._gradnorm import gradnorm_targets as gradnorm_targets
+from neat_optax.aggregators._gradvac import gradvac as gradvac
+from neat_optax.aggregators._gradvac import gradvac_weighting as gradvac_weighting
+from neat_optax.aggregators._gradvac import gradvac_weights as gradvac_weights
+from neat_optax.aggregators._imtl_g import imtl_g as imtl_g
+from neat_optax.aggregators._imtl_g import imtl_g_weights as imtl_g_weights
+from neat_optax.aggregators._imtl_l import imtl_l as imtl_l
+from neat_optax.aggregators._imtl_l import imtl_l_weights as imtl_l_weights
+from neat_optax.aggregators._krum import krum as krum
+from neat_optax.aggregators._krum import krum_weights as krum_weights
+from neat_optax.aggregators._krum import multi_krum as multi_krum
+from neat_optax.aggregators._krum import multi_krum_weights as multi_krum_weights
+from neat_optax.aggregators._m_config import m_config as m_config
 from neat_optax.aggregators._measures import MeasurePlayersState as MeasurePlayersState
 from neat_optax.aggregators._measures import PlayerMeasures as PlayerMeasures
+from neat_optax.aggregators._mgda import mgda as mgda
+from neat_optax.aggregators._mgda import mgda_weights as mgda_weights
+from neat_optax.aggregators._moco import moco as moco
+from neat_optax.aggregators._moco import moco_weights as moco_weights
+from neat_optax.aggregators._modo import modo as modo
+from neat_optax.aggregators._modo import modo_weights as modo_weights
+from neat_optax.aggregators._modo import sdmgrad as sdmgrad
+from neat_optax.aggregators._modo import sdmgrad_weights as sdmgrad_weights
+from neat_optax.aggregators._pcd import pcd as pcd
+from neat_optax.aggregators._pcd import pcd_weights as pcd_weights
+from neat_optax.aggregators._pcgrad import pcgrad as pcgrad
+from neat_optax.aggregators._pcgrad import pcgrad_weighting as pcgrad_weighting
+from neat_optax.aggregators._pcgrad import pcgrad_weights as pcgrad_weights
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._stch import stch as stch
+from neat_optax.aggregators._stch import stch_weights as stch_weights
 from neat_optax.aggregators._tracking import track_gradient as track_gradient
+from neat_optax.aggregators._trimmed_mean import trimmed_mean as trimmed_mean
+from neat_optax.aggregators._trimmed_mean import trimmed_mean_leaf as trimmed_mean_leaf
+from neat_optax.aggregators._uncertainty import uncertainty as uncertainty
+from neat_optax.aggregators._uncertainty import (
+    uncertainty_weights as uncertainty_weights,
+)
+from neat_optax.aggregators._upgrad import upgrad as upgrad
+from neat_optax.aggregators._upgrad import upgrad_weights as upgrad_weights
 from neat_optax.aggregators._weighting import Decision as Decision
 from neat_optax.aggregators._weighting import Players as Players
 from neat_optax.aggregators._weighting import Weighting as Weighting
 from neat_optax.aggregators._weighting import stateless_weighting as stateless_weighting
-from neat_optax.aggregators.aligned_mtl import aligned_mtl as aligned_mtl
-from neat_optax.aggregators.aligned_mtl import (
-    aligned_mtl_weights as aligned_mtl_weights,
-)
-from neat_optax.aggregators.averages import constant as constant
-from neat_optax.aggregators.averages import constant_weights as constant_weights
-from neat_optax.aggregators.averages import mean as mean
-from neat_optax.aggregators.averages import mean_weights as mean_weights
-from neat_optax.aggregators.averages import random_weights as random_weights
-from neat_optax.aggregators.averages import (
-    random_weights_weights as random_weights_weights,
-)
-from neat_optax.aggregators.averages import sum as sum
-from neat_optax.aggregators.averages import sum_weights as sum_weights
-from neat_optax.aggregators.cagrad import cagrad as cagrad
-from neat_optax.aggregators.cagrad import cagrad_weights as cagrad_weights
-from neat_optax.aggregators.config import config as config
-from neat_optax.aggregators.config import config_weights as config_weights
-from neat_optax.aggregators.cr_mogm import cr_mogm as cr_mogm
-from neat_optax.aggregators.cr_mogm import cr_mogm_weighting as cr_mogm_weighting
-from neat_optax.aggregators.cr_mogm import cr_mogm_weights as cr_mogm_weights
-from neat_optax.aggregators.db_mtl import db_mtl as db_mtl
-from neat_optax.aggregators.db_mtl import db_mtl_weights as db_mtl_weights
-from neat_optax.aggregators.db_mtl import divide_by_losses as divide_by_losses
-from neat_optax.aggregators.dual_proj import dual_proj as dual_proj
-from neat_optax.aggregators.dual_proj import dual_proj_weights as dual_proj_weights
-from neat_optax.aggregators.dwa import dwa as dwa
-from neat_optax.aggregators.dwa import dwa_weights as dwa_weights
-from neat_optax.aggregators.excess_mtl import excess_mtl as excess_mtl
-from neat_optax.aggregators.excess_mtl import excess_mtl_weights as excess_mtl_weights
-from neat_optax.aggregators.fairgrad import fairgrad as fairgrad
-from neat_optax.aggregators.fairgrad import fairgrad_weights as fairgrad_weights
-from neat_optax.aggregators.fairgrad import nash_mtl as nash_mtl
-from neat_optax.aggregators.fairgrad import nash_mtl_weights as nash_mtl_weights
-from neat_optax.aggregators.famo import famo as famo
-from neat_optax.aggregators.famo import famo_weights as famo_weights
-from neat_optax.aggregators.geometric_median import geometric_median as geometric_median
-from neat_optax.aggregators.geometric_median import (
-    geometric_median_weights as geometric_median_weights,
-)
-from neat_optax.aggregators.gls import gls as gls
-from neat_optax.aggregators.gls import gls_weights as gls_weights
-from neat_optax.aggregators.graddrop import graddrop as graddrop
-from neat_optax.aggregators.graddrop import graddrop_leaf as graddrop_leaf
-from neat_optax.aggregators.gradnorm import gradnorm as gradnorm
-from neat_optax.aggregators.gradnorm import gradnorm_targets as gradnorm_targets
-from neat_optax.aggregators.gradvac import gradvac as gradvac
-from neat_optax.aggregators.gradvac import gradvac_weighting as gradvac_weighting
-from neat_optax.aggregators.gradvac import gradvac_weights as gradvac_weights
-from neat_optax.aggregators.imtl_g import imtl_g as imtl_g
-from neat_optax.aggregators.imtl_g import imtl_g_weights as imtl_g_weights
-from neat_optax.aggregators.imtl_l import imtl_l as imtl_l
-from neat_optax.aggregators.imtl_l import imtl_l_weights as imtl_l_weights
-from neat_optax.aggregators.krum import krum as krum
-from neat_optax.aggregators.krum import krum_weights as krum_weights
-from neat_optax.aggregators.krum import multi_krum as multi_krum
-from neat_optax.aggregators.krum import multi_krum_weights as multi_krum_weights
-from neat_optax.aggregators.m_config import m_config as m_config
-from neat_optax.aggregators.mgda import mgda as mgda
-from neat_optax.aggregators.mgda import mgda_weights as mgda_weights
-from neat_optax.aggregators.moco import moco as moco
-from neat_optax.aggregators.moco import moco_weights as moco_weights
-from neat_optax.aggregators.modo import modo as modo
-from neat_optax.aggregators.modo import modo_weights as modo_weights
-from neat_optax.aggregators.modo import sdmgrad as sdmgrad
-from neat_optax.aggregators.modo import sdmgrad_weights as sdmgrad_weights
-from neat_optax.aggregators.neat import neat as neat
-from neat_optax.aggregators.neat import neat_weights as neat_weights
-from neat_optax.aggregators.pcd import pcd as pcd
-from neat_optax.aggregators.pcd import pcd_weights as pcd_weights
-from neat_optax.aggregators.pcgrad import pcgrad as pcgrad
-from neat_optax.aggregators.pcgrad import pcgrad_weighting as pcgrad_weighting
-from neat_optax.aggregators.pcgrad import pcgrad_weights as pcgrad_weights
-from neat_optax.aggregators.stch import stch as stch
-from neat_optax.aggregators.stch import stch_weights as stch_weights
-from neat_optax.aggregators.trimmed_mean import trimmed_mean as trimmed_mean
-from neat_optax.aggregators.trimmed_mean import trimmed_mean_leaf as trimmed_mean_leaf
-from neat_optax.aggregators.uncertainty import uncertainty as uncertainty
-from neat_optax.aggregators.uncertainty import (
-    uncertainty_weights as uncertainty_weights,
-)
-from neat_optax.aggregators.upgrad import upgrad as upgrad
-from neat_optax.aggregators.upgrad import upgrad_weights as upgrad_weights

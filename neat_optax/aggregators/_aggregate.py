@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jax.experimental import checkify
 
-from neat_optax import _checks, _stack, _tree
+from neat_optax import _checks, _stacked, _tree
+from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._gramian import (
     Extras,
     Measured,
@@ -24,7 +25,6 @@ from neat_optax.aggregators._measures import (
     measure_players,
 )
 from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
-from neat_optax.scopes import Scope, whole_tree
 
 
 class AggregateState(NamedTuple):
@@ -121,7 +121,7 @@ def aggregate(
             check_finite(measured.finite, extras.present)
         decisions, own = _decide(weighting, measured, state.weighting)
         combined = [
-            _stack.weighted_sum(decisions.weights[owner], measured.finite, leaf)
+            _stacked.weighted_sum(decisions.weights[owner], measured.finite, leaf)
             for leaf, owner in zip(leaves, owners, strict=True)
         ]
         measures = state.measures

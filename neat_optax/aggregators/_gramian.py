@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _checks, _stack
+from neat_optax import _checks, _stacked
 from neat_optax.aggregators._weighting import Players
 
 MAX_EXPONENT = 126  # of a power of 2 whose inverse is a normal float32
@@ -68,7 +68,7 @@ class Group(NamedTuple):
     def gramian(self, scale: jax.Array | None = None, cross: bool = False) -> jax.Array:
         """Inner products between the players, or with the second batch."""
         others = self.second if cross else None
-        return _stack.gramian(self.gradients, others, scale, self.metric)
+        return _stacked.gramian(self.gradients, others, scale, self.metric)
 
 
 def one_player(updates: Any) -> Any:
@@ -106,7 +106,7 @@ def measure_gramian(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
 
 def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
     """For weightings that need no Gramian: only finds players that are not finite."""
-    peaks = [_stack.largest_entry(group.gradients) for group in groups]
+    peaks = [_stacked.largest_entry(group.gradients) for group in groups]
     finite = jnp.all(jnp.isfinite(jnp.stack(peaks)), axis=0)
     blank = jnp.zeros((len(groups), len(finite), len(finite)), jnp.float32)
     ones = jnp.ones(len(groups))
@@ -138,7 +138,7 @@ def _gramians(groups: list[Group]):
     """Gramians, cross products, the factors they are scaled by, and who is finite."""
     direct = jnp.stack([group.gramian() for group in groups])
     squares = jnp.diagonal(direct, axis1=1, axis2=2)
-    in_range = (squares >= _stack.SMALLEST) & (squares <= _stack.LARGEST)
+    in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
     unscaled = jnp.ones(len(groups)), jnp.ones(squares.shape[1], bool)
     gramian, factor, finite = jax.lax.cond(
         jnp.all(in_range), lambda: (direct, *unscaled), lambda: _rescaled(groups)
@@ -154,7 +154,7 @@ def _gramians(groups: list[Group]):
 
 def _rescaled(groups):
     """The Gramians of gradients divided by their largest entry's power of 2."""
-    peaks = jnp.stack([_stack.largest_entry(group.gradients) for group in groups])
+    peaks = jnp.stack([_stacked.largest_entry(group.gradients) for group in groups])
     finite = jnp.all(jnp.isfinite(peaks), axis=0)
     largest = jnp.max(jnp.where(finite, peaks, 0), axis=1)
     exponent = jnp.frexp(largest)[1]

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation, correlation
-from neat_optax.aggregators._simplex import min_norm
+from neat_optax.aggregators._solvers._simplex import min_norm
 from neat_optax.aggregators._weighting import Decision, Players
 
 

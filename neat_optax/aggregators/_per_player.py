@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _stack
+from neat_optax import _checks, _stacked
 from neat_optax.aggregators._gramian import Extras
 
 
@@ -82,7 +82,7 @@ def per_player(
 
 def find_finite(updates: Any) -> jax.Array:
     """[P] bool: which players of a tree of arrays [P, ...] have finite entries only."""
-    return jnp.isfinite(_stack.largest_entry(jax.tree.leaves(updates)))
+    return jnp.isfinite(_stacked.largest_entry(jax.tree.leaves(updates)))
 
 
 def select_players(keep: jax.Array, new: Any, old: Any) -> Any:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.evolution import _rows
-from neat_optax.evolution.population import Population
+from neat_optax.evolution._population import Population
 
 
 @functools.partial(jax.jit, static_argnums=1)

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
-from neat_optax.sparsity.masks import chosen
+from neat_optax._leaves import chosen
 
 Where = Callable[[str, Any], bool]
 

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks
-from neat_optax.evolution import asking
-from neat_optax.evolution.asking import Run, SearchState
-from neat_optax.evolution.evaluating import scores_outside
-from neat_optax.evolution.result import History
+from neat_optax.evolution import _asking
+from neat_optax.evolution._asking import Run, SearchState
+from neat_optax.evolution._evaluating import scores_outside
+from neat_optax.evolution._result import History
 
 _NEVER = np.iinfo(np.int32).max
 
@@ -63,7 +63,7 @@ def _loop(
     """At most `chunk` generations, and a history of which the first rows are filled."""
 
     def step(state):
-        return asking.step(run, state, rest, args)
+        return _asking.step(run, state, rest, args)
 
     def body(carry):
         state, rows, row = carry
@@ -88,18 +88,18 @@ def outside(
     assert run.evaluator is not None
     rows: list[dict[str, Any]] = []
     while len(rows) < chunk and not reason(state, limits):
-        key = asking.keys(state)[2]
+        key = _asking.keys(state)[2]
         scores = scores_outside(
             run.evaluator, run.mode, run.genome, state, key, rest, args
         )
-        state, row = asking.compiled_tell(run.breeder, state, scores)
+        state, row = _asking.compiled_tell(run.breeder, state, scores)
         rows.append(jax.device_get(row))
     return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _reasons(state: SearchState, limits: Limits) -> jax.Array:
     """Which reasons to stop hold, in the order of `_WORDS`."""
-    asked = jnp.sum(asking.waiting(state), dtype=jnp.int32)
+    asked = jnp.sum(_asking.waiting(state), dtype=jnp.int32)
     return jnp.stack(
         [
             state.best_fitness >= limits.goal,

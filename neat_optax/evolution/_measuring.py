@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.evolution import _draws
-from neat_optax.evolution.acceptance import MinimalCriterionState
-from neat_optax.evolution.population import Population
-from neat_optax.evolution.prune import PrunePopulationState
+from neat_optax.evolution._acceptance import MinimalCriterionState
+from neat_optax.evolution._population import Population
+from neat_optax.evolution._prune import PrunePopulationState
 
 _OF_STATES = {
     MinimalCriterionState: ("acceptance", "threshold"),

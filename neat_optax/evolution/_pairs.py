@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from neat_optax import _checks, _tree
 from neat_optax._random import as_key, check_key
 from neat_optax.evolution import _rows
-from neat_optax.evolution.shaping import Shaping
+from neat_optax.evolution._shaping import Shaping
 
 _SIGNS = 1.0, -1.0
 _KEPT = 2**24

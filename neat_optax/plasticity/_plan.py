@@ -7,13 +7,14 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
-from neat_optax.opponents import value_at
-from neat_optax.plasticity import _scoped
-from neat_optax.plasticity.coefficient import clipped, mixed
-from neat_optax.plasticity.effects import MeasureEffectState, start
-from neat_optax.plasticity.measuring import PlasticityMeasures, record
-from neat_optax.plasticity.signals import (
+from neat_optax import _checks, _leaves, _tree
+from neat_optax._granularity import Granularity
+from neat_optax._leaves import Scope
+from neat_optax._schedules import value_at
+from neat_optax.plasticity._coefficient import clipped, mixed
+from neat_optax.plasticity._effects import MeasureEffectState, start
+from neat_optax.plasticity._measuring import PlasticityMeasures, record
+from neat_optax.plasticity._signals import (
     averaged,
     magnitude,
     memory_signal,
@@ -24,8 +25,6 @@ from neat_optax.plasticity.signals import (
     total_memory_signal,
     usable,
 )
-from neat_optax.scopes import Scope
-from neat_optax.sparsity.granularity import Granularity
 
 _DECAYS = ("activity_decay", "momentum_decay", "variance_decay")
 _WEIGHTS = ("gradient_weight", "activity_weight", "memory_weight")
@@ -50,7 +49,7 @@ class Plan(NamedTuple):
     strength: optax.ScalarOrSchedule
     granularity: Granularity
     scope: Scope
-    where: _scoped.Where
+    where: _leaves.Where
     measure: bool
 
 
@@ -89,7 +88,7 @@ def make_plan(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("measure", measure)
     decays = tuple(numbers[name] for name in _DECAYS)
-    where = _scoped.as_where(where)
+    where = _leaves.as_where(where)
     return Plan(weights, decays, bounds, strength, granularity, scope, where, measure)
 
 
@@ -99,9 +98,9 @@ def init(plan: Plan, params: Any) -> PlasticityState:
     _, of_activity, of_memory = plan.weights
 
     def zeros(weight, real):
-        return () if _never(weight) else _scoped.zeros(params, plan.where, real=real)
+        return () if _never(weight) else _leaves.zeros(params, plan.where, real=real)
 
-    count = len(_scoped.selected(params, plan.where))
+    count = len(_leaves.selected(params, plan.where))
     return PlasticityState(
         step=jnp.zeros((), jnp.int32),
         activity=zeros(of_activity, True),
@@ -115,7 +114,7 @@ def advance(
     plan: Plan, gradients: Any, state: PlasticityState
 ) -> tuple[dict[int, jax.Array], PlasticityState]:
     """The coefficients of the leaves that take part, by number, and the next state."""
-    numbers = _scoped.selected(gradients, plan.where)
+    numbers = _leaves.selected(gradients, plan.where)
     leaves, treedef = jax.tree.flatten(gradients)
     now = _at(plan, state.step)
     buffers = (state.activity, state.momentum, state.variance)
@@ -124,7 +123,7 @@ def advance(
         for b in buffers
     ]
     seen = [_look(now, leaves[n], [column[n] for column in columns]) for n in numbers]
-    owners = _scoped.groups(gradients, plan.scope, numbers)
+    owners = _leaves.groups(gradients, plan.scope, numbers)
     found = _coefficients(now, owners, seen)
     alphas = dict(zip(numbers, found, strict=True))
     for leaf, n in zip(seen, numbers, strict=True):
@@ -159,8 +158,8 @@ def _coefficients(
     """The coefficient of each leaf."""
     kinds = [kind for kind, w in enumerate(plan.weights) if not (kind and _never(w))]
     sizes = [leaf.gradient.size for leaf in seen]
-    counts = [max(count, 1) for count in _scoped.totals(owners, sizes)]
-    sums = _scoped.totals(owners, _sums(kinds, seen))
+    counts = [max(count, 1) for count in _leaves.totals(owners, sizes)]
+    sums = _leaves.totals(owners, _sums(kinds, seen))
     alphas = []
     for leaf, summed, count in zip(seen, sums, counts, strict=True):
         factors, offsets = over_mean(summed / count)

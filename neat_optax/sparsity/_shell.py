@@ -9,9 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax.sparsity import scores as scoring
-from neat_optax.sparsity.masks import all_kept, masked_updates
-from neat_optax.sparsity.scores import Score
+from neat_optax.sparsity import _scores as scoring
+from neat_optax.sparsity._masks import all_kept, masked_updates
+from neat_optax.sparsity._scores import Score
 
 
 class PruneState(NamedTuple):

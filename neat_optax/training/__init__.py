@@ -1,4 +1,3 @@
-"""The main job: train a Flax network side by side with its controls.
+"""What a user's own Flax loop needs."""
 
-Needs the extra `train`: `pip install "neat-optax[train]"`.
-"""
+from neat_optax.training._state import PlayerTrainState as PlayerTrainState

@@ -9,7 +9,7 @@ from optax.experimental import aggregating
 import neat_optax as no
 import properties
 from neat_optax import aggregators
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 rng = np.random.default_rng(0)
 G = {

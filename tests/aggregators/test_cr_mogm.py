@@ -5,8 +5,8 @@ import pytest
 import aggregator_goldens as goldens
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.aggregators.cr_mogm import cr_mogm_weights
-from neat_optax.reference import aggregators as oracle
+from neat_optax.aggregators._cr_mogm import cr_mogm_weights
+from oracle import aggregators as oracle
 
 SEQUENCES = goldens.DATA["sequences"]
 

@@ -3,7 +3,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax.aggregators.db_mtl import db_mtl, db_mtl_weights
+from neat_optax.aggregators._db_mtl import db_mtl, db_mtl_weights
 from player_contract import PARAMS, check_contract, compiled, gradients, run
 
 

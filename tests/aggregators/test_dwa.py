@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax.aggregators.dwa import dwa, dwa_weights
-from neat_optax.reference import scalarizers
+from neat_optax.aggregators._dwa import dwa, dwa_weights
+from oracle import scalarizers
 from player_contract import check_contract
 
 

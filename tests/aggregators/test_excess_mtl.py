@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.excess_mtl import excess_mtl, excess_mtl_weights
-from neat_optax.scopes import per_leaf
+from neat_optax._leaves import per_leaf
+from neat_optax.aggregators._excess_mtl import excess_mtl, excess_mtl_weights
 from player_contract import PARAMS, check_contract, compiled, gradients, replace, run
 
 

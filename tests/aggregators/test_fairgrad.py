@@ -7,7 +7,7 @@ import aggregator_goldens as goldens
 import samplers
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 KINDS = {"FairGrad_a0.5": 0.5, "NashMTL_FairGrad_a1": 1.0, "FairGrad_a2": 2.0}
 EPS = np.finfo(np.float32).eps

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.famo import famo, famo_weights
+from neat_optax.aggregators._famo import famo, famo_weights
 from player_contract import check_contract
 
 

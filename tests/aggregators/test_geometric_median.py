@@ -4,7 +4,7 @@ from hypothesis import given
 import aggregator_goldens as goldens
 import samplers
 import weight_rules
-from neat_optax.reference import robust
+from oracle import robust
 
 RULE = "geometric_median"
 

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.gls import gls, gls_weights
+from neat_optax.aggregators._gls import gls, gls_weights
 from player_contract import check_contract
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.graddrop import graddrop, graddrop_leaf
+from neat_optax.aggregators._graddrop import graddrop, graddrop_leaf
 from player_contract import PARAMS, check_contract, gradients, run
 from properties import assert_same_types
 

@@ -4,7 +4,7 @@ import numpy as np
 import optax
 import pytest
 
-from neat_optax.aggregators.gradnorm import gradnorm, gradnorm_targets
+from neat_optax.aggregators._gradnorm import gradnorm, gradnorm_targets
 from player_contract import check_contract
 
 

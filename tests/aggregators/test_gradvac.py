@@ -5,8 +5,8 @@ import pytest
 
 import aggregator_goldens as goldens
 from neat_optax import aggregators
-from neat_optax.aggregators.gradvac import gradvac_step
-from neat_optax.reference import histories
+from neat_optax.aggregators._gradvac import gradvac_step
+from oracle import histories
 
 SEQUENCES = goldens.DATA["sequences"]
 step = jax.jit(gradvac_step)

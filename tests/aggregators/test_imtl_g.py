@@ -4,7 +4,7 @@ from hypothesis import assume, given
 import aggregator_goldens as goldens
 import samplers
 import weight_rules
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 LARGEST_CONDITION = 1e3
 """Of the cosines: beyond it float32 does not hold the answer to 1e-4."""

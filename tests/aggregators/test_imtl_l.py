@@ -5,8 +5,8 @@ import optax
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.imtl_l import imtl_l, imtl_l_weights
-from neat_optax.reference import scalarizers
+from neat_optax.aggregators._imtl_l import imtl_l, imtl_l_weights
+from oracle import scalarizers
 from player_contract import check_contract
 
 

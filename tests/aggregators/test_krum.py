@@ -7,7 +7,7 @@ import aggregator_goldens as goldens
 import samplers
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.reference import robust
+from oracle import robust
 
 TIED = ("weak_stationary_4x10", "duplicate_conflict_4x10", "krum_5x3")
 """Best scores that are equal: rounding decides."""

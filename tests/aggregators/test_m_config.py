@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.m_config import m_config
+from neat_optax.aggregators._m_config import m_config
 from player_contract import PARAMS, check_contract, compiled, gradients, replace, run
 from properties import assert_trees_equal
 

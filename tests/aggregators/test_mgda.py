@@ -5,7 +5,7 @@ from hypothesis import given
 import aggregator_goldens as goldens
 import samplers
 import weight_rules
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 
 def test_by_hand():

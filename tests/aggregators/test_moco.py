@@ -3,8 +3,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax.aggregators.moco import moco, moco_weights
-from neat_optax.reference import quadratic
+from neat_optax.aggregators._moco import moco, moco_weights
+from oracle import quadratic
 from player_contract import PARAMS, check_contract, compiled, gradients, replace, run
 
 

@@ -6,8 +6,8 @@ import pytest
 import aggregator_goldens as goldens
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.aggregators.modo import modo_weights, sdmgrad_step, sdmgrad_weights
-from neat_optax.reference import histories
+from neat_optax.aggregators._modo import modo_weights, sdmgrad_step, sdmgrad_weights
+from oracle import histories
 
 SEQUENCES = goldens.DATA["sequences"]
 HALF, ONE = jnp.array([0.5, 0.5]), jnp.diag(jnp.array([1.0, 0.0]))

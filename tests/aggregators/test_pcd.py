@@ -7,7 +7,7 @@ import aggregator_goldens as goldens
 import samplers
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.reference import histories
+from oracle import histories
 
 SEQUENCES = goldens.DATA["sequences"]
 FORMS = {

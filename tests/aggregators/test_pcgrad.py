@@ -8,7 +8,7 @@ import aggregator_goldens as goldens
 import samplers
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 RECORDED = goldens.DATA["random_aggregators"]["torchjd.PCGrad.float64"]["cases"]
 ROWS = jnp.array([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]])

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 import samplers
 import weight_rules
 from neat_optax import aggregators
-from neat_optax.reference import aggregators as oracle
+from oracle import aggregators as oracle
 
 HARMLESS = {
     "upgrad": {},

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.stch import stch, stch_weights
+from neat_optax.aggregators._stch import stch, stch_weights
 from player_contract import check_contract, gradients, run
 
 LOSSES = [0.5, 2.0, 1.0]

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.trimmed_mean import trimmed_mean, trimmed_mean_leaf
+from neat_optax.aggregators._trimmed_mean import trimmed_mean, trimmed_mean_leaf
 from player_contract import check_contract, gradients, run
 from properties import assert_same_types
 

@@ -5,8 +5,8 @@ import optax
 import pytest
 
 import aggregator_goldens as goldens
-from neat_optax.aggregators.uncertainty import uncertainty, uncertainty_weights
-from neat_optax.reference import scalarizers
+from neat_optax.aggregators._uncertainty import uncertainty, uncertainty_weights
+from oracle import scalarizers
 from player_contract import check_contract
 
 

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neat_optax import evolution as evo
-from neat_optax.reference import evolution as oracle
+from oracle import evolution as oracle
 
 KEY = jax.random.key(0)
 FILE = pathlib.Path(__file__).parents[1] / "data" / "neataptic.json"

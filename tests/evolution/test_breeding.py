@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 import properties
 from neat_optax import evolution as evo
 from neat_optax.evolution import _draws
-from neat_optax.reference import evolution as oracle
+from oracle import evolution as oracle
 
 KEY = jax.random.key(2)
 FILE = pathlib.Path(__file__).parents[1] / "data" / "keras_genetic.json"

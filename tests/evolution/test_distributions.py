@@ -4,7 +4,6 @@ import numpy as np
 import optax
 import pytest
 
-import es_oracle
 import neat_optax as no
 from neat_optax.evolution import (
     Gaussian,
@@ -15,6 +14,7 @@ from neat_optax.evolution import (
     snes_sigma_rate,
     snes_value_and_grad,
 )
+from oracle import es as es_oracle
 
 KEY = jax.random.key(5)
 MEAN = np.array([1.0, -2.0, 0.5])

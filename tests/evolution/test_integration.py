@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import pytest
 
 from neat_optax import evolution as evo
-from neat_optax.training import evolve_tasks
+from neat_optax.experiments.runs import evolve_tasks
 
 
 @pytest.mark.parametrize(

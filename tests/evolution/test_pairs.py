@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import es_oracle
 from es_losses import KEY, PARAMS, assert_trees_close, gradients_of, loss, two_losses
 from neat_optax.evolution import (
     _pairs,
@@ -15,6 +14,7 @@ from neat_optax.evolution import (
     raw,
     standardised,
 )
+from oracle import es as es_oracle
 
 SHAPINGS = pytest.mark.parametrize(
     "shaping", [raw, centred_ranks, standardised, nes_utilities], ids=lambda s: s.name

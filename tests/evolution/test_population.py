@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import properties
 from neat_optax import evolution as evo
-from neat_optax.reference import evolution as oracle
+from oracle import evolution as oracle
 
 # Numbers below the smallest normal one are left out: XLA compares them as zeros.
 ANY = st.one_of(

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 from hypothesis import strategies as st
 
-import es_oracle
 from neat_optax.evolution import (
     Shaping,
     centred_ranks,
@@ -15,6 +14,7 @@ from neat_optax.evolution import (
     raw,
     standardised,
 )
+from oracle import es as es_oracle
 
 EVERY = pytest.mark.parametrize(
     "shaping", [raw, centred_ranks, standardised, nes_utilities], ids=lambda s: s.name

@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-import es_oracle
 from es_losses import (
     KEY,
     PARAMS,
@@ -18,6 +17,7 @@ from es_losses import (
     two_losses,
 )
 from neat_optax.evolution import centred_ranks, es_value_and_grad, raw, standardised
+from oracle import es as es_oracle
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import properties
 from neat_optax import evolution as evo
 from neat_optax.evolution import _draws
-from neat_optax.reference import evolution as oracle
+from oracle import evolution as oracle
 
 KEY = jax.random.key(1)
 SELF = jnp.array([[0]])

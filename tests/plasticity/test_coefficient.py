@@ -3,7 +3,7 @@
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax.plasticity.coefficient import clipped, mixed
+from neat_optax.plasticity._coefficient import clipped, mixed
 
 
 def test_clipped():

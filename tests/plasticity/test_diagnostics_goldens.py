@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import neat_optax as no
-from neat_optax.plasticity.effects import MeasureEffectState
+from neat_optax.plasticity._effects import MeasureEffectState
 from plasticity_goldens import CASES, CLOSE, alphas, as_arrays, of, optimizer
 
 NOT_RECORDED = {

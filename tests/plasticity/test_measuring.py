@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import neat_optax as no
 import properties
-from neat_optax.plasticity import measuring, median
+from neat_optax.plasticity import _measuring, median
 
 LEVELS = [0.2, 0.2, 0.5, 1.0, 1.7, 2.0]
 
@@ -35,7 +35,7 @@ def test_median_is_right_to_its_precision(seed, shape):
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
 def test_counts(shape):
     x = jnp.arange(math.prod(shape)).reshape(shape)
-    found = measuring.counts([x < 2, x >= 0, x > 99])
+    found = _measuring.counts([x < 2, x >= 0, x > 99])
     assert found.tolist() == [min(2, x.size), x.size, 0]
 
 

@@ -12,7 +12,7 @@ import neat_optax as no
 import properties
 from neat_optax import plasticity
 from neat_optax.plasticity import momentum, trust_ratio
-from neat_optax.reference import plasticity as oracle
+from oracle import plasticity as oracle
 
 SEEDS = st.integers(0, 2**32 - 1)
 G = jnp.array([1.0, -3.0])  # the coefficients of its first step are 0.6 and 1.4

@@ -8,7 +8,7 @@ import pytest
 
 import neat_optax as no
 from neat_optax import plasticity
-from neat_optax.reference import plasticity as oracle
+from oracle import plasticity as oracle
 
 
 def once(tx, gradient):

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neat_optax as no
 import properties
-from neat_optax.reference import plasticity as oracle
+from oracle import plasticity as oracle
 
 SEEDS = st.integers(0, 2**32 - 1)
 G = jnp.array([3.0, 4.0])

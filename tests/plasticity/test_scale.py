@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 import neat_optax as no
 import properties
 from neat_optax import plasticity, sparsity
-from neat_optax.reference import plasticity as oracle
+from oracle import plasticity as oracle
 
 GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
 SEEDS = st.integers(0, 2**32 - 1)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from neat_optax import NEATConfig
-from neat_optax.reference import vectors as v
+from neat_optax.reference import _vectors as v
 
 ZERO = np.zeros(2)
 EAST = np.array([2.0, 0.0])

@@ -15,8 +15,9 @@ from jax.sharding import PartitionSpec as P
 
 import neat_optax as no
 import samplers
+from neat_optax._leaves import is_kernel
 from neat_optax.sparsity import apply_mask, blocks, make_mask, units
-from neat_optax.sparsity.masks import count_kept, is_kernel
+from neat_optax.sparsity._masks import count_kept
 
 SHAPES = {"a": {"w": (6, 4), "bias": (5,)}, "b": (3, 2, 4), "c": (9, 1)}
 RAMP = optax.linear_schedule(0.0, 0.8, 10)

@@ -9,8 +9,8 @@ import optax
 import pytest
 
 from neat_optax import sparsity as sp
-from neat_optax.sparsity import scores as scoring
-from neat_optax.sparsity.masks import make_mask
+from neat_optax.sparsity import _scores as scoring
+from neat_optax.sparsity._masks import make_mask
 
 W = jnp.array([[2.0, -3.0], [0.0, 0.5]])
 G = jnp.array([[-1.0, 1.0], [4.0, 2.0]])

@@ -9,7 +9,7 @@ from flax.training.train_state import TrainState
 
 from neat_optax import diagnostics, neat_correction
 from neat_optax.players import value_and_example_grads, value_and_player_grads
-from neat_optax.training.state import PlayerTrainState
+from neat_optax.training import PlayerTrainState
 
 PARAMS = {"w": jnp.array([1.0, 2.0])}
 

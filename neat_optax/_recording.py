@@ -1,0 +1,148 @@
+"""Reading the measures back out of any optimizer state."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax.aggregators import MeasurePlayersState
+from neat_optax.conflict._monitor import MeasureCorrectionState, MeasureUpdateState
+from neat_optax.plasticity._effects import MeasureEffectState
+from neat_optax.players._update_conflict import MeasureUpdateConflictState
+
+_SCOPED = (
+    MeasureCorrectionState,
+    MeasurePlayersState,
+    MeasureEffectState,
+)
+"""States with a size, and measures by name, for each scope."""
+
+
+class Diagnostic(NamedTuple):
+    """One measured quantity.
+
+    `latest` and `mean` weigh each scope by its number of elements; `latest` is the last
+    step's value and `mean` the average over all steps: numbers, or one for each player.
+    `per_leaf` holds that average for each scope: an array, or a dictionary by path
+    where `params` was given.
+    """
+
+    latest: jax.Array
+    mean: jax.Array
+    per_leaf: Any
+
+
+def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
+    """What the corrections did, read from an optimizer's state.
+
+    Args:
+      opt_state: any pytree that holds measures: the state of a `chain`, of `masked`, of
+        a wrapper, or an object that has such a state as its attribute `opt_state`, like
+        Flax's `TrainState` and `nnx.Optimizer`. Works inside `jit`, and on the stacked
+        states that `scan` and `vmap` return through `jax.vmap(diagnostics)`.
+      params: the parameters, if `per_leaf` is to be a dictionary by path. Needs one
+        optimizer that measures every leaf on its own.
+
+    Returns:
+      A dictionary from name to `Diagnostic`, with `conflict`, `opposed` (the conflict
+      rate: the share of steps and elements with any conflict), `correction_ratio`,
+      `active` (the share with a correction), `opponent_norm`,
+      `alpha`, `skipped` (the share with a gradient that was not finite), `noise` where
+      the contest watches its history, and `update_alignment`, the cosine of the
+      gradient with the applied update taken as a descent step, where the optimizer is
+      wrapped in `measure_update`. Before the first step all are zero.
+
+      Aggregators with `measure=True` have `conflicting_pairs` (the share of pairs of
+      players with a negative inner product), `worst_cosine` between two players,
+      `min_norm` (the length of the shortest convex combination, which is 0 at a Pareto
+      stationary point), `min_norm_ratio` (the same over the shortest gradient),
+      `residual` of the solver, `dropped` (players left out because they are not
+      finite), and for each player `weights` and `player_alignment`, its cosine with
+      the aggregated gradient. `measure_update_conflict` adds `update_conflict`,
+      `harmed` and `update_cosines`.
+
+      `scale_by_plasticity` with `measure=True` has, of the coefficients, `plasticity`
+      (their mean), `plasticity_std`, `plasticity_median`, `plasticity_min`,
+      `plasticity_max`, `near_minimum` and `near_maximum` (the shares within a
+      twentieth of the range from its ends), `gradient_norm`, `plastic_norm` (of the
+      scaled gradient), `gain` (their ratio) and `plastic_share`, the length of what it
+      adds to the gradient over the gradient's. What `bound_residual`,
+      `orthogonal_residual`, `modulate`, `modulate_rate`, `clip_leaf_norm` and
+      `stabilise` have with `measure=True` is listed in docs/plasticity.md.
+
+    Raises:
+      ValueError: if the state holds no measures; if `params` is given and the scopes
+        are not its leaves: with another scope than `per_leaf`, or with the leaves
+        divided by `optax.masked` or `optax.partition`.
+
+    Example:
+      >>> import jax.numpy as jnp, neat_optax as no
+      >>> tx = no.neat(0.1, opponent=no.given(), measure=True)
+      >>> p, g = jnp.ones(2), jnp.array([1.0, 0.0])
+      >>> _, state = tx.update(g, tx.init(p), p, opponent=-g)
+      >>> print(no.diagnostics(state)["conflict"].mean)
+      1.0
+    """
+    state = getattr(opt_state, "opt_state", opt_state)
+    columns: dict[str, list[tuple[Any, Any, Any]]] = {}
+    for holder in _find(state, _SCOPED):
+        for name, mean in holder.mean._asdict().items():
+            if mean is not None:
+                row = holder.size, getattr(holder.latest, name), mean
+                columns.setdefault(name, []).append(row)
+    found = {name: _summarise(name, read, params) for name, read in columns.items()}
+    updates = _find(state, MeasureUpdateState)
+    if updates:
+        read = [(s.size, s.latest, s.mean) for s in updates]
+        found["update_alignment"] = _summarise("update_alignment", read, params)
+    for holder in _find(state, MeasureUpdateConflictState):
+        for name, latest in holder.latest._asdict().items():
+            mean = getattr(holder.mean, name)
+            found[name] = Diagnostic(latest, mean, mean[None])
+    if not found:
+        raise ValueError(
+            "`opt_state` must hold measures, got none: build the optimizer with "
+            "measure=True (an aggregator with num_players= too), or put "
+            "measure_correction() last among its rules."
+        )
+    return found
+
+
+def _find(tree: Any, kind: type | tuple[type, ...]) -> list[Any]:
+    """All states of a kind, those inside one another too."""
+
+    def is_leaf(node: Any) -> bool:
+        return isinstance(node, kind)
+
+    found = [x for x in jax.tree.leaves(tree, is_leaf=is_leaf) if is_leaf(x)]
+    nested = [_find(x.inner, kind) for x in found if hasattr(x, "inner")]
+    return found + [x for group in nested for x in group]
+
+
+def _summarise(
+    name: str, read: Sequence[tuple[Any, Any, Any]], params: Any
+) -> Diagnostic:
+    size, latest, mean = (
+        jnp.concatenate([jnp.asarray(x) for x in column])
+        for column in zip(*read, strict=True)
+    )
+    return Diagnostic(
+        latest=_tree.safe_divide(size @ latest, jnp.sum(size)),
+        mean=_tree.safe_divide(size @ mean, jnp.sum(size)),
+        per_leaf=mean if params is None else _by_path(name, mean, len(read), params),
+    )
+
+
+def _by_path(
+    measure: str, values: jax.Array, holders: int, params: Any
+) -> dict[str, jax.Array]:
+    names = _tree.leaf_names(params)
+    if holders > 1 or len(names) != values.shape[0]:
+        raise ValueError(
+            "`params` must be left out unless every leaf is one scope of one "
+            f"optimizer, got {len(names)} leaves for {values.shape[0]} scopes in "
+            f"{holders} of {measure}."
+        )
+    return {name: values[i] for i, name in enumerate(names)}

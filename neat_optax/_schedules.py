@@ -1,0 +1,34 @@
+"""Numbers that vary over time, and the steps at which something is due."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks
+
+
+def value_at(value: optax.ScalarOrSchedule, step: jax.Array) -> Any:
+    """A number, or a schedule's value at `step`."""
+    return value(step) if callable(value) else value
+
+
+class Cadence(NamedTuple):
+    """The steps `begin`, `begin + every`, ... up to `end`."""
+
+    begin: Any
+    every: Any
+    end: Any  # None: for ever
+
+    def due(self, step: jax.Array) -> jax.Array:
+        """Whether `step` is one of them."""
+        since = step - jnp.asarray(self.begin, jnp.int32)
+        due = (since >= 0) & (since % jnp.asarray(self.every, jnp.int32) == 0)
+        return due if self.end is None else due & (step <= self.end)
+
+
+def when(begin: Any, every: Any, end: Any) -> Cadence:
+    """A checked `Cadence`."""
+    _checks.check_interval(begin, every, end)
+    return Cadence(begin, every, end)

@@ -1,0 +1,107 @@
+"""Aligned-MTL: the gradients made orthogonal and of one length."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Scope, whole_tree
+from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._solvers._spectrum import eigenpairs
+from neat_optax.aggregators._weighting import everyone, shares, stateless_weighting
+
+SCALES = ("min", "median", "rmse")
+
+
+def aligned_mtl_weights(
+    gramian: jax.Array,
+    preference: Any = None,
+    present: jax.Array | None = None,
+    scale: str = "min",
+) -> jax.Array:
+    r"""Weights of Aligned-MTL.
+
+    .. math:: w = \sqrt{s}\, V \Lambda^{-1/2} V^\top p, \qquad G = V \Lambda V^\top
+
+    Args:
+      gramian: [P, P], inner products of the gradients.
+      preference: [P] nonnegative `p`; `1 / P` each by default.
+      present: [P] bool; absent players have zero rows, and no share.
+      scale: see `aligned_mtl`.
+
+    Returns:
+      [P] weights of the gradients.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(aligned_mtl_weights(jnp.diag(jnp.array([1.0, 4.0]))).round(6))
+      [0.5  0.25]
+    """
+    return _decide(gramian, shares(everyone(gramian, present), preference), scale)
+
+
+def aligned_mtl(
+    preference: Any = None,
+    scale: str = "min",
+    *,
+    scope: Scope = whole_tree,
+    num_players: int | None = None,
+    measure: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Aligned-MTL: a weighted sum of the gradients made orthogonal and equally long.
+
+    .. math:: u = \sqrt{s} \sum_i p_i\, \hat g_i, \qquad
+        \hat J = V \Lambda^{-1/2} V^\top J, \quad J J^\top = V \Lambda V^\top
+
+    Eigenvalues below `P * eps` of the largest count as zero, so a gradient much shorter
+    than the others, by `1e-3` in float32, is lost. The update may conflict with a
+    player.
+
+    Args:
+      preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
+        by the extra argument `preference=`.
+      scale: `s`, the "min", the lower "median" or, as "rmse", the mean of the
+        eigenvalues that are not zero.
+      scope, num_players, measure: see `aggregate`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from neat_optax import aggregators
+      >>> tx = aggregators.aligned_mtl()
+      >>> g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
+      >>> print(tx.update(g, tx.init(g[0]))[0].round(6))
+      [0.5 0.5]
+
+    References:
+      Senushkin et al., "Independent Component Alignment for Multi-Task Learning", 2023,
+      Algorithm 1. Their code sums the players; here the default is their mean.
+    """
+    _checks.check_preference("preference", preference)
+    _checks.check_choice("scale", scale, SCALES)
+    weighting = stateless_weighting(
+        lambda players: _decide(players.gramian, players.shares(preference), scale),
+        "aligned_mtl",
+    )
+    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+
+
+def _decide(gramian, preference, scale):
+    values, vectors, counts = eigenpairs(_tree.widen(gramian))
+    root = jnp.sqrt(jnp.where(counts, values, 0))
+    within = jnp.matmul(preference, vectors, precision="highest")
+    aligned = _tree.safe_divide(within, root) * jnp.sqrt(_scale(values, counts, scale))
+    return jnp.matmul(vectors, aligned, precision="highest")
+
+
+def _scale(values, counts, scale):
+    """Of the eigenvalues that count, which come last in ascending order."""
+    rank = jnp.sum(counts)
+    if scale == "rmse":
+        return jnp.sum(jnp.where(counts, values, 0)) / jnp.maximum(rank, 1)
+    first = len(values) - rank
+    index = first if scale == "min" else first + (rank - 1) // 2
+    return jnp.where(rank > 0, values[jnp.clip(index, 0, len(values) - 1)], 0)

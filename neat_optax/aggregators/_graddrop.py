@@ -1,0 +1,110 @@
+"""GradDrop: each coordinate follows either those who push it up or those who push down.
+
+Works on coordinates, not on inner products.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax._random import as_key
+from neat_optax._schedules import value_at
+from neat_optax.aggregators._coordinates import Stacks, masked, reduce_coordinates
+from neat_optax.aggregators._entries import check_entries, spread
+
+
+@jax.jit
+def graddrop_leaf(
+    stack: jax.Array, present: jax.Array, uniform: jax.Array, leak: jax.Array
+) -> jax.Array:
+    r"""GradDrop of one real leaf.
+
+    .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i
+
+    where, in each coordinate, the mask :math:`M` is 1 for the positive entries if
+    :math:`U \sum_i |g_i| < \sum_i \max(g_i, 0)`, and else for the negative entries.
+
+    Args:
+      stack: [P, ...].
+      present: [P] bool.
+      uniform: [...] `U`, numbers in [0, 1).
+      leak: [P] `l`, in [0, 1].
+
+    Returns:
+      [...], float32 or wider.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
+      >>> everyone, draws = jnp.ones(2, bool), jnp.array([0.6, 0.6])
+      >>> graddrop_leaf(g, everyone, draws, jnp.zeros(2)).tolist()
+      [-1.0, 1.0]
+    """
+    kept = masked(present, stack)
+    leak = leak.reshape(-1, *[1] * (stack.ndim - 1))
+    up, down = jnp.maximum(kept, 0), jnp.minimum(kept, 0)
+    ups, downs = jnp.sum(up, axis=0), jnp.sum(down, axis=0)
+    upwards = ups * (1 - uniform) > -downs * uniform
+    with_ups = ups + jnp.sum(leak * down, axis=0)
+    with_downs = downs + jnp.sum(leak * up, axis=0)
+    return jnp.where(upwards, with_ups, with_downs)
+
+
+def graddrop(
+    key: jax.Array | int = 0, leak: Any = 0.0
+) -> optax.GradientTransformationExtraArgs:
+    r"""GradDrop: in each coordinate keeps only one sign, chosen at random.
+
+    .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i, \qquad
+        P(+) = \frac12 \left(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\right)
+
+    where the mask `M`, drawn for each coordinate in each step, is 1 for the positive
+    entries with probability `P(+)` and else for the negative entries. So more weight on
+    one side makes it more likely, and the kept entries add up. Works on coordinates,
+    not on inner products: it has no weights, needs no scope and may conflict with
+    players. Where all entries are zero, so is the update.
+
+    Args:
+      key: a random key or a seed. The state holds the key, split in every step.
+      leak: `l`, how much of each gradient passes whatever its sign: a number in
+        [0, 1], one for each player, or a schedule. 1 for all gives the sum.
+
+    Returns:
+      A transformation. `update` takes the extra argument `present=` ([P] bool); absent
+      players, and those that are not finite, are left out. The parts of a complex
+      coordinate are drawn separately.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from neat_optax import aggregators
+      >>> tx = aggregators.graddrop(0)
+      >>> g = jnp.array([[1.0, 1.0], [3.0, 0.0]])
+      >>> tx.update(g, tx.init(g[0]))[0].tolist()
+      [4.0, 1.0]
+
+    References:
+      Chen et al., "Just Pick a Sign: Optimizing Deep Multitask Models with Gradient
+      Sign Dropout", 2020, eq. 1 and Algorithm 1. The paper drops gradients of shared
+      activations, multiplied by the signs of these; here gradients of parameters are
+      dropped, as in TorchJD. The probability is compared without a division, so zero
+      coordinates need no epsilon.
+    """
+    check_entries("leak", leak, "[0, 1]")
+
+    def reduction(stacks: Stacks, state):
+        later, *keys = jax.random.split(state, len(stacks.leaves) + 1)
+        amount = value_at(leak, stacks.step)
+        leaks = spread("leak", amount, len(stacks.present))
+        reduced = [
+            graddrop_leaf(
+                leaf, stacks.present, jax.random.uniform(now, leaf.shape[1:]), leaks
+            )
+            for now, leaf in zip(keys, stacks.leaves, strict=True)
+        ]
+        return reduced, later
+
+    return reduce_coordinates(reduction, lambda: as_key(key))

@@ -1,0 +1,1 @@
+"""Small problems over a Gramian, solved exactly at every scale."""

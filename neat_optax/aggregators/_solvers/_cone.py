@@ -1,0 +1,156 @@
+r"""The direction that raises the smallest gain, within a ball: CAGrad's problem.
+
+.. math:: \max_d \min_i g_i \cdot d \quad\text{s.t.}\quad |d - g_0| \le r
+
+For a smallest gain :math:`t`, the nearest :math:`d` to :math:`g_0` with
+:math:`g_i \cdot d \ge t` is a nonnegative quadratic program, and its distance from
+:math:`g_0` grows with `t`, is convex, and is the root of a quadratic on each active
+set. So `t` is found by jumping from one active set to the next inside a bracket.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax.aggregators._correlation import Correlation
+from neat_optax.aggregators._solvers._nnqp import nnqp
+
+MAX_JUMPS = 40
+
+
+class Push(NamedTuple):
+    """What is added to `g_0`, as weights of unit rows."""
+
+    weights: jax.Array  # [P], nonnegative
+    residual: jax.Array
+
+
+class _Problem(NamedTuple):
+    matrix: jax.Array
+    gains: jax.Array  # u_i . g_0, and 0 for a zero row
+    demand: jax.Array  # n_min / n_i: what each unit row must gain for a gain of n_min
+    active: jax.Array
+    radius: jax.Array
+
+
+class _Search(NamedTuple):
+    low: jax.Array
+    high: jax.Array
+    next: jax.Array  # the gain to try
+    distance: jax.Array  # of the last point tried
+    residual: jax.Array
+    best: jax.Array  # the furthest point that lies within the radius
+    reached: jax.Array  # its distance
+    attempts: jax.Array
+
+
+@jax.jit
+def push_smallest_gain(rows: Correlation, start: jax.Array, ratio) -> Push:
+    """Solves CAGrad's problem around `g_0 = sum_i start_i u_i`.
+
+    Args:
+      rows: correlations and norms of the players.
+      start: [P] weights of `g_0` on unit rows.
+      ratio: `r / |g_0|`.
+    """
+    unit = jnp.max(jnp.abs(start))
+    unit = jnp.where(unit > 0, unit, 1.0)
+    gains = jnp.where(rows.active, _times(rows.matrix, start / unit), 0)
+    length = jnp.sqrt(jnp.maximum(start @ gains / unit, 0))
+    smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
+    demand = jnp.where(rows.active, smallest * rows.per_norm, 0)
+    problem = _Problem(rows.matrix, gains, demand, rows.active, ratio * length)
+    found = _search(problem, length)
+    moves = problem.radius > 0
+    return Push(
+        jnp.where(moves, found.best * unit, 0.0), jnp.where(moves, found.residual, 0.0)
+    )
+
+
+def _search(problem: _Problem, length) -> _Search:
+    lows = jnp.where(
+        problem.active, _tree.safe_divide(problem.gains, problem.demand), jnp.inf
+    )
+    low = jnp.min(lows)
+    high = length + problem.radius
+    tolerance = 4 * jnp.finfo(length.dtype).eps * problem.radius
+
+    def going(search):
+        reached = jnp.abs(search.distance - problem.radius) <= tolerance
+        bracketed = (search.high > search.low) & (search.attempts < MAX_JUMPS)
+        return (search.attempts == 0) | (~reached & bracketed)
+
+    def body(search):
+        tried = search.next
+        point, residual = _nearest(problem, tried)
+        distance = _length(problem, point)
+        better = (distance <= problem.radius + tolerance) & (distance > search.reached)
+        inside = distance <= problem.radius
+        low = jnp.where(inside, jnp.maximum(search.low, tried), search.low)
+        high = jnp.where(inside, search.high, jnp.minimum(search.high, tried))
+        jump = _jump(problem, point)
+        return _Search(
+            low=low,
+            high=high,
+            next=jnp.where((jump > low) & (jump < high), jump, _middle(low, high)),
+            distance=distance,
+            residual=residual,
+            best=jnp.where(better, point, search.best),
+            reached=jnp.where(better, distance, search.reached),
+            attempts=search.attempts + 1,
+        )
+
+    zero = jnp.zeros_like(low)
+    first = _Search(
+        low=low,
+        high=high,
+        next=zero,
+        distance=zero,
+        residual=zero,
+        best=jnp.zeros_like(problem.gains),
+        reached=zero,
+        attempts=jnp.zeros((), jnp.int32),
+    )
+    return jax.lax.while_loop(going, body, first)
+
+
+def _nearest(problem, gain):
+    """Weights to add to `g_0` so that every player gains its demand times `gain`."""
+    linear = problem.gains - gain * problem.demand
+    linear = jnp.where(problem.active, linear, 1.0)
+    unit = jnp.maximum(jnp.max(jnp.abs(jnp.where(problem.active, linear, 0))), 1e-30)
+    solution = nnqp(problem.matrix, (linear / unit)[None])
+    return solution.point[0] * unit, solution.residual[0]
+
+
+def _jump(problem, point):
+    """The gain at which the distance on this active set reaches the radius."""
+    support = point > 0
+    both = support[:, None] & support[None, :]
+    count = len(point)
+    eps = jnp.finfo(point.dtype).eps
+    ridge = jnp.where(support, 32 * eps, 1.0)
+    system = jnp.where(both, problem.matrix, 0) + jnp.eye(count) * ridge[:, None]
+    rhs = jnp.stack([problem.demand, problem.gains], axis=1) * support[:, None]
+    by_demand, by_gain = jnp.linalg.solve(system, rhs).T
+    square = problem.demand @ by_demand
+    mixed = problem.demand @ by_gain
+    rest = problem.gains @ by_gain - problem.radius**2
+    root = jnp.sqrt(jnp.maximum(mixed**2 - square * rest, 0))
+    return (mixed + root) / square
+
+
+def _middle(low, high):
+    """Halfway, counted in decades where both ends are far below zero."""
+    decades = -jnp.sqrt(jnp.abs(low) * jnp.maximum(jnp.abs(high), 1e-6 * jnp.abs(low)))
+    return jnp.where((high <= 0) & (low < 0), decades, (low + high) / 2)
+
+
+def _length(problem, point):
+    return jnp.sqrt(jnp.maximum(point @ _times(problem.matrix, point), 0))
+
+
+def _times(matrix, vector):
+    return jnp.matmul(matrix, vector, precision="highest")

@@ -1,0 +1,96 @@
+"""UPGrad: every player's gradient is projected so that it harms nobody."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks
+from neat_optax._leaves import Scope, whole_tree
+from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._correlation import correlation
+from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._weighting import (
+    Decision,
+    everyone,
+    shares,
+    stateless_weighting,
+)
+
+
+def upgrad_weights(
+    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
+) -> jax.Array:
+    r"""Weights of UPGrad.
+
+    .. math:: u = \sum_i p_i\, \pi(g_i), \qquad
+        \pi(g) = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - g|
+
+    Args:
+      gramian: [P, P], inner products of the gradients.
+      preference: [P] nonnegative `p`; `1 / P` each by default.
+      present: [P] bool; absent players have zero rows, and no share.
+
+    Returns:
+      [P] weights of the gradients.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> upgrad_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]])).tolist()
+      [0.75, 1.0]
+    """
+    return _decide(gramian, shares(everyone(gramian, present), preference)).weights
+
+
+def upgrad(
+    preference: Any = None,
+    *,
+    scope: Scope = whole_tree,
+    num_players: int | None = None,
+    measure: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""UPGrad: the mean of the gradients, each projected so that it harms nobody.
+
+    .. math:: u = \sum_i p_i\, \pi(g_i), \qquad
+        \pi(g) = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - g|
+
+    Never conflicts with a player, and is linear in the scale of each gradient. All `P`
+    projections are one batch of small quadratic programs, solved to rounding on the
+    correlation matrix, so the ratio of the gradients' lengths does not matter. At a
+    Pareto stationary point, where no direction helps every player, the update is zero
+    to within the rounding of a float32 Gramian.
+
+    Args:
+      preference: how much each player counts, nonnegative, taken as it is; `1 / P` each
+        by default. Overridden by the extra argument `preference=`.
+      scope, num_players, measure: see `aggregate`.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from neat_optax import aggregators
+      >>> tx = aggregators.upgrad()
+      >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
+      >>> tx.update(g, tx.init(g[0]))[0].tolist()
+      [-0.25, 0.75]
+
+    References:
+      Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024, eq. 4.
+      Their code adds a multiple of the identity to a normalised Gramian, which loses
+      short gradients; here nothing is added.
+    """
+    _checks.check_preference("preference", preference)
+    weighting = stateless_weighting(
+        lambda players: _decide(players.gramian, players.shares(preference)), "upgrad"
+    )
+    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+
+
+def _decide(gramian, preference) -> Decision:
+    """In weights of unit rows, the linear term of player `i` is row `i` of C."""
+    rows = correlation(gramian)
+    solution = nnqp(rows.matrix, jnp.where(rows.active[:, None], rows.matrix, 1.0))
+    added = jnp.matmul(preference * rows.norms, solution.point, precision="highest")
+    return Decision(preference + added * rows.per_norm, jnp.max(solution.residual))

@@ -1,0 +1,1 @@
+"""One gradient against an opponent; its public names are those of `neat_optax`."""

@@ -1,0 +1,121 @@
+"""Measures that live in the optimizer's state.
+
+They are there from `init`, have a fixed structure, and cost nothing where they are
+not in the chain. `diagnostics` reads them back.
+"""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _tree
+from neat_optax.conflict._alignment import Alignment, Contest
+from neat_optax.conflict._detect import stateful_rule
+
+
+class Measures(NamedTuple):
+    """What `measure_correction` records, one number per scope."""
+
+    conflict: jax.Array  # in [0, 1]
+    correction_ratio: jax.Array  # |correction| / |gradient|, in plain coordinates
+    active: jax.Array  # 1 where the correction is not zero
+    opponent_norm: jax.Array  # of the opponent that this step was corrected against
+    alpha: jax.Array  # effective alpha
+    noise: jax.Array | None  # where the contest watches the history
+    skipped: jax.Array  # 1 where the gradient is not finite
+    opposed: jax.Array  # 1 where there is any conflict: its mean is the conflict rate
+
+
+class MeasureCorrectionState(NamedTuple):
+    """State of `measure_correction`: float32, one entry per scope."""
+
+    size: jax.Array
+    latest: Measures
+    mean: Measures
+
+
+class MeasureUpdateState(NamedTuple):
+    """State of `measure_update`: float32, one entry per leaf."""
+
+    inner: Any
+    step: jax.Array  # [] int32
+    size: jax.Array
+    latest: jax.Array  # cosine of the gradient with -update
+    mean: jax.Array
+
+
+def measure_correction() -> optax.GradientTransformation:
+    """Rule: records what the rules before it decided. Comes last.
+
+    The contest is handed on unchanged. `latest` holds the last step's numbers, `mean`
+    their average over all steps; skipped steps enter with no conflict.
+    """
+
+    def init(contest: Contest) -> MeasureCorrectionState:
+        zero = jnp.zeros((), jnp.float32)
+        noise = None if contest.noise is None else zero
+        blank = Measures(zero, zero, zero, zero, zero, noise, zero, zero)
+        return MeasureCorrectionState(size=zero, latest=blank, mean=blank)
+
+    def decide(contest: Contest, state):
+        latest = _measure(contest)
+        mean = _tree.running_mean(state.mean, latest, contest.step)
+        return contest, MeasureCorrectionState(contest.size, latest, mean)
+
+    return stateful_rule(init, decide)
+
+
+def _measure(contest: Contest) -> Measures:
+    finite = contest.raw.gg < jnp.inf
+    ratio = contest.correction_ratio
+    opponent_norm = jnp.sqrt(contest.raw.oo)
+    conflict = contest.detected("measure_correction")
+    return Measures(
+        conflict=conflict,
+        correction_ratio=ratio,
+        active=(ratio > 0).astype(jnp.float32),
+        opponent_norm=jnp.where(opponent_norm < jnp.inf, opponent_norm, 0.0),
+        alpha=contest.alpha,
+        noise=contest.noise,
+        skipped=(~finite).astype(jnp.float32),
+        opposed=(conflict > 0).astype(jnp.float32),
+    )
+
+
+def measure_update(
+    inner: optax.GradientTransformation,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Records how far the applied update lies along the gradient.
+
+    .. math:: \cos(g, -\Delta p)
+
+    per leaf, where :math:`\Delta p` is what `inner` returns: 1 is plain gradient
+    descent, 0 or less is a step that does not descend on this gradient. Wrap the whole
+    optimizer, learning rate included: momentum, preconditioning and decay all count.
+
+    Args:
+      inner: the optimizer to look at. Its updates are handed on unchanged.
+    """
+    inner = optax.with_extra_args_support(inner)
+
+    def init_fn(params):
+        count = len(jax.tree.leaves(params))
+        zeros = jnp.zeros((count,), jnp.float32)
+        step = jnp.zeros((), jnp.int32)
+        blank = _tree.own((step, zeros, zeros, zeros))
+        return MeasureUpdateState(inner.init(params), *blank)
+
+    def update_fn(updates, state, params=None, **extra_args):
+        gradients = jax.tree.leaves(updates)
+        updates, inner_state = inner.update(updates, state.inner, params, **extra_args)
+        pairs = zip(gradients, jax.tree.leaves(updates), strict=True)
+        cosines = [-Alignment(*_tree.gram(g, u)).cosine for g, u in pairs]
+        latest = jnp.asarray(cosines, jnp.float32)
+        size = jnp.asarray([g.size for g in gradients], jnp.float32)
+        mean = _tree.running_mean(state.mean, latest, state.step)
+        step = _tree.increment(state.step)
+        return updates, MeasureUpdateState(inner_state, step, size, latest, mean)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)

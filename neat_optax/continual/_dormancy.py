@@ -1,0 +1,176 @@
+"""Units that have fallen silent: how many there are, and starting them afresh."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._random import check_key, key_at, lecun_normal
+from neat_optax._schedules import value_at, when
+from neat_optax.continual import _units
+
+
+class ResetDormantState(NamedTuple):
+    """State of `reset_dormant`."""
+
+    step: jax.Array  # [] int32
+    activity: tuple[jax.Array, ...]  # for each hidden layer [units], summed up so far
+    inner: Any
+
+
+def dormant_units(activity: Any, threshold: Any = 0.025) -> Any:
+    r"""Which units are dormant: hardly active, beside the other units of their layer.
+
+    .. math:: \frac{a_i}{\frac{1}{n} \sum_j a_j} \le \tau
+
+    In a layer without any activity all are. In one with activities that are not finite
+    none is.
+
+    Args:
+      activity: the mean absolute activation of each unit, an array [units] or a tree of
+        them, one for each layer.
+      threshold: :math:`\tau` at least 0.
+
+    Returns:
+      Booleans of the same structure.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> dormant_units(jnp.array([3.0, 0.01, 0.0]), 0.025).tolist()
+      [False, True, True]
+
+    References:
+      Sokar, Agarwal, Castro and Evci, "The Dormant Neuron Phenomenon in Deep
+      Reinforcement Learning", 2023, definition 3.1 and equation 1.
+    """
+    _checks.check_number("threshold", threshold, "[0, inf)")
+
+    def one_layer(active):
+        active = jnp.abs(_tree.widen(active))
+        mean = jnp.mean(active)
+        silent = _tree.safe_divide(active, mean) <= threshold
+        return silent & jnp.isfinite(mean)
+
+    return jax.tree.map(one_layer, activity)
+
+
+def dormant_fraction(activity: Any, threshold: Any = 0.025) -> jax.Array:
+    """The share of dormant units in all layers together, 0 where there is no unit.
+
+    Args:
+      activity: as in `dormant_units`.
+      threshold: as there.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> activity = {"first": jnp.array([3.0, 0.0]), "second": jnp.ones(2)}
+      >>> print(dormant_fraction(activity))
+      0.25
+
+    References:
+      Sokar et al., 2023, section 3.
+    """
+    flags = jax.tree.leaves(dormant_units(activity, threshold))
+    count = sum((jnp.sum(flag, dtype=jnp.float32) for flag in flags), jnp.float32(0))
+    return count / max(sum(flag.size for flag in flags), 1)
+
+
+def reset_dormant(
+    optimizer: optax.GradientTransformation,
+    layers: Sequence[str],
+    *,
+    threshold: optax.ScalarOrSchedule = 0.025,
+    every: int = 1000,
+    init: Callable[..., Any] | None = None,
+    key: jax.Array | int = 0,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Starts dormant units afresh, every so many steps: ReDo.
+
+    The activities of the last :math:`k` steps are summed up. After every :math:`k`-th
+    step a unit is dormant whose share in the sum,
+
+    .. math:: \frac{\sum_t a_{ti}}{\frac{1}{n} \sum_j \sum_t a_{tj}},
+
+    is at most :math:`\tau`. Its incoming weights are drawn afresh, its bias and its
+    outgoing weights are set to zero, and the optimizer's memories of all of them are
+    set back by `reset_moments`. Everything else takes the optimizer's step. A weight
+    between two dormant units is zero. A period with an activity that is not finite
+    resets nothing in that layer.
+
+    Args:
+      optimizer: any optimizer, learning rate included.
+      layers: paths of Dense and Conv layers in the order in which they feed one
+        another, such as `("trunk/first", "trunk/second", "head")`: each must have a
+        `kernel` [..., in, out], and may have a `bias`. The last one is not reset. A
+        Conv may feed a Dense layer through a flatten, channels last. Other parameters
+        between them, such as those of normalisation layers, stay as they are. With
+        `()` nothing is reset.
+      threshold: :math:`\tau` at least 0, or a schedule.
+      every: :math:`k`, steps from one reset to the next.
+      init: a function (key, shape, dtype) to a kernel, as in `jax.nn.initializers`; by
+        default LeCun normal, as in Flax. Under `optax.inject_hyperparams` it belongs
+        in `static_args`.
+      key: a random key or a seed; the step is folded into it.
+
+    Returns:
+      An optimizer that needs `params` and the extra argument `activity=`: a mapping
+      from the path of each layer but the last to an array [units], the mean absolute
+      activation over the batch, as `layer_activity` gives it. Nothing may stand behind
+      it in a chain.
+
+    Raises:
+      ValueError: at init, if a layer has no kernel, or two of them do not fit; at
+        update, if `activity` does not have a layer, or not its units.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = reset_dormant(optax.sgd(0.1), ("first", "head"), every=1)
+      >>> params = {"first": {"kernel": jnp.ones((1, 2))},
+      ...           "head": {"kernel": jnp.ones((2, 1))}}
+      >>> still = {"first": {"kernel": jnp.zeros((1, 2))},
+      ...          "head": {"kernel": jnp.zeros((2, 1))}}
+      >>> activity = {"first": jnp.array([1.0, 0.0])}
+      >>> u, _ = tx.update(still, tx.init(params), params, activity=activity)
+      >>> optax.apply_updates(params, u)["head"]["kernel"].tolist()
+      [[1.0], [0.0]]
+
+    References:
+      Sokar et al., 2023, algorithm 1.
+    """
+    _checks.check_number("threshold", threshold, "[0, inf)")
+    check_key("key", key)
+    init = lecun_normal if init is None else init
+    _checks.check_function("init", init)
+    layers, cadence = _units.check_layers(layers), when(0, every, None)
+    optimizer = optax.with_extra_args_support(optimizer)
+
+    def init_fn(params):
+        _checks.check_inexact("params", params)
+        sums = _units.per_layer(layers, params, lambda n: jnp.zeros(n, jnp.float32))
+        step = jnp.zeros((), jnp.int32)
+        return ResetDormantState(step, sums, optimizer.init(params))
+
+    def update_fn(updates, state, params=None, **extra_args):
+        _checks.check_update(updates, params, "reset_dormant")
+        hidden = _units.find_hidden(layers, params)
+        seen = _units.read_activity(extra_args.get("activity"), hidden, "reset_dormant")
+        sums = _tree.cast_like(
+            tuple(a + b for a, b in zip(state.activity, seen, strict=True)),
+            state.activity,
+        )
+        step = _tree.increment(state.step)
+        due, tau = cadence.due(step), value_at(threshold, state.step)
+        units = [due & flags for flags in dormant_units(list(sums), tau)]
+
+        stepped = optimizer.update(updates, state.inner, params, **extra_args)
+        drawn = key_at(key, state.step)
+        moved, inner = _units.restart(
+            optimizer, hidden, init, units, drawn, stepped, params
+        )
+        sums = tuple(jnp.where(due, 0, one) for one in sums)
+        return moved, ResetDormantState(step, sums, inner)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)

@@ -1,0 +1,134 @@
+"""Shrinking parameters and adding noise, to keep them able to learn."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._random import check_key, key_at
+from neat_optax._schedules import value_at, when
+
+
+class ShrinkAndPerturbState(NamedTuple):
+    """State of `shrink_and_perturb`."""
+
+    step: jax.Array  # [] int32
+    spread: jax.Array  # [leaves] float32: the standard deviation of each leaf at init
+
+
+def shrink_and_perturb(
+    shrink: optax.ScalarOrSchedule,
+    noise: optax.ScalarOrSchedule,
+    *,
+    every: int,
+    init: Callable[..., Any] | None = None,
+    key: jax.Array | int = 0,
+    mask: Any | Callable[[Any], Any] | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Shrinks the new parameters and perturbs them, every so many steps.
+
+    .. math:: z = p + u, \qquad
+        p + u \leftarrow \begin{cases} \lambda z + \sigma \xi & \text{if } t \text{ is a
+        multiple of } k \\ z & \text{otherwise} \end{cases}
+
+    with :math:`t` the number of steps, this one included, and :math:`\xi` what a fresh
+    network would hold: normal noise with mean 0 and, for each leaf, the standard
+    deviation of its entries at the start. So what starts as a constant, such as a bias,
+    is shrunk and gets no noise. With `init` it is a fresh initialisation instead. With
+    `every=1`, :math:`\lambda` just below 1 and a small :math:`\sigma` it is the
+    continuous version, an L2 penalty with noise.
+
+    Args:
+      shrink: :math:`\lambda` in [0, 1], or a schedule.
+      noise: :math:`\sigma` at least 0, or a schedule; `1 - shrink` interpolates
+        between the network and a fresh one.
+      every: :math:`k`, steps from one time to the next.
+      init: a function (key, shape, dtype) to an array, as in `jax.nn.initializers`, for
+        leaves of two axes or more; others get no noise. Under
+        `optax.inject_hyperparams` it belongs in `static_args`.
+      key: a random key or a seed; the step is folded into it.
+      mask: which parameters are changed, as in `l2_to_init`; leave out the scales of
+        normalisation layers, which start at one.
+
+    Returns:
+      A transformation that needs `params` and goes last in a chain. The moments of the
+      optimizer go on.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = shrink_and_perturb(0.5, 0.0, every=2)
+      >>> w = jnp.array([4.0, 8.0])
+      >>> state = tx.init(w)
+      >>> for _ in range(2):
+      ...     u, state = tx.update(jnp.zeros(2), state, w)
+      ...     w = optax.apply_updates(w, u)
+      >>> w.tolist()
+      [2.0, 4.0]
+
+    References:
+      Ash and Adams, "On Warm-Starting Neural Network Training", 2020, section 4.
+    """
+    _checks.check_number("shrink", shrink, "[0, 1]")
+    _checks.check_number("noise", noise, "[0, inf)")
+    check_key("key", key)
+    if init is not None:
+        _checks.check_function("init", init)
+    cadence = when(0, every, None)
+
+    def init_fn(params):
+        _checks.check_inexact("params", params)
+        return ShrinkAndPerturbState(jnp.zeros((), jnp.int32), _spreads(params))
+
+    def update_fn(updates, state, params=None, **extra_args):
+        del extra_args
+        _checks.check_update(updates, params, "shrink_and_perturb")
+        step = _tree.increment(state.step)
+        factors = value_at(shrink, state.step), value_at(noise, state.step)
+        due, drawn = cadence.due(step), key_at(key, state.step)
+        updates = _perturb_if(init, due, drawn, state.spread, factors, updates, params)
+        return updates, ShrinkAndPerturbState(step, state.spread)
+
+    tx = optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    if mask is None:
+        return tx
+    return optax.with_extra_args_support(optax.masked(tx, mask))
+
+
+def _spreads(params: Any) -> jax.Array:
+    """The standard deviation of the entries of each leaf; 0 for an empty one."""
+    spreads = [
+        jnp.std(leaf).astype(jnp.float32) if leaf.size else jnp.zeros((), jnp.float32)
+        for leaf in map(_tree.widen, jax.tree.leaves(params))
+    ]
+    return jnp.stack(spreads) if spreads else jnp.zeros(0, jnp.float32)
+
+
+@functools.partial(jax.jit, static_argnames="init")
+def _perturb_if(init, due, key, spreads, factors, updates, params):
+    """Jitted, so that a step outside of `jit` does not compile its branches anew."""
+    leaves, treedef = jax.tree.flatten(params)
+
+    def perturbed():
+        shrink, noise = factors
+        new = []
+        for leaf, (update, weight) in enumerate(
+            zip(treedef.flatten_up_to(updates), leaves, strict=True)
+        ):
+            fresh = _fresh(init, jax.random.fold_in(key, leaf), weight, spreads[leaf])
+            target = shrink * (_tree.widen(weight) + update) + noise * fresh
+            new.append((target - weight).astype(update.dtype))
+        return treedef.unflatten(new)
+
+    return jax.lax.cond(due, perturbed, lambda: updates)
+
+
+def _fresh(init: Any, key: jax.Array, weight: jax.Array, spread: jax.Array) -> Any:
+    """What a fresh network would hold in place of an array."""
+    dtype = _tree.widen(weight).dtype
+    if init is None:
+        return spread * jax.random.normal(key, weight.shape, dtype)
+    return init(key, weight.shape, dtype) if weight.ndim > 1 else 0.0

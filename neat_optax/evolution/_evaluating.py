@@ -1,0 +1,188 @@
+"""How individuals are scored: one by one, all at once, or outside JAX."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from neat_optax import _checks
+from neat_optax.evolution import _rows
+from neat_optax.evolution._loading import Genome, into
+
+_KEYS = ("shared", "own")
+
+
+class Evaluator(NamedTuple):
+    """A function that scores, and what it takes: see `of_population`, `outside_jax`."""
+
+    function: Callable[..., Any]
+    kind: str
+    map: Callable[..., Any] = map
+
+
+_OF_TRACERS = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+)
+_COMPILED = (
+    "`evaluate` is compiled by JAX: a function in plain Python or NumPy goes into "
+    "`outside_jax(evaluate)`."
+)
+
+
+class Mode(NamedTuple):
+    """Which keys a function in JAX gets, and how many individuals at once."""
+
+    evaluation_key: str | None
+    batch_size: int | None
+
+    @classmethod
+    def of(cls, evaluation_key: Any, batch_size: Any) -> "Mode":
+        """Checked."""
+        if evaluation_key is not None:
+            _checks.check_choice("evaluation_key", evaluation_key, _KEYS)
+        if batch_size is not None:
+            _checks.check_integer("batch_size", batch_size, minimum=1)
+        return cls(evaluation_key, batch_size)
+
+
+def of_population(function: Callable[..., Any]) -> Evaluator:
+    """Marks a function that scores a whole population at once.
+
+    Args:
+      function: from stacked weights, each leaf [n, ...], to an array [n]. With
+        `evaluation_key="own"` it gets n keys. `batch_size` does not concern it.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from neat_optax import evolution as evo
+      >>> far_out = evo.of_population(lambda w: jnp.max(jnp.abs(w), axis=1))
+      >>> found = evo.search(0, jnp.zeros(2), far_out, evo.breeder(), generations=3)
+      >>> found.best_fitness > 0
+      True
+    """
+    _checks.check_function("function", function)
+    return Evaluator(function, "population")
+
+
+def outside_jax(
+    function: Callable[..., Any], map: Callable[..., Any] = map
+) -> Evaluator:
+    """Marks a function in plain Python that scores one individual, as simulators do.
+
+    It is called for individuals without a fitness only, in their order. What it raises
+    is raised again with the number of the individual.
+
+    Args:
+      function: from the weights of one individual, as NumPy arrays, to a number; NaN
+        says that it failed. An NNX module is loaded with JAX arrays.
+      map: what calls it: Python's `map`, or that of a `concurrent.futures` executor,
+        which calls it for several individuals at the same time.
+
+    Example:
+      >>> import numpy as np
+      >>> from neat_optax import evolution as evo
+      >>> slow = evo.outside_jax(lambda w: -float(np.sum(w**2)))
+      >>> found = evo.search(0, np.ones(2), slow, evo.breeder(), generations=3)
+      >>> found.best_fitness > -2
+      True
+    """
+    _checks.check_function("function", function)
+    _checks.check_function("map", map)
+    return Evaluator(function, "outside", map)
+
+
+def as_evaluator(evaluate: Any) -> Evaluator:
+    """A plain function scores one individual."""
+    if isinstance(evaluate, Evaluator):
+        return evaluate
+    _checks.check_function("evaluate", evaluate)
+    return Evaluator(evaluate, "individual")
+
+
+def scores_of(
+    evaluator: Evaluator,
+    mode: Mode,
+    genome: Genome,
+    params: Any,
+    key: jax.Array,
+    rest: Any,
+    args: tuple[Any, ...],
+) -> jax.Array:
+    """The fitness of all individuals, in JAX: an array [n]."""
+    count = jnp.shape(jax.tree.leaves(params)[0])[0]
+    given = _given_keys(mode.evaluation_key, key, count)
+
+    def score(params, *own):
+        try:
+            return evaluator.function(into(genome, params, rest), *own, *args)
+        except _OF_TRACERS as error:
+            error.add_note(_COMPILED)
+            raise
+
+    if evaluator.kind == "population":
+        scores = score(params, *given)
+    elif mode.evaluation_key == "own":
+        scores = _rows.mapped(score, mode.batch_size, (params, *given))
+    else:
+        scores = _rows.mapped(
+            lambda one: score(one, *given), mode.batch_size, (params,)
+        )
+    _checks.check_fitness(scores, count)
+    return scores
+
+
+def _given_keys(evaluation_key: str | None, key: jax.Array, count: int) -> tuple:
+    """One key for all, one for each, or none."""
+    if evaluation_key is None:
+        return ()
+    return (jax.random.split(key, count) if evaluation_key == "own" else key,)
+
+
+def scores_outside(
+    evaluator: Evaluator,
+    mode: Mode,
+    genome: Genome,
+    state: Any,
+    key: jax.Array,
+    rest: Any,
+    args: tuple[Any, ...],
+) -> np.ndarray:
+    """The fitness of those who have none, from Python; NaN for the others."""
+    params, fitness = jax.device_get(state.population)
+    numbers = np.flatnonzero(np.isnan(fitness))
+    given = [
+        into(genome, jax.tree.map(lambda x, i=i: x[i], params), rest) for i in numbers
+    ]
+    columns: list[Any] = [given]
+    if mode.evaluation_key == "own":
+        own = jax.random.split(key, len(fitness))
+        columns.append([own[i] for i in numbers])
+    elif mode.evaluation_key == "shared":
+        columns.append([key] * len(given))
+    columns += [[value] * len(given) for value in args]
+    scores = np.full_like(fitness, np.nan)
+    called = iter(evaluator.map(evaluator.function, *columns))
+    for number in numbers:
+        scores[number] = _next(called, int(number), int(state.generation))
+    return scores
+
+
+def _next(called: Iterator[Any], number: int, generation: int) -> float:
+    """The next score, or an error that names the individual."""
+    try:
+        score = next(called)
+    except Exception as error:
+        raise RuntimeError(
+            f"`evaluate` must score individual {number} of generation {generation}, "
+            f"got {type(error).__name__}: {error}."
+        ) from error
+    try:
+        return float(score)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`evaluate` must return one real number, got {score!r} for individual "
+            f"{number} of generation {generation}."
+        ) from error

@@ -1,0 +1,1 @@
+"""What is compared: optimizers, aggregators and ways of pruning, by name."""

@@ -1,0 +1,94 @@
+"""What is compared: named candidates, their controls, and the rates they try."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import optax
+
+from neat_optax.experiments.data.tasks import Task
+
+SPREAD = (0.1, 0.3, 1.0, 3.0, 10.0)
+"""Multiples of its base rate that every candidate is tried with: equal effort."""
+
+
+Measures = Callable[[Any], dict[str, jax.Array]]
+AtEnd = Callable[[Any, Any], dict[str, jax.Array]]
+
+
+def nothing(params: Any, split: Any) -> dict[str, jax.Array]:
+    """What is kept of an epoch's end where nothing is asked for."""
+    del params, split
+    return {}
+
+
+class Setting(NamedTuple):
+    """What a candidate may know of the run, besides its learning rate."""
+
+    alpha: float  # strength of NEAT
+    task: Task
+    steps: int  # of the whole run
+    key: jax.Array  # the seed's own, for whatever is random
+    neuroplastic: dict[str, Any]  # options of the recipe of that name
+
+
+class Candidate(NamedTuple):
+    """An optimizer, the rate around which it is tuned, and what it is held against."""
+
+    build: Callable[[optax.ScalarOrSchedule, Setting], optax.GradientTransformation]
+    base_rate: float
+    control: str | None  # trained with it
+    about: str
+    peers: tuple[str, ...] = ()  # what it is held against too, where they are trained
+    did: Callable[[dict[str, Any]], str] | None = None  # instead of the lineup's
+
+
+class Lineup(NamedTuple):
+    """Candidates that can be compared with one another."""
+
+    kind: str  # what a candidate is called
+    candidates: dict[str, Candidate]
+    default: tuple[str, ...]
+    unit: float  # the base rate that a learning rate given by the user refers to
+    measures: Measures  # of an optimizer's state, at every step
+    did: Callable[[dict[str, Any]], str]  # from a report to what the candidate did
+    at_end: AtEnd = nothing  # of parameters and validation examples, after an epoch
+    in_turn: bool = False  # whether a CPU trains replicas faster one by one
+
+    def with_controls(self, names: tuple[str, ...]) -> tuple[str, ...]:
+        """The names, each followed by its control where that is not among them."""
+        listed: list[str] = []
+        for name in names:
+            known = self.candidates.get(name)
+            listed.append(name)
+            if known and known.control and known.control not in (*listed, *names):
+                listed.append(known.control)
+        return tuple(listed)
+
+    def what_did(self, name: str, report: dict[str, Any]) -> str:
+        """What a candidate did, as the predicate of a sentence."""
+        return (self.candidates[name].did or self.did)(report)
+
+    def held_against(self, name: str) -> tuple[str, ...]:
+        """The control of a candidate, and its peers."""
+        known = self.candidates[name]
+        return (*((known.control,) if known.control else ()), *known.peers)
+
+    def rates(self, name: str, learning_rate: float | None) -> tuple[float, ...]:
+        """The learning rates to try: a grid, or one matched to the rate given."""
+        base = self.candidates[name].base_rate
+        if learning_rate is not None:
+            return (_rounded(learning_rate * base / self.unit),)
+        return tuple(_rounded(base * factor) for factor in SPREAD)
+
+
+def changes_gradient(report: dict[str, Any]) -> str:
+    """What a correction did, as the predicate of a sentence."""
+    ratio = report["mean_over_run"]["correction_ratio"]
+    if ratio == 0:
+        return "corrects nothing"
+    return f"changes the gradient by {100 * ratio:.2g} % on average"
+
+
+def _rounded(rate: float) -> float:
+    return float(f"{rate:.6g}")

@@ -1,0 +1,135 @@
+"""The optimizers that are compared, each as a function of its learning rate.
+
+Every one measures conflict: those without a correction carry a contest of alpha 0 in
+front, which changes no update. Every corrected one has a control: itself with alpha 0.
+Those about plasticity have theirs in `plasticities`.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import optax
+
+from neat_optax._recording import diagnostics
+from neat_optax.compat._presets import neat_adaptive, neat_adaptive_alpha, neat_lion
+from neat_optax.conflict._monitor import measure_update
+from neat_optax.conflict._neat import neat, neat_correction
+from neat_optax.conflict._opponents import gradient_ema
+from neat_optax.experiments.candidates import plasticities
+from neat_optax.experiments.candidates.candidate import (
+    Candidate,
+    Lineup,
+    Setting,
+    changes_gradient,
+)
+from neat_optax.experiments.candidates.plasticities import ADAM_RATE
+
+BETA = 0.9
+NEAT_RATE = 0.2
+HEAVY_BALL_RATE = NEAT_RATE * (1 - BETA)  # the same step: NEAT's momentum is a mean
+LION_RATE = 3e-4
+DECAY = 1e-2
+
+
+def _corrected(recipe: Callable) -> Callable:
+    return lambda rate, setting: recipe(rate, alpha=setting.alpha, measure=True)
+
+
+def _uncorrected(recipe: Callable) -> Callable:
+    return lambda rate, _: recipe(rate, alpha=0.0, measure=True)
+
+
+def _watched(build: Callable) -> Callable:
+    """An optimizer without correction, with the measures of one."""
+    watch = neat_correction(0.0, opponent=gradient_ema(BETA), measure=True)
+
+    def watched(rate, setting: Setting):
+        return measure_update(optax.chain(watch, build(rate, setting)))
+
+    return watched
+
+
+def _plain(optimizer: Callable) -> Callable:
+    return _watched(lambda rate, _: optimizer(rate))
+
+
+def _sgd(rate):
+    return optax.sgd(rate, momentum=BETA)
+
+
+def _adamw(rate):
+    return optax.adamw(rate, weight_decay=DECAY)
+
+
+def _with_control(name: str, control: str, recipe: Callable, rate: float, about: str):
+    return {
+        name: Candidate(_corrected(recipe), rate, control, about),
+        control: Candidate(_uncorrected(recipe), rate, None, f"{name} with alpha 0"),
+    }
+
+
+_NEAT = ("control",)
+_CANDIDATES = {
+    **_with_control("neat", "control", neat, NEAT_RATE, "NEAT against its momentum"),
+    "sgd": Candidate(
+        _plain(_sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD, matched rate", _NEAT
+    ),
+    "adam": Candidate(_plain(optax.adam), ADAM_RATE, None, "Adam", _NEAT),
+    "adamw": Candidate(
+        _plain(_adamw),
+        ADAM_RATE,
+        None,
+        f"Adam, weight decay {DECAY}",
+        ("adam",),
+        lambda _: "decays its weights",
+    ),
+    **_with_control(
+        "adaptive",
+        "adaptive-control",
+        neat_adaptive,
+        ADAM_RATE,
+        "Adam-like NEAT, adaptive correction",
+    ),
+    **_with_control(
+        "adaptive-alpha",
+        "adaptive-alpha-control",
+        neat_adaptive_alpha,
+        ADAM_RATE,
+        "Adam-like NEAT, adaptive alpha",
+    ),
+    **_with_control(
+        "lion", "lion-control", neat_lion, LION_RATE, "NEAT with the sign of momentum"
+    ),
+}
+
+
+_MEASURES = (
+    "conflict",
+    "opposed",
+    "correction_ratio",
+    "update_alignment",
+    "plasticity",
+    "plasticity_std",
+    "gain",
+    "modulation_share",
+)
+
+
+def _measures(opt_state: Any) -> dict[str, jax.Array]:
+    measured = diagnostics(opt_state)
+    return {name: measured[name].latest for name in _MEASURES if name in measured}
+
+
+OPTIMIZERS = Lineup(
+    kind="optimizer",
+    candidates=_CANDIDATES
+    | {
+        name: known._replace(build=_watched(known.build))
+        for name, known in plasticities.CANDIDATES.items()
+    },
+    default=("neat", "control", "sgd", "adam"),
+    unit=NEAT_RATE,
+    measures=_measures,
+    did=changes_gradient,
+)

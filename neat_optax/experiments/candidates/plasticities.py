@@ -1,0 +1,161 @@
+"""Optimizers that use plasticity or keep it, by name."""
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import optax
+
+import neat_optax as no
+from neat_optax import _checks
+from neat_optax.experiments.candidates.candidate import Candidate, Setting
+
+ADAM_RATE = 3e-3
+NEUROPLASTIC_RATE = 0.5
+_PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
+_ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
+_WRAPPED = ("learning_rate", "granularity", "scope", "where", "measure")
+OPTIONS = tuple(
+    name
+    for name in inspect.signature(no.neuroplastic).parameters
+    if name not in _WRAPPED
+)
+"""The options of `neuroplastic` that a configuration may set."""
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Raises unless `neuroplastic` takes the options."""
+    for name in options:
+        _checks.check_choice("neuroplastic", name, OPTIONS)
+    no.neuroplastic(1.0, **options)
+
+
+def _neuroplastic(rate, setting: Setting):
+    return no.neuroplastic(rate, measure=True, **setting.neuroplastic)
+
+
+def _gradient_alone(rate, setting: Setting):
+    options = {**setting.neuroplastic, **_ALONE}
+    return no.neuroplastic(rate, measure=True, **options)
+
+
+def _off(rate, setting: Setting):
+    return _gradient_alone(rate, setting._replace(neuroplastic=_ones(setting)))
+
+
+def _ones(setting: Setting) -> dict[str, Any]:
+    return {**setting.neuroplastic, "minimum": 1.0, "maximum": 1.0}
+
+
+def _modulated(rate, setting: Setting):
+    del setting
+    scaled = no.modulate(optax.scale_by_adam(), measure=True)
+    return optax.chain(scaled, optax.scale_by_learning_rate(rate))
+
+
+def _l2_to_init(rate, setting: Setting):
+    del setting
+    return optax.chain(no.l2_to_init(1e-2), optax.adam(rate))
+
+
+def _shrink_and_perturb(rate, setting: Setting):
+    shrinking = no.shrink_and_perturb(1 - 1e-4, 1e-3, every=1, key=setting.key)
+    return optax.chain(optax.adam(rate), shrinking)
+
+
+def _reset_dormant(rate, setting: Setting):
+    every = max(1, min(100, setting.steps // 10))  # a short run resets units too
+    return no.reset_dormant(
+        optax.adam(rate), _layers(setting), every=every, key=setting.key
+    )
+
+
+def _continual_backprop(rate, setting: Setting):
+    return no.continual_backprop(optax.adam(rate), _layers(setting), key=setting.key)
+
+
+def _layers(setting: Setting) -> tuple[str, ...]:
+    if not setting.task.layers:
+        raise ValueError(
+            "`optimizer` must not reset units where a network has several heads, got "
+            "one that does."
+        )
+    return setting.task.layers
+
+
+def _scales(report: dict[str, Any]) -> str:
+    """What a coefficient did to the gradient, as the predicate of a sentence."""
+    seen = report["mean_over_run"]
+    mean, deviation = seen["plasticity"], seen["plasticity_std"]
+    return f"multiplies entries of the gradient by {mean:.2f} ± {deviation:.2f}"
+
+
+def _moves(report: dict[str, Any]) -> str:
+    share = report["mean_over_run"]["modulation_share"]
+    return f"moves Adam's updates by {100 * share:.2g} % on average"
+
+
+def _did(what: str) -> Callable[[dict[str, Any]], str]:
+    return lambda _: what
+
+
+CANDIDATES = {
+    "neuroplastic": Candidate(
+        _neuroplastic,
+        NEUROPLASTIC_RATE,
+        "neuroplastic-control",
+        "gradient, activity and memory scale the gradient",
+        _PEERS,
+        _scales,
+    ),
+    "neuroplastic-control": Candidate(
+        _gradient_alone,
+        NEUROPLASTIC_RATE,
+        None,
+        "neuroplastic by the gradient alone, in the same bounds",
+        did=_scales,
+    ),
+    "neuroplastic-off": Candidate(
+        _off,
+        NEUROPLASTIC_RATE,
+        None,
+        "neuroplastic with coefficients of 1: the rest of the recipe",
+        did=_scales,
+    ),
+    "adam-modulated": Candidate(
+        _modulated,
+        ADAM_RATE,
+        "adam",
+        "Adam, its updates modulated by plasticity",
+        did=_moves,
+    ),
+    "l2-to-init": Candidate(
+        _l2_to_init,
+        ADAM_RATE,
+        "adam",
+        "Adam, pulled to where it started",
+        did=_did("is pulled to where it started"),
+    ),
+    "shrink-and-perturb": Candidate(
+        _shrink_and_perturb,
+        ADAM_RATE,
+        "adam",
+        "Adam, shrunk and perturbed at each step",
+        did=_did("is shrunk and perturbed at each step"),
+    ),
+    "reset-dormant": Candidate(
+        _reset_dormant,
+        ADAM_RATE,
+        "adam",
+        "Adam, dormant units reset: ReDo",
+        did=_did("resets dormant units"),
+    ),
+    "continual-backprop": Candidate(
+        _continual_backprop,
+        ADAM_RATE,
+        "adam",
+        "Adam, the least useful units replaced",
+        did=_did("replaces the least useful units"),
+    ),
+}
+"""Watched by `training.optimizers` like all others."""

@@ -1,0 +1,149 @@
+"""What `neat-optax train` is asked for, checked."""
+
+import dataclasses
+from typing import Any
+
+from neat_optax import _checks
+from neat_optax.experiments.candidates import plasticities, prunings, schedules
+from neat_optax.experiments.candidates.aggregators import AGGREGATORS
+from neat_optax.experiments.candidates.candidate import Lineup
+from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
+from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.data import datasets as data_sets
+from neat_optax.experiments.data import streams
+from neat_optax.experiments.data.tasks import PLAYERS
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """What `neat-optax train` is asked for.
+
+    Without `players`, `optimizers` are compared; with them, `aggregators`. With `prune`
+    it is ways of pruning, and dense training. With `stream`, optimizers meet one task
+    after the other.
+    """
+
+    dataset: str = "digits"
+    players: str | None = None
+    optimizers: tuple[str, ...] = ()
+    aggregators: tuple[str, ...] = ()
+    num_players: int | None = None  # of players that are examples
+    fraction: float = 1.0  # of the training examples
+    stream: str | None = None
+    epochs: int = 20  # of each task, with `stream`
+    seeds: int = 5
+    batch_size: int = 64
+    learning_rate: float | None = None
+    schedule: str = "constant"
+    alpha: float = 0.25
+    neuroplastic: dict[str, Any] = dataclasses.field(default_factory=dict)
+    prune: tuple[str, ...] | None = None
+    allocate: str | None = None  # these three: with `prune`
+    score: str | None = None
+    granularity: str | None = None
+
+    def __post_init__(self) -> None:
+        _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
+        if self.players is not None:
+            _checks.check_choice("players", self.players, PLAYERS)
+        for name in ("epochs", "seeds", "batch_size"):
+            _checks.check_count(name, getattr(self, name), minimum=1)
+        if self.learning_rate is not None:
+            _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
+        _checks.check_number("fraction", self.fraction, "(0, 1]")
+        _checks.check_choice("schedule", self.schedule, tuple(schedules.SCHEDULES))
+        _checks.check_number("alpha", self.alpha, "[0, inf)")
+        plasticities.check_options(self.neuroplastic)
+        self._check_stream()
+        self._check_pruning()
+        self._check_names()
+        self._check_players()
+
+    @property
+    def lineup(self) -> Lineup:
+        """Whom the names name."""
+        if self.prune is not None:
+            return prunings.lineup(self.prune, self._rules)
+        if self.stream is not None:
+            return streams.OPTIMIZERS
+        return OPTIMIZERS if self.players is None else AGGREGATORS
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What is compared."""
+        if self.prune is not None:
+            return self.lineup.default
+        return self.optimizers if self.players is None else self.aggregators
+
+    @property
+    def num_epochs(self) -> int:
+        """Passes over the data, over all tasks of a stream."""
+        tasks = 1 if self.stream is None else streams.parse(self.stream).num_tasks
+        return tasks * self.epochs
+
+    @property
+    def _rules(self) -> Rules:
+        given = {name: getattr(self, name) for name in Rules._fields}
+        return Rules(**{name: x for name, x in given.items() if x is not None})
+
+    def _check_stream(self) -> None:
+        if self.stream is None:
+            return
+        streams.parse(self.stream)
+        _check_left_out("players", self.players, "with a stream")
+        _check_left_out("prune", self.prune, "with a stream")
+        if self.dataset in data_sets.MULTI_LABEL:
+            raise ValueError(
+                "`dataset` must be one of one label each for a stream, got "
+                f"{self.dataset}."
+            )
+
+    def _check_pruning(self) -> None:
+        if self.prune is None:
+            for name in Rules._fields:
+                _check_left_out(name, getattr(self, name), "without pruning")
+            return
+        _check_left_out("players", self.players, "with pruning")
+        _check_left_out("optimizer", self.optimizers, "with pruning")
+        _check_left_out("aggregator", self.aggregators, "with pruning")
+        self._rules.check()
+
+    def _check_names(self) -> None:
+        kind = self.lineup.kind
+        for name in self.names:
+            _checks.check_choice(kind, name, tuple(self.lineup.candidates))
+        if len(set(self.names)) != len(self.names) or not self.names:
+            raise ValueError(
+                f"`{kind}` must be given at least once and each name once, got "
+                f"{', '.join(self.names) or 'none'}."
+            )
+        if self.players is None:
+            _check_left_out("aggregator", self.aggregators, "without players")
+        else:
+            _check_left_out("optimizer", self.optimizers, "with players")
+
+    def _check_players(self) -> None:
+        if self.players == "tasks" and self.dataset not in data_sets.MULTI_LABEL:
+            raise ValueError(
+                "`dataset` must be one of several labels for players that are tasks, "
+                f"{', '.join(data_sets.MULTI_LABEL)}, got {self.dataset}."
+            )
+        if self.players != "examples":
+            if self.num_players is not None:
+                raise ValueError(
+                    "`num_players` must be left out unless the players are examples, "
+                    f"got {self.num_players}."
+                )
+            return
+        _checks.check_count("num_players", self.num_players, minimum=2)
+        if self.num_players is None or self.batch_size % self.num_players:
+            raise ValueError(
+                f"`num_players` must divide the batch size, {self.batch_size}, got "
+                f"{self.num_players}."
+            )
+
+
+def _check_left_out(option: str, value: Any, where: str) -> None:
+    if value:
+        got = value if isinstance(value, str) else ", ".join(value)
+        raise ValueError(f"`{option}` must be left out {where}, got {got}.")

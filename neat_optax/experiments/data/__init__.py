@@ -1,0 +1,1 @@
+"""Data sets, and the tasks and networks that are made for them."""

@@ -1,0 +1,180 @@
+"""What is trained: a network, the gradients of its players, and its scores.
+
+Without players there is one gradient, that of the mean loss. Otherwise a player is a
+group of examples, or the task of one label.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from neat_optax.experiments.data.datasets import Data, Split
+from neat_optax.experiments.data.model import HIDDEN, LAYERS, MLP, MultiHead
+from neat_optax.plasticity import layer_activity
+from neat_optax.players import (
+    aggregate_shared,
+    shared_params,
+    value_and_example_grads,
+    value_and_player_grads,
+)
+
+PLAYERS = ("examples", "tasks")
+
+Losses = Callable[[Any, Split], jax.Array]
+Forward = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
+Scores = Callable[[Any, Split], dict[str, jax.Array]]
+
+
+class Task(NamedTuple):
+    """What is trained, as functions of the network's parameters."""
+
+    init: Callable[[nnx.Rngs], Any]
+    gradients: Callable[[Any, Split], tuple[Any, Any]]  # extra arguments, gradients
+    scores: Scores  # "accuracy" is what rates are selected by
+    activity: Callable[[Any, Any], dict[str, jax.Array]]  # of params and inputs
+    layers: tuple[str, ...]  # a chain from the inputs to the classes, () if it forks
+    num_players: int | None  # None: one gradient, without a player axis
+    aggregate: Callable[[optax.GradientTransformation], optax.GradientTransformation]
+
+
+def make_task(
+    data: Data, players: str | None = None, num_players: int | None = None
+) -> Task:
+    """The task for a data set.
+
+    Args:
+      data: decides on the network: one head, or with several labels per example a head
+        for each.
+      players: None, or one of `PLAYERS`: "examples" are groups of a batch, "tasks" the
+        labels, which share the trunk and have a head each.
+      num_players: number of groups, for "examples".
+    """
+    init, build = make_network(data)
+    forward = functools.partial(_forward, build)
+
+    def logits(params, x):
+        return build(params)(x)
+
+    loss = _label_losses if data.multi_label else _losses
+    losses = functools.partial(_losses_of, loss, logits)
+    task = Task(
+        init=init,
+        gradients=_of_batch(loss, forward),
+        scores=functools.partial(
+            _label_scores if data.multi_label else _class_scores, logits
+        ),
+        activity=lambda params, x: forward(params, x)[1],
+        layers=() if data.multi_label else LAYERS,
+        num_players=num_players,
+        aggregate=lambda aggregator: aggregator,
+    )
+    if players == "examples":
+        return task._replace(gradients=_of_groups(losses, num_players))
+    if players == "tasks":
+        of_labels = functools.partial(_mean_losses, losses)
+        shared = _shared(of_labels, init, data)
+        return task._replace(
+            gradients=_with_losses(value_and_player_grads(of_labels)),
+            num_players=data.num_classes,
+            aggregate=functools.partial(aggregate_shared, shared=shared),
+        )
+    return task
+
+
+def make_network(
+    data: Data,
+) -> tuple[Callable[[nnx.Rngs], Any], Callable[[Any], nnx.Module]]:
+    """Functions that make parameters, and the network of given parameters."""
+    kind = MultiHead if data.multi_label else MLP
+    make = functools.partial(kind, data.train.x.shape[1], data.num_classes)
+    graph = nnx.split(make(rngs=nnx.Rngs(0)))[0]
+
+    def init(rngs):
+        return nnx.as_pure(nnx.state(make(rngs=rngs), nnx.Param))
+
+    return init, lambda params: nnx.merge(graph, params)
+
+
+def _forward(build: Callable[[Any], nnx.Module], params, x):
+    """Logits, and the mean activation of each hidden unit."""
+    record = nnx.capture(
+        lambda model, x: model(x), nnx.Intermediate, method_outputs=nnx.Intermediate
+    )
+    logits, outputs = record(build(params), x)
+    return logits, layer_activity(outputs, HIDDEN)
+
+
+def _losses(logits, y) -> jax.Array:
+    """[examples]: cross-entropy."""
+    return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
+
+
+def _label_losses(logits, y) -> jax.Array:
+    """[examples, labels]: cross-entropy of each label."""
+    return optax.losses.sigmoid_binary_cross_entropy(logits, y)
+
+
+def _losses_of(loss, logits, params, batch: Split) -> jax.Array:
+    return loss(logits(params, batch.x), batch.y)
+
+
+def _mean_losses(losses: Losses, params, batch: Split) -> jax.Array:
+    return jnp.mean(losses(params, batch), axis=0)
+
+
+def _of_batch(loss, forward: Forward):
+    def mean_loss(params, batch: Split):
+        logits, activity = forward(params, batch.x)
+        return jnp.mean(loss(logits, batch.y)), activity
+
+    def gradients(params, batch: Split):
+        of_params = jax.value_and_grad(mean_loss, has_aux=True)
+        (losses, activity), grads = of_params(params, batch)
+        return {"losses": losses, "activity": activity}, grads
+
+    return gradients
+
+
+def _of_groups(losses: Losses, num_players: int | None):
+    def of_example(params, example: Split):
+        one = jax.tree.map(lambda x: x[None], example)
+        return jnp.mean(losses(params, one))
+
+    return _with_losses(value_and_example_grads(of_example, num_players=num_players))
+
+
+def _with_losses(value_and_grads):
+    def gradients(params, batch: Split):
+        losses, grads = value_and_grads(params, batch)
+        return {"losses": losses}, grads
+
+    return gradients
+
+
+def _shared(of_labels, init, data: Data) -> Any:
+    params = jax.eval_shape(lambda: init(nnx.Rngs(0)))
+    return shared_params(of_labels, params, data.train)
+
+
+def _class_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+    chosen = jnp.argmax(logits(params, split.x), axis=-1)
+    return {"accuracy": jnp.mean(chosen == split.y)}
+
+
+def _label_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+    """Accuracy is the mean over labels, which is 1 - the Hamming loss."""
+    chosen, present = logits(params, split.x) > 0, jnp.asarray(split.y) > 0
+    right = chosen == present
+    hits = jnp.sum(chosen & present, axis=0)
+    marked = jnp.sum(chosen, axis=0) + jnp.sum(present, axis=0)
+    return {
+        "accuracy": jnp.mean(right),
+        "macro_f1": jnp.mean(2 * hits / jnp.maximum(marked, 1)),
+        "micro_f1": 2 * jnp.sum(hits) / jnp.maximum(jnp.sum(marked), 1),
+        "subset_accuracy": jnp.mean(jnp.all(right, axis=1)),
+    }

@@ -1,0 +1,144 @@
+"""One run: train every optimizer, select on validation, report once on test."""
+
+import dataclasses
+import json
+import platform
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax
+import jax
+import numpy as np
+import optax
+
+from neat_optax.experiments.data import datasets as data_sets
+from neat_optax.experiments.data import streams
+from neat_optax.experiments.candidates.candidate import Setting
+from neat_optax.experiments.commands.config import TrainConfig
+from neat_optax.experiments.runs.files import (RunFolder, plain)
+from neat_optax.experiments.runs.loop import (Trainer, make_trainer)
+from neat_optax.experiments.candidates.schedules import SCHEDULES
+from neat_optax.experiments.runs.selection import (TEST, Trained, differences, report)
+from neat_optax.experiments.data.tasks import (Task, make_task)
+
+CHECKPOINT_EVERY = 5
+"""Epochs between two checkpoints."""
+
+Tick = Callable[[str], None]
+
+
+def load(config: TrainConfig) -> data_sets.Data:
+    """The data that a configuration asks for, if its batches fit."""
+    data = data_sets.load(config.dataset, config.fraction)
+    if config.batch_size > len(data.train.y):
+        raise ValueError(
+            f"`batch_size` must be at most the {len(data.train.y)} training examples, "
+            f"got {config.batch_size}."
+        )
+    task = make_task(data, config.players, config.num_players)
+    for name in config.names:  # says now what does not fit
+        jax.eval_shape(make_candidate(name, config, task, data).init)
+    return data
+
+
+def run(
+    config: TrainConfig, data: data_sets.Data, folder: RunFolder, tick: Tick
+) -> dict[str, Any]:
+    """Trains, selects, tests, and writes everything but the picture.
+
+    Args:
+      config: what to do.
+      data: from `load(config)`.
+      folder: where to write; unfinished work found there is continued.
+      tick: called with the optimizer's name after each of its epochs.
+
+    Returns:
+      The content of `result.json`, where a nan is null.
+    """
+    reports, lines = {}, []
+    task = make_task(data, config.players, config.num_players)
+    for name in config.names:
+        trainer = make_candidate(name, config, task, data)
+        trained = _train(name, trainer, config, folder, tick)
+        reports[name] = report(trained, trainer, config, data.test)
+        lines += [
+            {
+                config.lineup.kind: name,
+                "epoch": epoch,
+                **({"task": 1 + (epoch - 1) // config.epochs} if config.stream else {}),
+                "learning_rate": trained.rates,
+                **{key: x for key, x in row.items() if not key.startswith(TEST)},
+            }
+            for epoch, row in enumerate(trained.rows, start=1)
+        ]
+        text = "".join(json.dumps(plain(line)) + "\n" for line in lines)
+        folder.write_text("metrics.jsonl", text)
+    result = {
+        "config": dataclasses.asdict(config),
+        "environment": environment(),
+        f"{config.lineup.kind}s": reports,
+        "differences": differences(reports, config.lineup),
+    }
+    folder.write("result.json", plain(result))
+    return result
+
+
+def make_candidate(
+    name: str, config: TrainConfig, task: Task, data: data_sets.Data
+) -> Trainer:
+    """The trainer of one candidate, over all its rates and seeds."""
+    lineup = config.lineup
+    build = lineup.candidates[name].build
+    steps = config.num_epochs * (len(data.train.y) // config.batch_size)
+    rate_of = SCHEDULES[config.schedule]
+
+    def optimizer(rate, key):
+        setting = Setting(config.alpha, task, steps, key, config.neuroplastic)
+        return build(rate_of(rate, steps), setting)
+
+    return make_trainer(
+        optimizer,
+        task,
+        data,
+        measures=lineup.measures,
+        at_end=streams.health(task) if config.stream else lineup.at_end,
+        view=streams.task_view(config.stream, config.epochs),
+        in_turn=lineup.in_turn,
+        seeds=config.seeds,
+        rates=lineup.rates(name, config.learning_rate),
+        batch_size=config.batch_size,
+    )
+
+
+def _train(
+    name: str, trainer: Trainer, config: TrainConfig, folder: RunFolder, tick: Tick
+) -> Trained:
+    done, replicas, rows = folder.restore(name, trainer.init())
+    for _ in range(done):
+        tick(name)
+    tried = config.lineup.rates(name, config.learning_rate)
+    for epoch in range(done, config.num_epochs):
+        start = time.perf_counter()
+        replicas, measures = trainer.epoch(replicas, epoch)
+        shape = (len(tried), config.seeds)
+        row: dict[str, Any] = {
+            key: np.reshape(x, shape).tolist() for key, x in measures.items()
+        }
+        rows.append({**row, "seconds": time.perf_counter() - start})
+        last = epoch + 1 == config.num_epochs
+        if last or (epoch + 1) % CHECKPOINT_EVERY == 0:
+            folder.save(name, epoch + 1, replicas, rows)
+        tick(name)
+    return Trained(tried, rows, replicas)
+
+
+def environment() -> dict[str, str]:
+    """Versions and the device, for whoever wants to repeat a run."""
+    return {
+        "python": platform.python_version(),
+        "jax": jax.__version__,
+        "flax": flax.__version__,
+        "optax": optax.__version__,
+        "device": jax.devices()[0].device_kind,
+    }

@@ -1,0 +1,142 @@
+"""The training loop: batches scanned, replicas mapped, one compiled call per epoch.
+
+A replica is one seed at one learning rate. Everything random comes from the replica's
+key and the number of the epoch, so that a run resumed from a checkpoint goes on exactly
+as it would have.
+"""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx
+
+from neat_optax.experiments.candidates.candidate import (AtEnd, Measures, nothing)
+from neat_optax.experiments.data.datasets import (Data, Split)
+from neat_optax.experiments.data.tasks import Task
+
+
+class Replicas(NamedTuple):
+    """Everything that changes in training; each leaf has a leading replica axis."""
+
+    params: Any
+    opt_state: Any
+
+
+class Trainer(NamedTuple):
+    """Jitted functions over all replicas at once."""
+
+    init: Callable[[], Replicas]
+    epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
+    scores: Callable[[Any, Split], dict[str, jax.Array]]
+
+
+def make_trainer(
+    build: Callable[[jax.Array, jax.Array], optax.GradientTransformation],
+    task: Task,
+    data: Data,
+    *,
+    measures: Measures,
+    at_end: AtEnd = nothing,
+    view: Callable[[Any, Any, Split], Split] | None = None,
+    in_turn: bool = False,
+    seeds: int,
+    rates: tuple[float, ...],
+    batch_size: int,
+) -> Trainer:
+    """A trainer for every pair of rate and seed, in row-major order.
+
+    Args:
+      build: from a learning rate and a random key, both traced, to an optimizer.
+      task: from `make_task`.
+      data: what to train on and validate with.
+      measures: from the optimizer's state to the numbers to keep of each step.
+      at_end: from the parameters and the validation examples to the numbers to keep of
+        each epoch.
+      view: from a seed, the number of an epoch and examples to what that seed sees of
+        them in that epoch. With one, every epoch is tested too.
+      in_turn: whether a CPU trains replicas one by one.
+      seeds: number of seeds; the same seed starts from the same weights and sees the
+        same batches at every rate and with every optimizer.
+      rates: learning rates.
+      batch_size: examples per step; the last incomplete batch is left out.
+    """
+    seed_numbers = jnp.tile(jnp.arange(seeds), len(rates))
+    rate_numbers = jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)
+    seen = data[:2] if view is None else data
+    parts = jax.tree.map(jnp.asarray, seen)
+
+    def optimizer(seed, rate):
+        return build(rate, jax.random.fold_in(jax.random.key(2), seed))
+
+    def init_one(seed, rate):
+        rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(0), seed))
+        params = task.init(rngs)
+        return Replicas(params, optimizer(seed, rate).init(params))
+
+    def epoch_one(replica, seed, rate, number, parts):
+        if view is not None:
+            parts = [view(seed, number, part) for part in parts]
+        train, validation, *test = parts
+        key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), seed), number)
+        order = _shuffle(key, len(train.y), batch_size)
+        step = functools.partial(_step, task, optimizer(seed, rate), measures, train)
+        replica, history = jax.lax.scan(step, replica, order)
+        row = {name: jnp.mean(values) for name, values in history.items()}
+        held_out = {"validation": validation, **({"test": test[0]} if test else {})}
+        for part, split in held_out.items():
+            scores = task.scores(replica.params, split)
+            row |= {f"{part}_{name}": x for name, x in scores.items()}
+        return replica, {**row, **at_end(replica.params, validation)}
+
+    init_all = jax.jit(jax.vmap(init_one))
+    epoch_all = jax.jit(_over_replicas(epoch_one, in_turn), donate_argnums=0)
+    return Trainer(
+        init=lambda: init_all(seed_numbers, rate_numbers),
+        epoch=lambda replicas, number: epoch_all(
+            replicas, seed_numbers, rate_numbers, number, parts
+        ),
+        scores=jax.jit(jax.vmap(task.scores, (0, None))),
+    )
+
+
+def _over_replicas(epoch_one: Callable, in_turn: bool) -> Callable:
+    """All replicas at once; on a CPU one by one where that is asked for.
+
+    The gradients of one replica's players stay in its caches, which halves the time.
+    And what a replica does at some steps only, such as to choose a mask, is done at
+    every step where replicas are mapped.
+    """
+    if not in_turn or jax.default_backend() != "cpu":
+        return jax.vmap(epoch_one, (0, 0, 0, None, None))
+
+    def one_by_one(replicas, seeds, rates, number, parts):
+        return jax.lax.map(
+            lambda replica: epoch_one(*replica, number, parts), (replicas, seeds, rates)
+        )
+
+    return one_by_one
+
+
+def _shuffle(key, size: int, batch_size: int) -> jax.Array:
+    """The numbers of the examples in random order, by batch.
+
+    No copy of the data is made, which every replica would have one of.
+    """
+    count = size // batch_size
+    order = jax.random.permutation(key, size)[: count * batch_size]
+    return order.reshape(count, batch_size)
+
+
+def _step(task: Task, optimizer, measures, train: Split, replica: Replicas, order):
+    batch = Split(train.x[order], train.y[order])
+    extra, gradients = task.gradients(replica.params, batch)
+    updates, opt_state = optax.with_extra_args_support(optimizer).update(
+        gradients, replica.opt_state, replica.params, **extra
+    )
+    params = optax.apply_updates(replica.params, updates)
+    history = {"loss": jnp.mean(extra["losses"]), **measures(opt_state)}
+    return Replicas(params, opt_state), history

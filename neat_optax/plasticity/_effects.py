@@ -1,0 +1,137 @@
+"""What wrappers and stabilisers did, kept in the state: one entry for each scope."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _tree
+from neat_optax._leaves import totals
+from neat_optax.conflict._alignment import Alignment
+
+
+class ResidualMeasures(NamedTuple):
+    """What is recorded of a bounded or orthogonal residual."""
+
+    residual_gradient_norm: jax.Array  # |g|, of the gradient that it is added to
+    signal_norm: jax.Array  # of inner(g) - g, or of inner(g) - reference(g)
+    residual_norm: jax.Array  # |u - g|
+    residual_share: jax.Array  # |u - g| / |g|
+    signal_cosine: jax.Array  # of gradient and signal, before projection
+    residual_cosine: jax.Array  # of gradient and residual, 0 where there is none
+    residual_shortened: jax.Array  # 1 where the ratio shortened it
+    residual_skipped: jax.Array  # 1 without direction: zero, or not finite
+
+
+class ModulationMeasures(NamedTuple):
+    """What is recorded of `modulate`, for every leaf."""
+
+    modulation_norm: jax.Array  # |u - b|
+    modulation_share: jax.Array  # |u - b| / |b|
+    modulation_shortened: jax.Array  # 1 where the ratio shortened what is added
+    modulation_active: jax.Array  # 1 where anything is added
+
+
+class RateMeasures(NamedTuple):
+    """What is recorded of `modulate_rate`."""
+
+    rate_multiplier: jax.Array
+    rate_signal: jax.Array  # the mean logarithm of the ratio of coefficients
+    rate_clipped: jax.Array  # 1 where a bound decided the multiplier
+
+
+class ClipMeasures(NamedTuple):
+    """What is recorded of `clip_leaf_norm`."""
+
+    unclipped_norm: jax.Array  # of the update that came in
+    clipped: jax.Array  # 1 where it was shortened
+
+
+class StabiliserMeasures(NamedTuple):
+    """What is recorded of `stabilise`."""
+
+    stabiliser_gain: jax.Array
+    rms_before: jax.Array  # root mean square of the update that came in
+    rms_after: jax.Array  # of the one handed on
+
+
+class MeasureEffectState(NamedTuple):
+    """Measures of what a transformation did: float32, one entry for each scope."""
+
+    size: jax.Array
+    latest: Any  # one of the measures above
+    mean: Any
+
+
+def start(kind: Any, count: int, measure: bool) -> MeasureEffectState | tuple[()]:
+    """Zeros, or nothing where nothing is measured.
+
+    Each array is one of its own, so that the state can be donated.
+    """
+    if not measure:
+        return ()
+
+    def zeros():
+        return jnp.zeros((count,), jnp.float32)
+
+    latest, mean = (kind(*[zeros() for _ in kind._fields]) for _ in range(2))
+    return MeasureEffectState(zeros(), latest, mean)
+
+
+def record(
+    state: Any,
+    owners: Sequence[int],
+    leaves: Sequence[Any],
+    rule: Callable[..., Any],
+    *columns: Sequence[Any],
+) -> MeasureEffectState:
+    """The next measures. What is not finite is recorded as 0.
+
+    Args:
+      state: a transformation's state, with its `step` and the `measures` so far.
+      owners: the scope of each leaf.
+      leaves: the leaves, whose sizes weigh the scopes.
+      rule: from one array for each column, with an entry for each scope, to measures.
+      columns: numbers of the leaves. Leaves of one scope have the same ones.
+    """
+    if not leaves:
+        return state.measures
+    firsts = [owners.index(n) for n in range(len(set(owners)))]
+    sizes = totals(owners, [leaf.size for leaf in leaves])
+    size, *stacked = (
+        jnp.stack([jnp.asarray(column[n]) for n in firsts])
+        for column in (sizes, *columns)
+    )
+    latest = jax.tree.map(_finite, rule(*stacked))
+    mean = _tree.running_mean(state.measures.mean, latest, state.step)
+    return MeasureEffectState(size.astype(jnp.float32), latest, mean)
+
+
+def _finite(x: jax.Array) -> jax.Array:
+    x = x.astype(jnp.float32)
+    return jnp.where(jnp.isfinite(x), x, 0)
+
+
+def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualMeasures:
+    """What is recorded of gradients `g`, signals `s` and residuals `d` of all scopes.
+
+    Args:
+      gg, gs, ss, gd, dd: their inner products; those of `d` are without its factor.
+      wanted: the factor of `d`, had the ratio no effect.
+      factor: the factor.
+    """
+    residual = Alignment(gg, gd, dd)
+    rounding = (8 * jnp.finfo(gg.dtype).eps) ** 2 * gg
+    has_direction = (gg > 0) & (gg < jnp.inf) & (dd < jnp.inf)
+    factor = jnp.where(has_direction, factor, 0)
+    return ResidualMeasures(
+        residual_gradient_norm=jnp.sqrt(gg),
+        signal_norm=jnp.sqrt(ss),
+        residual_norm=factor * jnp.sqrt(dd),
+        residual_share=factor * residual.norm_ratio,
+        signal_cosine=jnp.where(ss > rounding, Alignment(gg, gs, ss).cosine, 0),
+        residual_cosine=jnp.where((factor > 0) & (dd > rounding), residual.cosine, 0),
+        residual_shortened=has_direction & (factor < wanted),
+        residual_skipped=~has_direction,
+    )

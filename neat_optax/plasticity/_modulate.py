@@ -1,0 +1,210 @@
+"""Plasticity on top of any optimizer: of its updates, and of its learning rate."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Where, as_where, selected, shortened, zeros
+from neat_optax._schedules import value_at
+from neat_optax.plasticity import _effects
+from neat_optax.plasticity._scale import coefficients
+from neat_optax.plasticity._signals import averaged, usable
+
+_LEFT_ALONE = 0.0, 0.0, 1.0  # for a leaf that is not modulated, what `_moved` gives
+
+
+class Target(NamedTuple):
+    """What plasticity modulates.
+
+    `direction(update, param, momentum)` gives the array :math:`X` of one leaf.
+    `decay` is that of the momentum, or None where it keeps none.
+    """
+
+    name: str
+    direction: Callable[..., jax.Array]
+    decay: optax.ScalarOrSchedule | None = None
+    debias: bool = False
+    needs_params: bool = False
+
+    def __repr__(self) -> str:
+        return f"<target {self.name}>"
+
+
+class ModulateState(NamedTuple):
+    """State of `modulate`."""
+
+    step: jax.Array  # [] int32
+    base: Any
+    plasticity: Any
+    momentum: Any  # of the modulated leaves; () unless the target is a momentum
+    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+
+
+def _trust_ratio(update, param, momentum):
+    del momentum
+    norms = [jnp.sqrt(_tree.inner(x, x)) for x in (param, update)]
+    # An update of zero has any ratio: whatever it is, it multiplies zero.
+    return (jnp.clip(_tree.safe_divide(*norms), 0.5, 1.5) - 1) * update
+
+
+gain = Target("gain", lambda update, param, momentum: update)  # noqa: ARG005
+"""The update itself: each entry has its own gain."""
+
+trust_ratio = Target("trust_ratio", _trust_ratio, needs_params=True)
+"""`(clip(|p| / |b|, 0.5, 1.5) - 1) b`, the update on its way to the length of the
+parameters, like the trust ratio of LAMB."""
+
+
+def momentum(decay: optax.ScalarOrSchedule = 0.9, *, debias: bool = True) -> Target:
+    r"""The average of the gradients, kept by the transformation.
+
+    .. math:: M_t = d\, M_{t-1} + (1 - d)\, g_t, \qquad X = M_t / (1 - d^t)
+
+    Args:
+      decay: :math:`d` in [0, 1), or a schedule.
+      debias: whether to divide out the zero start.
+    """
+    _checks.check_number("decay", decay, "[0, 1)")
+    _checks.check_bool("debias", debias)
+    return Target("momentum", lambda update, param, m: m, decay, debias)  # noqa: ARG005
+
+
+def modulate(
+    base: optax.GradientTransformation,
+    plasticity: optax.GradientTransformation | None = None,
+    *,
+    target: Target = gain,
+    strength: optax.ScalarOrSchedule = 0.15,
+    ratio: optax.ScalarOrSchedule = 0.25,
+    where: Where | None = None,
+    measure: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Lets plasticity modulate what any transformation returns.
+
+    .. math::
+
+        b = \text{base}(g), \qquad d = s\, (\alpha - 1)\, X, \qquad
+        u = b + d\, \min\Bigl(1, \frac{r\, \|b\|}{\|d\|}\Bigr)
+
+    per leaf.
+
+    Args:
+      base: any transformation: `optax.scale_by_adam()`, `optax.trace(0.9)`,
+        `optax.scale_by_lion()`. With the targets `momentum` and `trust_ratio` it has
+        no learning rate, which goes after `modulate`.
+      plasticity: from gradients to :math:`\alpha`; `coefficients(where=where)` by
+        default. One of your own may leave out the same leaves, to save their memories.
+      target: :math:`X`: `gain` is :math:`b`, `momentum(decay)` the average of the
+        gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
+      strength: :math:`s` at least 0, or a schedule: phases of training are schedules.
+      ratio: :math:`r` at least 0, or a schedule.
+      where: from a path and an array to whether it is modulated; by default all are.
+      measure: whether to record what is added for `diagnostics`.
+
+    Returns:
+      A transformation. Where an update or what is added has no finite norm, nothing is
+      added to what `base` returns.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = optax.chain(modulate(optax.scale_by_adam()), optax.scale(-0.1))
+      >>> p, g = jnp.ones(2), jnp.array([1.0, -3.0])
+      >>> [round(x, 4) for x in tx.update(g, tx.init(p), p)[0].tolist()]
+      [-0.094, 0.106]
+
+    References:
+      NeuroPlastic Optimizer, version 0.1.0, its hybrid bases.
+    """
+    base = optax.with_extra_args_support(base)
+    given = coefficients(where=where) if plasticity is None else plasticity
+    alphas_of = optax.with_extra_args_support(given)
+    _checks.check_kind("target", target, Target)
+    _checks.check_number("strength", strength, "[0, inf)")
+    _checks.check_number("ratio", ratio, "[0, inf)")
+    _checks.check_bool("measure", measure)
+    where = as_where(where)
+
+    def init_fn(params):
+        _checks.check_inexact("params", params)
+        kept = () if target.decay is None else zeros(params, where)
+        states = base.init(params), alphas_of.init(params)
+        count = len(jax.tree.leaves(params))
+        measures = _effects.start(_effects.ModulationMeasures, count, measure)
+        return ModulateState(jnp.zeros((), jnp.int32), *states, kept, measures)
+
+    def update_fn(updates, state, params=None, **extra_args):
+        if target.needs_params:
+            _checks.check_params(params, "modulate with this target")
+        step = _tree.increment(state.step)
+        alphas, alpha_state = alphas_of.update(
+            updates, state.plasticity, params, **extra_args
+        )
+        bases, base_state = base.update(updates, state.base, params, **extra_args)
+        chosen = selected(updates, where)
+        averages, kept = _momentum(target, updates, state, step, chosen)
+        leaves, treedef = jax.tree.flatten(bases)
+        columns = [_column(x, len(leaves)) for x in (alphas, params)]
+        numbers = value_at(strength, state.step), value_at(ratio, state.step)
+        found = [_LEFT_ALONE] * len(leaves)
+        for n in chosen:
+            alpha, param = (column[n] for column in columns)
+            x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
+            leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
+        measures = _record(state, leaves, found) if measure else ()
+        state = ModulateState(step, base_state, alpha_state, kept, measures)
+        return treedef.unflatten(leaves), state
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _moved(base, direction, strength, ratio) -> tuple[jax.Array, tuple[Any, ...]]:
+    """An update plus what is added to it, bounded; their norms, and the bound's factor.
+
+    The second norm is that of what is added, before the bound: 0 where nothing is.
+    """
+    b, d = _tree.widen(base), strength * direction
+    squares = _tree.inner(b, b), _tree.inner(d, d)
+    lengths = jnp.sqrt(squares[0]), jnp.sqrt(squares[1])
+    factor = shortened(lengths[1], ratio * lengths[0])
+    finite = jnp.isfinite(squares[0]) & jnp.isfinite(squares[1])
+    moved = jnp.where(finite, b + factor * d, b).astype(base.dtype)
+    return moved, (lengths[0], jnp.where(finite, lengths[1], 0), factor)
+
+
+def _record(state: ModulateState, leaves, found) -> Any:
+    """The next measures."""
+    columns = zip(*found, strict=True)
+    return _effects.record(state, range(len(leaves)), leaves, _measured, *columns)
+
+
+def _measured(base_norm, norm, factor) -> _effects.ModulationMeasures:
+    """What is recorded, from what `_moved` says of all leaves."""
+    added = factor * norm
+    return _effects.ModulationMeasures(
+        modulation_norm=added,
+        modulation_share=_tree.safe_divide(added, base_norm),
+        modulation_shortened=(norm > 0) & (factor < 1),
+        modulation_active=added > 0,
+    )
+
+
+def _momentum(target: Target, updates, state: ModulateState, step, chosen):
+    """The averages that a target looks at, by leaf, and those to keep."""
+    if target.decay is None:
+        return {}, ()
+    rate = value_at(target.decay, state.step)
+    leaves, treedef = jax.tree.flatten(updates)
+    kept = treedef.flatten_up_to(state.momentum)
+    for n in chosen:
+        old = kept[n]
+        kept[n] = averaged(old, usable(leaves[n]), rate).astype(old.dtype)
+    correction = 1 - rate**step if target.debias else 1.0
+    return {n: kept[n] / correction for n in chosen}, treedef.unflatten(kept)
+
+
+def _column(tree, count: int) -> list[Any]:
+    return [None] * count if tree is None else jax.tree.leaves(tree)

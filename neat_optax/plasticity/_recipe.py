@@ -1,0 +1,95 @@
+"""The recipe: a whole optimizer of the parts."""
+
+import optax
+
+from neat_optax import _checks
+from neat_optax._granularity import Granularity, entries
+from neat_optax._leaves import Scope, Where, per_leaf
+from neat_optax.plasticity._scale import scale_by_plasticity
+from neat_optax.plasticity._stabilize import clip_leaf_norm, stabilise
+
+
+def neuroplastic(
+    learning_rate: optax.ScalarOrSchedule,
+    *,
+    activity_weight: optax.ScalarOrSchedule = 0.4,
+    gradient_weight: optax.ScalarOrSchedule = 0.4,
+    memory_weight: optax.ScalarOrSchedule = 0.2,
+    activity_decay: optax.ScalarOrSchedule = 0.95,
+    momentum_decay: optax.ScalarOrSchedule = 0.9,
+    variance_decay: optax.ScalarOrSchedule = 0.99,
+    minimum: optax.ScalarOrSchedule = 0.2,
+    maximum: optax.ScalarOrSchedule = 2.0,
+    strength: optax.ScalarOrSchedule = 1.0,
+    granularity: Granularity = entries,
+    scope: Scope = per_leaf,
+    where: Where | None = None,
+    weight_decay: optax.ScalarOrSchedule | None = None,
+    decouple_weight_decay: bool = True,
+    max_norm: optax.ScalarOrSchedule | None = 1.0,
+    target_rms: optax.ScalarOrSchedule | None = None,
+    stabiliser_rate: optax.ScalarOrSchedule = 0.01,
+    measure: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""Gradient descent whose gain is the plasticity of each weight, stabilised.
+
+    .. math:: p \leftarrow p - \eta\, \bigl(\text{stabilised}(\alpha\, g) + w\, p\bigr)
+
+    `chain(scale_by_plasticity, clip_leaf_norm?, stabilise?, add_decayed_weights?,
+    scale_by_learning_rate)`; a part with a question mark is there only where its
+    argument is set.
+
+    Args:
+      learning_rate: :math:`\eta`, or a schedule.
+      activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
+        variance_decay, minimum, maximum, strength, granularity, scope,
+        where: see `scale_by_plasticity`.
+      weight_decay: :math:`w` at least 0, or a schedule; None for none.
+      decouple_weight_decay: whether decay acts on the parameters (as in AdamW). If
+        not, it is added before the stabiliser, which then bounds it too.
+      max_norm: the norm that `clip_leaf_norm` allows each leaf; None for no bound.
+      target_rms: the root mean square that `stabilise` holds each leaf at; None
+        leaves it out.
+      stabiliser_rate: the `rate` of `stabilise`, where `target_rms` is set.
+      measure: whether to record coefficients, clip and stabiliser for `diagnostics`.
+
+    Returns:
+      An optimizer.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx, p = neuroplastic(0.1), jnp.array([1.0, -2.0])
+      >>> u, _ = tx.update(jnp.array([0.5, -0.25]), tx.init(p), p)
+      >>> [round(x, 4) for x in optax.apply_updates(p, u).tolist()]
+      [0.9367, -1.9817]
+
+    References:
+      NeuroPlastic Optimizer, version 0.1.0. The differences are in docs/math.md.
+    """
+    _checks.check_bool("decouple_weight_decay", decouple_weight_decay)
+    plasticity = scale_by_plasticity(
+        activity_weight=activity_weight,
+        gradient_weight=gradient_weight,
+        memory_weight=memory_weight,
+        activity_decay=activity_decay,
+        momentum_decay=momentum_decay,
+        variance_decay=variance_decay,
+        minimum=minimum,
+        maximum=maximum,
+        strength=strength,
+        granularity=granularity,
+        scope=scope,
+        where=where,
+        measure=measure,
+    )
+    parts: list[optax.GradientTransformation] = [plasticity]
+    if max_norm is not None:
+        parts.append(clip_leaf_norm(max_norm, measure=measure))
+    if target_rms is not None:
+        parts.append(stabilise(target_rms, stabiliser_rate, measure=measure))
+    if weight_decay is not None:
+        _checks.check_number("weight_decay", weight_decay, "[0, inf)")
+        decay = optax.add_decayed_weights(weight_decay)
+        parts.insert(len(parts) if decouple_weight_decay else 1, decay)
+    chained = optax.chain(*parts, optax.scale_by_learning_rate(learning_rate))
+    return optax.with_extra_args_support(chained)

@@ -1,0 +1,134 @@
+"""The closed form of NEAT between players, for opponents that are means of players.
+
+The opponents are never stored: each is the total of all players minus one, taken
+element by element where it is needed. A total in one float would lose opponents that
+nearly cancel, so it is kept as a sum of two.
+"""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from neat_optax import _stacked, _tree
+from neat_optax.conflict._alignment import Alignment
+
+UNROLLED = 16
+"""Players that are added up in one pass over a leaf that is not cut into blocks."""
+
+
+class Seats(NamedTuple):
+    """Who takes part, and how an opponent is made of the total."""
+
+    finite: jax.Array  # [P] bool
+    shares: jax.Array  # [P] preference; 0 for players that are absent or not finite
+    own: jax.Array  # [P] share of the player that is taken out of the total
+    inverse: jax.Array  # [P] 1 / (sum of the opponent's shares), 0 if there are none
+
+
+class Total(NamedTuple):
+    """`high + low` is the weighted sum of all players, to twice the precision."""
+
+    high: jax.Array
+    low: jax.Array
+
+
+def seat(finite: jax.Array, shares: jax.Array, include_self: bool) -> Seats:
+    """The seats of the players: everyone against the others, or against all."""
+    shares = jnp.where(finite, shares, 0)
+    own = jnp.zeros_like(shares) if include_self else shares
+    count = len(shares)
+    among = jnp.ones((count, count)) - (0 if include_self else jnp.eye(count))
+    others = jnp.matmul(among, shares, precision="highest")
+    return Seats(finite, shares, own, _tree.safe_divide(1.0, others))
+
+
+@jax.jit
+def align(stack, seats: Seats, norms, metric):
+    """Inner products with each player's opponent, plain and in the metric."""
+
+    def products(block, metric_block):
+        shape = (-1, *[1] * (block.ndim - 1))
+        own, inverse = (x.reshape(shape) for x in (seats.own, seats.inverse))
+        g = jnp.where(seats.finite.reshape(shape), _tree.widen(block), 0)
+        total = Total(*(x[None] for x in _total(block, seats)))
+        o = _opponent(total, g, own, inverse)
+        raw = _inner(g, o), _inner(o, o)
+        if metric_block is None:
+            return raw, None
+        metric_block = _tree.widen(metric_block)[None]
+        g, o = g / metric_block, o / metric_block
+        return raw, (_inner(g, g), _inner(g, o), _inner(o, o))
+
+    raw, in_metric = _stacked.sum_over_blocks(products, stack, metric)
+    return Alignment(norms, *raw), None if metric is None else Alignment(*in_metric)
+
+
+@jax.jit
+def combine(stack, seats: Seats, reduce, on_gradient, on_opponent):
+    r"""One leaf's :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`."""
+
+    def corrected(block, _):
+        total = _total(block, seats)
+
+        def add(sum_, row, finite, own, inverse, share, a, b):
+            g = jnp.where(finite, _tree.widen(row), 0)
+            o = _opponent(total, g, own, inverse)
+            return sum_ + share * ((1 + a) * g + b * o)
+
+        zero = jnp.zeros_like(total.high)
+        per_player = (seats.finite, seats.own, seats.inverse, reduce)
+        result = _over_players(add, zero, block, *per_player, on_gradient, on_opponent)
+        return result.astype(block.dtype)
+
+    return _stacked.map_over_blocks(corrected, stack)
+
+
+def _total(stack: jax.Array, seats: Seats) -> Total:
+    """The weighted sum of the players, twice as precise as one number."""
+
+    def add(carry, row, share, finite):
+        high, low = carry
+        term = jnp.where(finite, share * _tree.widen(row), 0)
+        high, error = _two_sum(high, term)
+        return high, low + error
+
+    zero = jnp.zeros_like(_tree.widen(stack[0]))
+    return Total(*_over_players(add, (zero, zero), stack, seats.shares, seats.finite))
+
+
+def _opponent(total: Total, gradient, own, inverse):
+    """`(total - own * gradient) * inverse`, right although the two may be equal."""
+    rest, error = _two_sum(total.high, -own * gradient)
+    return (rest + (error + total.low)) * inverse
+
+
+def _two_sum(a, b):
+    """The rounded sum of two numbers, and the rounding error (Knuth's TwoSum)."""
+    added = a + b
+    of_b = added - a
+    return added, (a - (added - of_b)) + (b - of_b)
+
+
+def _over_players(add, start, stack, *per_player):
+    """Folds `add` over the players.
+
+    A block is in cache, where one player at a time is fastest; a whole leaf is passed
+    over once for every `UNROLLED` players.
+    """
+
+    def body(index, carry):
+        new = add(carry, *(x[index] for x in (stack, *per_player)))
+        return _tree.cast_like(new, carry)
+
+    count = len(stack)
+    unroll = 1 if _stacked.in_blocks() else min(UNROLLED, count)
+    return jax.lax.fori_loop(0, count, body, start, unroll=unroll)
+
+
+def _inner(a, b):
+    """Real inner products over all axes but the first."""
+    products = jnp.real(a) * jnp.real(b)
+    if jnp.iscomplexobj(a) or jnp.iscomplexobj(b):
+        products = products + jnp.imag(a) * jnp.imag(b)
+    return jnp.sum(products, axis=tuple(range(1, products.ndim)))

@@ -1,0 +1,92 @@
+"""The recipe for many players: NEAT between them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import optax
+
+from neat_optax._leaves import Scope, per_leaf
+from neat_optax.conflict._rules import CorrectionRule, Range, neat_rules
+from neat_optax.players._contest import player_contest
+from neat_optax.players._opponents import PlayerOpponent, others_mean
+
+
+def player_neat_correction(
+    alpha: optax.ScalarOrSchedule = 0.25,
+    *,
+    opponent: PlayerOpponent | None = None,
+    reduce: str = "mean",
+    preference: Any = None,
+    correction: CorrectionRule | None = None,
+    clip_ratio: optax.ScalarOrSchedule = 1.0,
+    warmup_steps: optax.ScalarOrSchedule | None = None,
+    conflict_threshold: optax.ScalarOrSchedule | None = None,
+    correction_range: Range | None = None,
+    conflict_decay: optax.ScalarOrSchedule = 0.9,
+    scope: Scope = per_leaf,
+    num_players: int | None = None,
+    measure: bool = False,
+    raise_nonfinite: bool = False,
+) -> optax.GradientTransformationExtraArgs:
+    r"""NEAT between players, to put before any optimizer.
+
+    .. math:: u = \frac1P \sum_i \Bigl(g_i - \alpha\, c_i\,
+        \frac{g_i \cdot o_i}{o_i \cdot o_i}\, o_i\Bigr), \qquad
+        c_i = \max(0, -\cos(g_i, o_i))
+
+    Gradients come in with a leading player axis and one update goes out. With
+    `alpha=0`, or where no player opposes its opponent, it is the mean. The correction
+    is bounded, and does not promise that nobody is harmed; `aggregators.upgrad` does.
+
+    Args:
+      alpha: strength of the correction, at least 0, or a schedule.
+      opponent: `others_mean()` (the default), `batch_mean()` or `pairwise()`.
+      reduce: "mean" or "sum" over the corrected players.
+      preference: how much each player counts, nonnegative; 1 each by default.
+        Overridden by the extra argument `preference=`.
+      scope: over which parameters conflict is measured.
+      num_players: the number of players; needed where `measure` is set.
+      measure: whether to record what was corrected, conflict between the players and
+        their weights, for `diagnostics`.
+      raise_nonfinite: whether a player that is not finite raises an error instead of
+        being dropped; see `player_contest`.
+      correction, clip_ratio, warmup_steps, conflict_threshold, correction_range,
+        conflict_decay: see `neat_rules`.
+
+    Returns:
+      A transformation from gradients with a player axis to one update; its extra
+      arguments are those of `player_contest`.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> tx = optax.chain(no.player_neat_correction(1.0), optax.sgd(0.1))
+      >>> params = jnp.zeros(2)
+      >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
+      >>> print(tx.update(g, tx.init(params), params)[0].round(4))
+      [-0.0177 -0.0677]
+
+    References:
+      neat-optim, specification nce_spec_v2, the player step. The differences are in
+      docs/math.md.
+    """
+    rules = neat_rules(
+        alpha,
+        correction=correction,
+        clip_ratio=clip_ratio,
+        warmup_steps=warmup_steps,
+        conflict_threshold=conflict_threshold,
+        correction_range=correction_range,
+        conflict_decay=conflict_decay,
+        measure=measure,
+    )
+    return player_contest(
+        others_mean() if opponent is None else opponent,
+        rules,
+        scope=scope,
+        reduce=reduce,
+        preference=preference,
+        num_players=num_players,
+        measure=measure,
+        raise_nonfinite=raise_nonfinite,
+    )

@@ -1,0 +1,109 @@
+"""Whether the applied update still harms a player, after all that follows."""
+
+import functools
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _stacked, _tree
+from neat_optax.aggregators._gramian import Extras
+from neat_optax.conflict._alignment import Alignment
+
+
+class UpdateConflict(NamedTuple):
+    """What an applied update does to the players, to first order: float32."""
+
+    update_conflict: jax.Array  # [] max(0, -smallest cosine)
+    harmed: jax.Array  # [] share of the players with a negative cosine
+    update_cosines: jax.Array  # [P] cosine of each gradient with -update
+
+
+class MeasureUpdateConflictState(NamedTuple):
+    """State of `measure_update_conflict`."""
+
+    inner: Any
+    step: jax.Array  # [] int32
+    latest: UpdateConflict
+    mean: UpdateConflict
+
+
+def measure_update_conflict(
+    inner: optax.GradientTransformation, num_players: int
+) -> optax.GradientTransformationExtraArgs:
+    r"""Records whether the applied update harms a player.
+
+    .. math:: \cos(g_i, -\Delta p), \qquad \max(0, -\min_i \cos(g_i, -\Delta p))
+
+    over the whole tree, where :math:`\Delta p` is what `inner` returns. An aggregator
+    that never conflicts hands on a direction that harms nobody; momentum, a
+    preconditioner or decay after it may turn that into an update that does. Wrap the
+    whole optimizer, from the aggregator to the learning rate.
+
+    Args:
+      inner: an optimizer whose gradients have a leading player axis. Its updates are
+        handed on unchanged.
+      num_players: the number of players.
+
+    Returns:
+      A transformation. `diagnostics` reads `update_conflict`, `harmed` (the share of
+      the players with a negative cosine) and `update_cosines` ([P]). A player that is
+      absent (`present=`), or whose gradient is zero or not finite, has the cosine 0.
+
+    Example:
+      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> from neat_optax import aggregators
+      >>> tx = optax.chain(aggregators.upgrad(), optax.sgd(0.1))
+      >>> tx = no.measure_update_conflict(tx, num_players=2)
+      >>> p, g = jnp.zeros(2), jnp.array([[1.0, 1.0], [-1.0, 0.0]])
+      >>> _, state = tx.update(g, tx.init(p), p)
+      >>> print(no.diagnostics(state)["update_conflict"].latest)
+      0.0
+    """
+    _checks.check_count("num_players", num_players, minimum=1)
+    inner = optax.with_extra_args_support(inner)
+
+    def init_fn(params):
+        zero, zeros = jnp.zeros(()), jnp.zeros((num_players,))
+        blank = jax.tree.map(
+            lambda x: x.astype(jnp.float32), UpdateConflict(zero, zero, zeros)
+        )
+        step = jnp.zeros((), jnp.int32)
+        blanks = _tree.own((blank, blank))
+        return MeasureUpdateConflictState(inner.init(params), step, *blanks)
+
+    def update_fn(updates, state, params=None, **extra_args):
+        count = _checks.check_players(updates, params)
+        if count:
+            _checks.check_num_players(num_players, count)
+        applied, inner_state = inner.update(updates, state.inner, params, **extra_args)
+        present = Extras.read(extra_args, updates, num_players).present
+        leaves = jax.tree.leaves(updates)
+        cosines = _cosines(leaves, jax.tree.leaves(applied), present)
+        latest = UpdateConflict(
+            update_conflict=jnp.maximum(-jnp.min(cosines, initial=0), 0),
+            harmed=jnp.mean(cosines < 0, dtype=jnp.float32),
+            update_cosines=cosines,
+        )
+        mean = _tree.running_mean(state.mean, latest, state.step)
+        step = _tree.increment(state.step)
+        return applied, MeasureUpdateConflictState(inner_state, step, latest, mean)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def _cosines(stacks, updates, present):
+    """[P]: cosine of every player's gradient with the update as a descent step."""
+    if not stacks:
+        return jnp.zeros(present.shape, jnp.float32)
+    squares = sum(_stacked.squared_norms(stack) for stack in stacks)
+    pairs = zip(stacks, updates, strict=True)
+    products = sum(_stacked.products(stack, update) for stack, update in pairs)
+    lengths = [_tree.inner(update, update) for update in updates]
+    length = functools.reduce(jnp.add, lengths)
+    usable = jnp.isfinite(squares) & present
+    alignment = Alignment(
+        jnp.where(usable, squares, 0), jnp.where(usable, -products, 0), length
+    )
+    return alignment.cosine.astype(jnp.float32)

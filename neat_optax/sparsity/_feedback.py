@@ -1,0 +1,207 @@
+"""Pruning by feedback: a level that follows the complexity that is observed."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks
+from neat_optax._granularity import Granularity, entries
+from neat_optax._leaves import Scope, Which, per_leaf
+from neat_optax._schedules import value_at, when
+from neat_optax.sparsity._allocation import Allocation, uniform
+from neat_optax.sparsity._masks import Division, divide, narrow, values
+from neat_optax.sparsity._scores import Score, as_score, magnitude
+from neat_optax.sparsity._shell import Target, prune_by
+
+ROUNDING = 1e-6
+"""Excesses that differ by less are the same: float32 cannot tell."""
+
+
+class Control(NamedTuple):
+    """How the level answers: `step(excess)` is added to it."""
+
+    name: str
+    step: Callable[[jax.Array], jax.Array]
+
+    def __repr__(self) -> str:
+        return f"<control {self.name}>"
+
+
+def bang_bang(rate: float = 0.02) -> Control:
+    """The level moves by `rate`, up or down. The rule of NeatapticTS.
+
+    Args:
+      rate: a number above 0.
+    """
+    _checks.check_number("rate", rate, "(0, inf)")
+    return Control("bang_bang", lambda excess: rate * jnp.sign(excess))
+
+
+def proportional(gain: float = 0.5, max_step: float = 1.0) -> Control:
+    """The level moves by `gain` times the excess, and by at most `max_step`.
+
+    Args:
+      gain: a number above 0; 1 goes to the target at once.
+      max_step: a number above 0.
+    """
+    _checks.check_number("gain", gain, "(0, inf)")
+    _checks.check_number("max_step", max_step, "(0, inf)")
+    return Control(
+        "proportional", lambda excess: jnp.clip(gain * excess, -max_step, max_step)
+    )
+
+
+_ORIGINAL = bang_bang()
+
+
+class Level(NamedTuple):
+    """What a feedback controller remembers; float32, of shape []."""
+
+    level: jax.Array  # the sparsity in force
+    baseline: jax.Array  # the first complexity observed; -1 before
+
+
+def start_level(level: float = 0.0) -> Level:
+    """A controller that has observed nothing.
+
+    Args:
+      level: the sparsity to start from, in [0, 1).
+    """
+    _checks.check_number("level", level, "[0, 1)")
+    return Level(jnp.full((), level, jnp.float32), jnp.full((), -1.0, jnp.float32))
+
+
+def adapt_level(
+    state: Level,
+    complexity: Any,
+    *,
+    sparsity: Any = 0.5,
+    tolerance: Any = 0.05,
+    control: Control = _ORIGINAL,
+) -> tuple[Level, jax.Array]:
+    r"""One answer of the controller to the complexity :math:`x` that is observed.
+
+    .. math::
+
+        e = \frac{x - B (1 - T)}{B}, \qquad
+        L \leftarrow \operatorname{clip}(L + c(e), 0, T) \quad\text{if } |e| > \tau
+
+    with the first complexity observed as baseline :math:`B` (a baseline of 0 divides
+    as 1). Excesses that differ by rounding count as equal, so that :math:`|e| = \tau`
+    moves nothing.
+
+    Args:
+      state: a `Level`, from `start_level()` at first.
+      complexity: :math:`x` at least 0.
+      sparsity: :math:`T`, the share of the baseline that is to go.
+      tolerance: :math:`\tau`, the dead band.
+      control: :math:`c`.
+
+    Returns:
+      The next `Level`, and whether the excess was outside the dead band.
+    """
+    x = jnp.asarray(complexity, jnp.float32)
+    baseline = jnp.where(state.baseline < 0, x, state.baseline)
+    excess = (x - baseline * (1 - sparsity)) / jnp.where(baseline == 0, 1, baseline)
+    moved = jnp.abs(excess) > tolerance + ROUNDING
+    answered = jnp.clip(state.level + control.step(excess), 0, sparsity)
+    level = jnp.where(moved, answered, state.level).astype(jnp.float32)
+    return Level(level, baseline), moved
+
+
+def adapt_pruning(
+    sparsity: optax.ScalarOrSchedule = 0.5,
+    *,
+    tolerance: optax.ScalarOrSchedule = 0.05,
+    control: Control = _ORIGINAL,
+    begin: int = 0,
+    end: int | None = None,
+    every: int = 1,
+    score: Score | Callable = magnitude,
+    scope: Scope = per_leaf,
+    allocation: Allocation | Callable = uniform,
+    granularity: Granularity = entries,
+    which: Which | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Prunes until the complexity observed is a given share of the first one.
+
+    One level, shared by all arrays, follows the complexity by feedback; see
+    `adapt_level` for its rule. Whenever it moves, the weights are pruned to it as in
+    `prune_to_sparsity`, which also explains the options that have the same name.
+
+    The complexity is the number of weights, among those that can be pruned, that are
+    not zero, or what the caller passes as the extra argument `complexity=`: the number
+    of active units, a latency, a mean over a population. It is only looked at when a
+    step is due.
+
+    Args:
+      sparsity: the share of the first complexity that is to go, and the highest level,
+        in [0, 1).
+      tolerance: relative distance from the target within which nothing moves, at least
+        0.
+      control: how the level answers: `bang_bang(rate)`, the rule of NeatapticTS and the
+        default, or `proportional(gain)`.
+      begin: the first step that is due.
+      end: the last one, or None.
+      every: steps between two of them.
+      score: what is kept.
+      scope: what shares one count and one threshold.
+      allocation: how the level is divided among arrays.
+      granularity: what is kept or pruned as one.
+      which: which arrays are pruned; by default those with two axes or more.
+
+    Returns:
+      A transformation that needs `params` and goes last in a chain. A level that falls
+      restores nothing: what is pruned stays zero.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> tx = adapt_pruning(0.5, control=proportional(1.0))
+      >>> params = {"kernel": jnp.array([[3.0, -1.0], [0.5, 2.0]])}
+      >>> updates, state = tx.update(params, tx.init(params), params)
+      >>> print(state.target.level, state.mask["kernel"].tolist())
+      0.5 [[True, False], [False, True]]
+
+    References:
+      NeatapticTS, adaptive pruning; differences in docs/math.md.
+    """
+    _checks.check_number("sparsity", sparsity, "[0, 1)")
+    _checks.check_number("tolerance", tolerance, "[0, inf)")
+    _checks.check_kind("control", control, Control)
+    cadence = when(begin, every, end)
+    division = divide(scope, allocation, granularity, which)
+
+    def ask(state, step, params, extra_args):
+        del state
+        division.counts(params, 0.0)  # says now what does not fit
+        rule = value_at(sparsity, step), value_at(tolerance, step)
+        return cadence.due(step), (extra_args.get("complexity"), *rule)
+
+    choose = functools.partial(_adapt, division, control)
+    return prune_by("adapt_pruning", as_score(score), Target(start_level, ask), choose)
+
+
+def _adapt(division, control, score, state, mask, seen, asked):
+    """One answer of the controller, and the mask that goes with it."""
+    observed, sparsity, tolerance = asked
+    params = values(mask, seen)
+    if observed is None:
+        observed = _count_nonzero(division, params)
+    rule = {"sparsity": sparsity, "tolerance": tolerance, "control": control}
+    state, moved = adapt_level(state, observed, **rule)
+
+    def narrowed():
+        return narrow(division, score, mask, seen, state.level)
+
+    return state, jax.lax.cond(moved, narrowed, lambda: mask)
+
+
+def _count_nonzero(division: Division, params: Any) -> jax.Array:
+    """The weights, among those that can be pruned, that are not zero."""
+    leaves = jax.tree.leaves(params)
+    counts = [jnp.count_nonzero(leaves[n]) for n in division.pruned(params)]
+    return sum(counts, jnp.float32(0))

@@ -1,0 +1,151 @@
+"""Masks from the caller: held for ever, or over dense weights."""
+
+import functools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Which, chosen
+from neat_optax._schedules import when
+from neat_optax.sparsity._masks import all_kept, masked_updates
+
+Mask = Any  # a tree of boolean arrays, or a function from parameters to one
+
+
+class KeepMaskState(NamedTuple):
+    """State of `keep_mask`."""
+
+    mask: Any  # like the parameters, bool
+
+
+def keep_mask(mask: Mask) -> optax.GradientTransformationExtraArgs:
+    """Holds weights at exactly zero where a given mask is False; goes last in a chain.
+
+    Args:
+      mask: a tree of boolean arrays like the parameters, True where a weight is kept,
+        or a function from the parameters to one, called once, by `init`: `nonzero`
+        trains a sparse model on without a change of its zeros.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = optax.chain(optax.sgd(1.0, momentum=0.9), keep_mask(nonzero))
+      >>> w = jnp.array([[2.0, 0.0]])
+      >>> updates, _ = tx.update(jnp.ones((1, 2)), tx.init(w), w)
+      >>> optax.apply_updates(w, updates).tolist()
+      [[1.0, 0.0]]
+    """
+
+    def init_fn(params):
+        _checks.check_inexact("params", params)
+        return KeepMaskState(_like(params, _ask(mask, params)))
+
+    def update_fn(updates, state, params=None, **extra_args):
+        del extra_args
+        _checks.check_update(updates, params, "keep_mask")
+        return masked_updates(updates, params, state.mask), state
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+class StraightThroughState(NamedTuple):
+    """State of `straight_through`."""
+
+    step: jax.Array  # [] int32
+    dense: Any  # like the parameters: what they would be without a mask
+    mask: Any  # like the parameters, bool
+
+
+def straight_through(
+    mask: Mask, *, every: int = 1
+) -> optax.GradientTransformationExtraArgs:
+    r"""Trains dense weights by the gradients of masked ones; goes last in a chain.
+
+    .. math:: w_{t+1} = w_t + u_t(\nabla L(p_t)), \qquad p_t = m_t(w_t) \odot w_t
+
+    The parameters :math:`p` that the caller has, and saves, are always sparse. The
+    dense weights :math:`w` are in the state. A pruned weight goes on moving there, as
+    if the mask had derivative 1, and may come back. The loss function needs no change.
+
+    Args:
+      mask: a tree of boolean arrays like the parameters, or a function from the dense
+        weights to one, such as `functools.partial(make_mask, sparsity=0.9)` or
+        `functools.partial(n_of_m_mask, n=2, m=4)`.
+      every: steps between two calls of the function, at least 1.
+
+    Returns:
+      A transformation that needs `params`. It costs one copy of them and, where `mask`
+      is a function, one call of it in every `every` steps.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> largest = lambda w: jnp.abs(w) >= jnp.max(jnp.abs(w))
+      >>> tx = optax.chain(optax.sgd(1.0), straight_through(largest))
+      >>> w = jnp.array([1.0, 2.0])
+      >>> updates, state = tx.update(jnp.array([-0.5, 0.0]), tx.init(w), w)
+      >>> w = optax.apply_updates(w, updates)
+      >>> updates, state = tx.update(jnp.array([-1.0, 0.0]), state, w)
+      >>> w.tolist(), optax.apply_updates(w, updates).tolist()
+      ([0.0, 2.0], [2.5, 0.0])
+
+    References:
+      Bengio, Léonard and Courville, "Estimating or Propagating Gradients Through
+      Stochastic Neurons", 2013, section 3; Kusupati et al., "Soft Threshold Weight
+      Reparameterization", 2020, for pruning by it.
+    """
+    cadence = when(0, every, None)
+
+    def init_fn(params):
+        _checks.check_inexact("params", params)
+        kept = all_kept(params) if callable(mask) else _like(params, mask)
+        dense = jax.tree.map(jnp.array, params)
+        return StraightThroughState(jnp.zeros((), jnp.int32), dense, kept)
+
+    def update_fn(updates, state, params=None, **extra_args):
+        del extra_args
+        _checks.check_update(updates, params, "straight_through")
+        dense = optax.apply_updates(state.dense, updates)
+        kept = state.mask
+        if callable(mask):
+            kept = _ask_if(mask, cadence.due(state.step), kept, dense)
+        moved = jax.tree.map(jnp.subtract, dense, params)
+        updates = masked_updates(moved, params, kept)
+        step = _tree.increment(state.step)
+        return updates, StraightThroughState(step, dense, kept)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+def nonzero(params: Any, which: Which | None = None) -> Any:
+    """The mask of the weights that are not zero.
+
+    Args:
+      params: a tree of arrays.
+      which: in which arrays zeros count, by default in those with two axes or more: a
+        bias that is zero has not been pruned.
+    """
+    leaves, treedef = jax.tree.flatten(all_kept(params))
+    values = jax.tree.leaves(params)
+    for number in chosen(params, which):
+        leaves[number] &= values[number] != 0
+    return treedef.unflatten(leaves)
+
+
+def _ask(mask: Mask, params: Any) -> Any:
+    return mask(params) if callable(mask) else mask
+
+
+def _like(params: Any, mask: Any) -> Any:
+    """A mask that fits the parameters, in arrays that are sharded like them."""
+    _checks.check_mask("mask", mask, "params", params)
+    return jax.tree.map(
+        lambda p, m: jnp.ones_like(p, dtype=bool) & jnp.asarray(m), params, mask
+    )
+
+
+@functools.partial(jax.jit, static_argnames="mask")
+def _ask_if(mask: Callable, due: jax.Array, kept: Any, params: Any) -> Any:
+    return jax.lax.cond(due, lambda: _like(params, mask(params)), lambda: kept)

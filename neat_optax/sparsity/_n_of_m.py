@@ -1,0 +1,156 @@
+"""N:M sparsity: of every m weights in a row, n are kept."""
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Which, as_which, chosen
+from neat_optax.sparsity import _scores as scoring
+from neat_optax.sparsity._masks import all_kept, values
+from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
+from neat_optax.sparsity._shell import Target, prune_by
+
+
+def n_of_m(
+    n: int = 2,
+    m: int = 4,
+    *,
+    axis: int = -2,
+    begin: int = 0,
+    score: Score | Callable = magnitude,
+    which: Which | None = None,
+) -> optax.GradientTransformationExtraArgs:
+    """Keeps the best n of every m neighbours along an axis; goes last in a chain.
+
+    Sparse tensor cores multiply matrices with 2 of 4 kept along the axis that is summed
+    over, which is the default: the inputs of a Flax kernel.
+
+    Args:
+      n: how many are kept, from 1 to m.
+      m: how many neighbours make a group; must divide that axis of every array.
+      axis: along which they are neighbours.
+      begin: the step at which the mask is chosen, at least 0; from then on it holds.
+      score: what is kept, as in `prune_to_sparsity`. Among equals the later ones are.
+      which: which arrays are pruned; by default those with two axes or more.
+
+    Returns:
+      A transformation that needs `params`. For masks that go on changing see
+      `straight_through` with `n_of_m_mask`.
+
+    Example:
+      >>> import jax.numpy as jnp, optax
+      >>> tx = optax.chain(optax.sgd(0.0), n_of_m(2, 4))
+      >>> w = jnp.array([[4.0], [1.0], [3.0], [2.0]])
+      >>> updates, _ = tx.update(w, tx.init(w), w)
+      >>> optax.apply_updates(w, updates)[:, 0].tolist()
+      [4.0, 0.0, 3.0, 0.0]
+
+    References:
+      Zhou et al., "Learning N:M Fine-grained Structured Sparse Neural Networks From
+      Scratch", 2021.
+    """
+    _checks.check_interval(begin, 1, None)
+    rows = _rows(n, m, axis, which)
+
+    def ask(state, step, params, extra_args):
+        del state, extra_args
+        rows.check(params)
+        return step == begin, None
+
+    choose = functools.partial(_choose, rows)
+    return prune_by("n_of_m", as_score(score), Target(tuple, ask), choose)
+
+
+def n_of_m_mask(
+    params: Any,
+    n: int = 2,
+    m: int = 4,
+    *,
+    axis: int = -2,
+    score: Score | Callable = magnitude,
+    which: Which | None = None,
+    **extra_args: Any,
+) -> Any:
+    """The mask of `n_of_m`, in one call.
+
+    Args:
+      params: a tree of arrays.
+      n: how many are kept, from 1 to m.
+      m: how many neighbours make a group.
+      axis: along which they are neighbours.
+      score: what is kept; those with a memory see one step.
+      which: which arrays are pruned; by default those with two axes or more.
+      **extra_args: `grad=` or `activity=`, where the score needs it.
+
+    Returns:
+      A tree like `params` of boolean arrays, True where a weight is kept.
+    """
+    _checks.check_inexact("params", params)
+    rows = _rows(n, m, axis, which)
+    rows.check(params)
+    score = as_score(score)
+    memory = scoring.start_memory(score, params)
+    seen, _ = scoring.look(score, params, memory, jnp.int32(0), extra_args)
+    return _narrow(rows, score, all_kept(params), seen)
+
+
+class _Rows(NamedTuple):
+    """n of every m along an axis of the arrays that are pruned."""
+
+    n: int
+    m: int
+    axis: int
+    which: Which
+
+    def pruned(self, tree: Any) -> list[int]:
+        return chosen(tree, self.which)
+
+    def check(self, params: Any) -> None:
+        leaves = jax.tree.leaves(params)
+        for shape in [jnp.shape(leaves[number]) for number in self.pruned(params)]:
+            _checks.check_axis("axis", self.axis, shape)
+            if shape[self.axis] % self.m:
+                raise ValueError(
+                    f"`m` must divide axis {self.axis} of every array, got "
+                    f"{self.m} for an array of shape {shape}."
+                )
+
+
+def _rows(n: int, m: int, axis: int, which: Which | None) -> _Rows:
+    _checks.check_count("m", m, minimum=1)
+    _checks.check_number("n", n, f"[1, {m}]")
+    _checks.check_count("n", n, minimum=1)
+    _checks.check_integer("axis", axis)
+    return _Rows(n, m, axis, as_which(which))
+
+
+def _choose(rows, score, state, mask, seen, asked):
+    del asked
+    return state, _narrow(rows, score, mask, seen)
+
+
+@functools.partial(jax.jit, static_argnames=("rows", "score"))
+def _narrow(rows: _Rows, score: Score, mask: Any, seen: Sequence[Weight]) -> Any:
+    leaves, treedef = jax.tree.flatten(mask)
+    for number in rows.pruned(values(mask, seen)):
+        leaves[number] &= _best_in_rows(scoring.rate(score, seen[number]), rows)
+    return treedef.unflatten(leaves)
+
+
+def _best_in_rows(scores: jax.Array, rows: _Rows) -> jax.Array:
+    """Where fewer than n others of the row come before an entry."""
+    axis = rows.axis % scores.ndim
+    ordered = jnp.where(jnp.isnan(scores), jnp.inf, scores)
+    shape = scores.shape
+    cut = (*shape[:axis], shape[axis] // rows.m, rows.m, *shape[axis + 1 :])
+    grouped = jnp.moveaxis(_tree.unsharded(ordered).reshape(cut), axis + 1, -1)
+    one, other = grouped[..., :, None], grouped[..., None, :]
+    later = jnp.arange(rows.m)[None, :] > jnp.arange(rows.m)[:, None]
+    later = later.reshape((1,) * (grouped.ndim - 1) + later.shape)
+    before = jnp.sum((other > one) | ((other == one) & later), axis=-1)
+    return jnp.moveaxis(before < rows.n, -1, axis + 1).reshape(shape)

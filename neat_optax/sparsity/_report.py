@@ -1,0 +1,127 @@
+"""How sparse a model is, and its export to sparse arrays."""
+
+import math
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.experimental import sparse
+
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Which, chosen
+
+
+class LeafSparsity(NamedTuple):
+    """One array: how many of its entries are zero."""
+
+    shape: tuple[int, ...]
+    zeros: jax.Array  # [] int32
+
+    @property
+    def size(self) -> int:
+        """How many entries there are."""
+        return math.prod(self.shape)
+
+    @property
+    def sparsity(self) -> jax.Array:
+        """The share of zeros; 0 for an empty array."""
+        return self.zeros / max(self.size, 1)
+
+
+def leaf_sparsities(params: Any, which: Which | None = None) -> dict[str, LeafSparsity]:
+    """The sparsity of each array by its path.
+
+    Args:
+      params: a tree of arrays, or of masks.
+      which: which arrays are looked at; by default those with two axes or more.
+    """
+    return dict(_each(params, which))
+
+
+def _each(params: Any, which: Which | None) -> list[tuple[str, LeafSparsity]]:
+    """Paths and sparsities; two arrays may have one path, as "a/b" in two ways."""
+    paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
+    return [
+        (
+            paths[n],
+            LeafSparsity(
+                jnp.shape(leaves[n]), jnp.sum(leaves[n] == 0, dtype=jnp.int32)
+            ),
+        )
+        for n in chosen(params, which)
+    ]
+
+
+def sparsity(params: Any, which: Which | None = None) -> jax.Array:
+    """The share of zeros in all arrays together, float32 of shape [].
+
+    Args:
+      params: a tree of arrays, or of masks. Works inside `jit`.
+      which: which arrays are counted; by default those with two axes or more, so that
+        biases, which often start at zero, do not count.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(sparsity({"kernel": jnp.array([[1.0, 0.0]]), "bias": jnp.zeros(2)}))
+      0.5
+    """
+    found = [leaf for _, leaf in _each(params, which)]
+    zeros = sum((leaf.zeros for leaf in found), jnp.int32(0))
+    return zeros / jnp.float32(max(sum(leaf.size for leaf in found), 1))
+
+
+def summary(params: Any, which: Which | None = None) -> str:
+    """A table with one line for each array: its shape, what is left, its sparsity.
+
+    Args:
+      params: a tree of concrete arrays, or of masks.
+      which: which arrays are listed; by default those with two axes or more.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> print(summary({"dense": {"kernel": jnp.array([[1.0, 0.0, 2.0, 3.0]])}}))
+      array         shape  entries  nonzero  sparsity
+      dense/kernel  1x4          4        3    25.00%
+      total                      4        3    25.00%
+    """
+    rows = [("array", "shape", "entries", "nonzero", "sparsity")]
+    found = _each(params, which)
+    for path, leaf in found:
+        shape = "x".join(map(str, leaf.shape))
+        rows.append((path or "(root)", shape, *_cells(leaf.size, int(leaf.zeros))))
+    size = sum(leaf.size for _, leaf in found)
+    zeros = sum(int(leaf.zeros) for _, leaf in found)
+    rows.append(("total", "", *_cells(size, zeros)))
+    widths = [max(len(row[i]) for row in rows) for i in range(5)]
+    return "\n".join(_line(row, widths) for row in rows)
+
+
+def to_bcoo(params: Any, which: Which | None = None) -> Any:
+    """The tree with its arrays as `jax.experimental.sparse.BCOO`, zeros left out.
+
+    Args:
+      params: a tree of concrete arrays.
+      which: which arrays are converted, by default those with two axes or more; the
+        others stay as they are.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> kernel = to_bcoo({"kernel": jnp.array([[1.0, 0.0], [0.0, 2.0]])})["kernel"]
+      >>> kernel.nse, (kernel @ jnp.ones(2)).tolist()
+      (2, [1.0, 2.0])
+    """
+    _checks.check_inexact("params", params)
+    leaves, treedef = jax.tree.flatten(params)
+    for n in chosen(params, which):
+        leaves[n] = sparse.BCOO.fromdense(_tree.unsharded(leaves[n]))
+    return treedef.unflatten(leaves)
+
+
+def _cells(size: int, zeros: int) -> tuple[str, str, str]:
+    return f"{size:,}", f"{size - zeros:,}", f"{zeros / max(size, 1):.2%}"
+
+
+def _line(row: tuple[str, ...], widths: list[int]) -> str:
+    cells = [f"{row[0]:{widths[0]}}", f"{row[1]:{widths[1]}}"]
+    cells += [f"{row[i]:>{widths[i]}}" for i in range(2, 5)]
+    return "  ".join(cells).rstrip()

@@ -1,0 +1,9 @@
+"""Smaller networks: units that are dead are cut out."""
+
+from neat_optax.sparsity.compaction._compact import Compacted as Compacted
+from neat_optax.sparsity.compaction._compact import CompactionReport as CompactionReport
+from neat_optax.sparsity.compaction._compact import compact as compact
+from neat_optax.sparsity.compaction._compact import latency as latency
+from neat_optax.sparsity.compaction._compact import (
+    search_compaction as search_compaction,
+)

@@ -1,0 +1,1 @@
+"""Transformations without a comparison; public names are those of `neat_optax`."""

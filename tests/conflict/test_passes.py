@@ -1,0 +1,105 @@
+"""What a contest does with one leaf, and what the compiled step costs."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import neat_optax as no
+from neat_optax.conflict import _passes
+from neat_optax.conflict._plan import Plan, make_plan
+
+RATE = 0.1
+
+
+def test_a_plan_names_each_buffer_once():
+    momentum = no.momentum(0.9)
+    output = no.Output(momentum.histories[0], lambda *leaves: leaves[1])
+    blend = no.blended(momentum, no.gradient_ema(0.8), 0.5)
+    plan = make_plan(blend, 0.8, output)
+    assert len(plan.histories) == 3
+    assert (plan.opponent_slots, plan.watch_slots) == ((0, 1), (1, 2))
+    assert plan.output_slot == 0
+
+
+def test_a_plan_without_watching_or_output():
+    plan = make_plan(no.given(), None, None)
+    assert plan == Plan((), plan.look, True, (), (), None, None)
+
+
+def test_measure_by_hand():
+    """g = [3, 4], e = [1, 0], previous = [-3, -4]: |g - e|^2 = 4 + 16."""
+    plan = make_plan(no.gradient_ema(0.5), 0.5, None)
+    memories = (jnp.array([1.0, 0.0]), jnp.array([-3.0, -4.0]))
+    metric = jnp.array([1.0, 2.0])
+    measured = _passes.measure(
+        plan, jnp.array([3.0, 4.0]), memories, None, metric, jnp.int32(0)
+    )
+    assert measured.size == 2
+    assert tuple(measured.raw) == (25.0, 3.0, 1.0)
+    assert tuple(measured.metric) == (13.0, 3.0, 1.0)
+    assert (measured.history.gap, measured.history.ema) == (20.0, 1.0)
+    np.testing.assert_allclose(measured.history.previous.cosine, -1.0, rtol=1e-6)
+
+
+@pytest.mark.parametrize("finite", [True, False])
+def test_combine_by_hand(finite):
+    """u = 1.5 g - 2 o; the average learns from u, the previous gradient from g."""
+    blend = no.blended(no.momentum(0.5), no.previous_gradient(), 0.5)
+    plan = make_plan(blend, None, None)
+    memories = (jnp.array([2.0]), jnp.array([4.0]))
+    verdict = _passes.Verdict(jnp.asarray(finite), jnp.asarray(0.5), jnp.asarray(-2.0))
+    update, new = _passes.combine(
+        plan, jnp.array([8.0]), memories, None, verdict, jnp.int32(0)
+    )
+    assert update == (6.0 if finite else 0.0)
+    assert new == ((4.0, 8.0) if finite else (2.0, 4.0))
+
+
+def _donating_step(tx):
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, state, gradient):
+        update, state = tx.update(gradient, state, params)
+        return optax.apply_updates(params, update), state
+
+    return step
+
+
+@pytest.mark.parametrize("leaves", [1, 20], ids=["one big leaf", "many leaves"])
+@pytest.mark.parametrize(
+    "tx",
+    [
+        no.scale_by_neat(),
+        pytest.param(
+            no.neat_correction(),
+            marks=pytest.mark.skipif(
+                jax.__version_info__ < (0, 11),
+                reason="this XLA drops the optimization barrier before it decides "
+                "where to copy",
+            ),
+        ),
+    ],
+    ids=["scale_by_neat", "neat_correction"],
+)
+def test_donated_state_is_not_copied(tx, leaves):
+    params = [jnp.ones(1_000_000 // leaves) for _ in range(leaves)]
+    optimizer = optax.chain(tx, optax.scale_by_learning_rate(RATE))
+    state = optimizer.init(params)
+    compiled = _donating_step(optimizer).lower(params, state, params).compile()
+    assert " copy(" not in compiled.as_text()
+
+
+def _bytes(tree):
+    return sum(x.nbytes for x in jax.tree.leaves(tree))
+
+
+def test_the_state_is_that_of_sgd_with_momentum_plus_scalars():
+    params = {"w": jnp.ones((32, 8)), "b": jnp.ones(8)}
+    ours = no.scale_by_neat().init(params)
+    theirs = optax.sgd(RATE, momentum=0.9).init(params)
+    scalars = [x for x in jax.tree.leaves(ours) if x.ndim == 0]
+    assert _bytes(ours) - _bytes(scalars) == _bytes(theirs)
+    assert len(scalars) == 1

@@ -1,0 +1,81 @@
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+from flax import nnx
+
+from neat_optax.experiments.candidates.aggregators import AGGREGATORS
+from neat_optax.experiments.candidates.candidate import Setting
+from neat_optax.experiments.data.datasets import Data, Split
+from neat_optax.experiments.data.tasks import make_task
+
+X = np.asarray(jax.random.normal(jax.random.key(0), (16, 5)))
+SPLIT = Split(X, np.asarray(X[:, :3] > 0, np.int32))
+DATA = Data(SPLIT, SPLIT, SPLIT)
+
+
+def build(name, rate, task, alpha=0.5):
+    setting = Setting(alpha, task, 15, jax.random.key(0), {})
+    return AGGREGATORS.candidates[name].build(rate, setting)
+
+
+@pytest.mark.parametrize("name", AGGREGATORS.candidates)
+def test_every_candidate_steps_with_a_stable_state(name):
+    task = make_task(DATA, "tasks")
+    tx = build(name, 1e-3, task)
+
+    def step():
+        params = task.init(nnx.Rngs(0))
+        extra, gradients = task.gradients(params, SPLIT)
+        state = tx.init(params)
+        updates, after = tx.update(gradients, state, params, **extra)
+        return (params, state), (updates, after)
+
+    before, after = jax.eval_shape(step)
+    assert jax.tree.structure(before) == jax.tree.structure(after)
+    for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
+        assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+@pytest.mark.parametrize("name", (*AGGREGATORS.default, "control"))
+def test_default_candidates_learn_and_measure(name):
+    task = make_task(DATA, "tasks")
+    params = task.init(nnx.Rngs(0))
+
+    @jax.jit
+    def steps(params, rate):
+        tx = build(name, rate, task)
+
+        def step(carry, _):
+            params, state = carry
+            extra, gradients = task.gradients(params, SPLIT)
+            updates, state = tx.update(gradients, state, params, **extra)
+            params = optax.apply_updates(params, updates)
+            loss = extra["losses"].mean()
+            return (params, state), (loss, AGGREGATORS.measures(state))
+
+        return jax.lax.scan(step, (params, tx.init(params)), length=15)[1]
+
+    losses, measures = steps(params, 3e-3)
+    assert losses[-1] < 0.9 * losses[0]
+    turned = measures["correction_ratio"].mean()
+    assert (turned > 0) == (name not in ("mean", "control"))
+    assert all(jnp.isfinite(x).all() for x in measures.values())
+
+
+def test_the_control_of_neat_trains_like_the_mean():
+    task = make_task(DATA, "examples", 4)
+    params = task.init(nnx.Rngs(0))
+    _, gradients = jax.jit(task.gradients)(params, SPLIT)
+    updates = []
+    for name in ("mean", "control"):
+        tx = build(name, 0.1, task)
+        updates.append(jax.jit(tx.update)(gradients, tx.init(params), params)[0])
+    for a, b in zip(*map(jax.tree.leaves, updates), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-6)
+
+
+def test_a_task_without_players_is_refused():
+    with pytest.raises(ValueError, match=r"`task` must have players .* got none"):
+        build("mean", 0.1, make_task(DATA))

@@ -1,0 +1,54 @@
+import pytest
+
+from neat_optax.experiments.candidates.aggregators import AGGREGATORS
+from neat_optax.experiments.candidates.candidate import SPREAD, changes_gradient
+from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
+from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.candidates.prunings import lineup
+
+LINEUPS = (OPTIMIZERS, AGGREGATORS, lineup(("cubic", "2:4"), Rules()))
+
+
+@pytest.mark.parametrize("lineup", LINEUPS, ids=lambda x: x.kind)
+def test_all_candidates_are_tried_with_as_many_rates(lineup):
+    for name in lineup.candidates:
+        assert len(lineup.rates(name, None)) == len(SPREAD)
+        assert len(lineup.rates(name, 0.1)) == 1
+
+
+@pytest.mark.parametrize("lineup", LINEUPS, ids=lambda x: x.kind)
+def test_controls_are_candidates_without_a_control(lineup):
+    for candidate in lineup.candidates.values():
+        if candidate.control is not None:
+            assert lineup.candidates[candidate.control].control is None
+
+
+def test_controls_are_added_once_and_after_what_they_control():
+    with_controls = OPTIMIZERS.with_controls
+    assert with_controls(("neat", "adam")) == ("neat", "control", "adam")
+    assert with_controls(OPTIMIZERS.default) == OPTIMIZERS.default
+    assert with_controls(("unknown",)) == ("unknown",)
+    assert AGGREGATORS.with_controls(("upgrad", "mgda")) == ("upgrad", "mean", "mgda")
+
+
+def test_a_candidate_is_held_against_its_control_first():
+    against = OPTIMIZERS.held_against
+    control, *peers = against("neuroplastic")
+    assert control == "neuroplastic-control"
+    assert peers == ["neuroplastic-off", "sgd", "adam", "adamw"]
+    assert against("adam") == ("control",)
+    assert against("control") == ()
+
+
+def test_what_a_candidate_did_is_its_own_or_the_lineups():
+    report = {"mean_over_run": {"correction_ratio": 0.0}}
+    assert OPTIMIZERS.what_did("adam", report) == "corrects nothing"
+    assert OPTIMIZERS.what_did("adamw", report) == "decays its weights"
+
+
+def test_what_a_correction_did_is_said():
+    def said(ratio):
+        return changes_gradient({"mean_over_run": {"correction_ratio": ratio}})
+
+    assert said(0.0) == "corrects nothing"
+    assert said(0.002) == "changes the gradient by 0.2 % on average"

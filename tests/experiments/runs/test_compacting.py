@@ -1,0 +1,120 @@
+import json
+import shutil
+
+import numpy as np
+import orbax.checkpoint as ocp
+import pytest
+
+from neat_optax.experiments.commands.cli import main
+from neat_optax.experiments.runs.compacting import (choose, compact_run, open_run)
+
+QUICK = "--dataset wine --epochs 4 --seeds 2 --batch-size 32 --learning-rate 0.01"
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    prunings = "--prune once:0.75 --granularity units --allocate uniform"
+    command = f"train {QUICK} {prunings} --name pruned --output"
+    assert main([*command.split(), str(root)]) == 0
+    return root / "pruned"
+
+
+@pytest.fixture
+def run(finished, tmp_path):
+    """A copy, since compacting writes into the run."""
+    return open_run(shutil.copytree(finished, tmp_path / "pruned"))
+
+
+def test_units_without_weights_are_cut_and_nothing_else_changes(run):
+    report = compact_run(run, choose(run, None))
+    assert report["candidate"] == "once:0.75"
+    assert set(report["seeds"]) == {"0", "1"}
+    for row in report["seeds"].values():
+        assert list(row["units_before"].values()) == [128, 64]
+        first, second = row["units_after"].values()
+        assert (first <= 32, second <= 16) == (True, True)
+        assert row["parameters_after"] < row["parameters_before"] / 3
+        assert row["validation_accuracy_after"] >= row["validation_accuracy_before"]
+        assert row["seconds_after"] > 0
+    before = [row["test_accuracy_before"] for row in report["seeds"].values()]
+    reported = run.reports["once:0.75"]["test_accuracy"]
+    np.testing.assert_allclose(before, reported, rtol=1e-6)
+
+
+def test_what_is_written_can_be_read(run):
+    report = compact_run(run, "once:0.75", "small")
+    written = json.loads((run.path / "small.json").read_text())
+    assert written == json.loads(json.dumps(report))
+    weights = ocp.StandardCheckpointer().restore((run.path / "small").resolve())
+    for seed, row in report["seeds"].items():
+        kernels = [
+            weights[seed]["trunk"][name]["kernel"] for name in ("first", "second")
+        ]
+        assert [x.shape[1] for x in kernels] == list(row["units_after"].values())
+    assert not list(run.path.glob(".*"))
+
+
+def test_nothing_is_overwritten(run):
+    (run.path / "compact.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"`output` must be a new name, got compact: "):
+        compact_run(run, "once:0.75")
+    with pytest.raises(
+        ValueError, match="`output` must be a new name, got checkpoints"
+    ):
+        compact_run(run, "once:0.75", "checkpoints")
+    with pytest.raises(ValueError, match="`output` must be the name of a folder, got"):
+        compact_run(run, "once:0.75", "../elsewhere")
+
+
+def test_a_candidate_is_chosen_by_name_or_by_sparsity(run):
+    assert choose(run, "dense") == "dense"
+    assert choose(run, None) == "once:0.75"
+    with pytest.raises(ValueError, match=r"`candidate` must be one of dense, .* got x"):
+        choose(run, "x")
+
+
+def test_a_run_of_optimizers_needs_a_name(tmp_path):
+    names = ["neat", "control"]
+    (tmp_path / "config.json").write_text(json.dumps({"optimizers": names}))
+    result = {"optimizers": {name: {} for name in names}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    plain = open_run(tmp_path)
+    with pytest.raises(ValueError, match="`candidate` must be one of neat, control"):
+        choose(plain, None)
+
+
+def test_what_is_no_finished_run_is_named(run, tmp_path):
+    with pytest.raises(ValueError, match="`run` must be the folder of a run, got"):
+        open_run(tmp_path / "nothing")
+    (run.path / "result.json").write_text("{")
+    with pytest.raises(ValueError, match="`run` must be readable, got"):
+        open_run(run.path)
+    (run.path / "result.json").unlink()
+    with pytest.raises(ValueError, match=r"`run` must be finished, .* --name pruned"):
+        open_run(run.path)
+
+
+@pytest.mark.parametrize("finished", [True, False])
+def test_a_run_that_evolves_is_refused(finished, tmp_path):
+    (tmp_path / "config.json").write_text('{"task": "digits"}')
+    if finished:
+        (tmp_path / "result.json").write_text("{}")
+    with pytest.raises(ValueError, match="`run` must be one of neat-optax train, got"):
+        open_run(tmp_path)
+
+
+def test_several_labels_are_refused(tmp_path):
+    options = {"dataset": "yeast", "optimizers": ["neat"]}
+    (tmp_path / "config.json").write_text(json.dumps(options))
+    (tmp_path / "result.json").write_text('{"optimizers": {"neat": {"at_end": {}}}}')
+    run = open_run(tmp_path)
+    assert choose(run, None) == "neat"
+    with pytest.raises(ValueError, match="one label for each example, got yeast"):
+        compact_run(run, "neat")
+
+
+def test_a_lost_checkpoint_is_named(run):
+    shutil.rmtree(run.path / "checkpoints" / "once-0.75")
+    with pytest.raises(ValueError, match=r"`run` must hold a checkpoint of once:0\.75"):
+        compact_run(run, "once:0.75")

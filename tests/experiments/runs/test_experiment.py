@@ -1,0 +1,226 @@
+import dataclasses
+import json
+
+import jax
+import numpy as np
+import pytest
+
+from neat_optax.experiments.runs import experiment
+from neat_optax.experiments.commands.config import TrainConfig
+from neat_optax.experiments.runs.experiment import (load, make_candidate, run)
+from neat_optax.experiments.runs.files import (RunFolder, plain)
+from neat_optax.experiments.data.tasks import make_task
+
+CONFIG = TrainConfig(
+    dataset="wine",
+    optimizers=("neat", "control"),
+    epochs=6,
+    seeds=2,
+    batch_size=32,
+)
+
+
+def finish(folder, config=CONFIG, tick=lambda _: None):
+    return run(config, load(config), folder, tick)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory):
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return folder, finish(folder)
+
+
+def test_result_holds_what_was_asked(done):
+    folder, result = done
+    written = json.loads((folder.path / "result.json").read_text())
+    assert written == json.loads(json.dumps(plain(result)))
+    assert set(result["optimizers"]) == {"neat", "control"}
+    assert set(result["differences"]) == {"neat"}
+    for report in result["optimizers"].values():
+        assert len(report["test_accuracy"]) == 2
+        assert len(report["curves"]["loss"]) == 6
+
+
+def test_rate_is_the_best_on_validation(done):
+    for report in done[1]["optimizers"].values():
+        best = int(np.argmax(report["validation_accuracy_by_rate"]))
+        assert report["learning_rate"] == report["learning_rates_tried"][best]
+
+
+def test_difference_is_paired_by_seed(done):
+    reports = done[1]["optimizers"]
+    expected = np.mean(
+        np.subtract(
+            reports["neat"]["test_accuracy"], reports["control"]["test_accuracy"]
+        )
+    )
+    found = done[1]["differences"]["neat"]["control"]["interval"].mean
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
+def test_control_corrects_nothing_but_sees_conflict(done):
+    run_means = done[1]["optimizers"]["control"]["mean_over_run"]
+    assert run_means["correction_ratio"] == 0
+    assert run_means["opposed"] > 0
+
+
+def test_metrics_have_a_line_per_optimizer_and_epoch(done):
+    lines = (done[0].path / "metrics.jsonl").read_text().splitlines()
+    rows = [json.loads(line) for line in lines]
+    assert [(row["optimizer"], row["epoch"]) for row in rows] == [
+        (name, epoch) for name in ("neat", "control") for epoch in range(1, 7)
+    ]
+
+
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
+    ticks = []
+
+    def stop_in_the_fifth_epoch(name):
+        ticks.append(name)
+        if len(ticks) == 5:
+            raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, tick=stop_in_the_fifth_epoch)
+    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}))
+    whole = done[1]
+    for name, report in whole["optimizers"].items():
+        assert report["curves"] == resumed["optimizers"][name]["curves"]
+        assert report["test_accuracy"] == resumed["optimizers"][name]["test_accuracy"]
+
+
+def test_a_batch_larger_than_the_data_is_refused():
+    config = TrainConfig(dataset="wine", optimizers=("adam",), batch_size=107)
+    with pytest.raises(ValueError, match="`batch_size` must be at most the 106"):
+        load(config)
+
+
+PLAYERS = TrainConfig(
+    dataset="wine",
+    players="examples",
+    num_players=4,
+    aggregators=("mean", "pcgrad"),
+    epochs=2,
+    seeds=2,
+    batch_size=32,
+    learning_rate=0.003,
+)
+
+
+@pytest.fixture(scope="module")
+def played(tmp_path_factory):
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return folder, finish(folder, PLAYERS)
+
+
+def test_players_are_reported_with_their_conflicts(played):
+    folder, result = played
+    assert set(result["aggregators"]) == {"mean", "pcgrad"}
+    assert set(result["differences"]) == {"pcgrad"}
+    assert set(result["differences"]["pcgrad"]) == {"mean"}
+    for report in result["aggregators"].values():
+        assert len(report["test_accuracy"]) == 2
+        assert 0 < report["mean_over_run"]["conflicting_pairs"] < 1
+        assert report["mean_over_run"]["opposed"] > 0
+        assert -1 < report["mean_over_run"]["worst_cosine"] < 1
+    reports = result["aggregators"]
+    assert reports["mean"]["mean_over_run"]["correction_ratio"] == 0
+    assert reports["pcgrad"]["mean_over_run"]["correction_ratio"] > 0
+    lines = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["aggregator"] for line in lines] == [
+        *["mean"] * 2,
+        *["pcgrad"] * 2,
+    ]
+
+
+def test_players_that_were_stopped_go_on_as_if_they_had_not(
+    played, tmp_path, monkeypatch
+):
+    """With random numbers in the aggregator's state."""
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
+    config = dataclasses.replace(PLAYERS, aggregators=("pcgrad",))
+
+    def stop(_):
+        raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, config, stop)
+    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), config)
+    whole = played[1]["aggregators"]["pcgrad"]
+    assert whole["curves"] == resumed["aggregators"]["pcgrad"]["curves"]
+
+
+PRUNED = TrainConfig(
+    dataset="wine",
+    prune=("cubic:0.8",),
+    score="random",
+    epochs=3,
+    seeds=2,
+    batch_size=32,
+    learning_rate=0.01,
+)
+
+
+@pytest.fixture(scope="module")
+def pruned(tmp_path_factory):
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return folder, finish(folder, PRUNED)
+
+
+def test_prunings_are_held_against_dense_training(pruned):
+    folder, result = pruned
+    reports = result["prunings"]
+    assert list(reports) == ["dense", "cubic:0.8"]
+    assert set(result["differences"]["cubic:0.8"]) == {"dense"}
+    assert reports["dense"]["at_end"]["sparsity"] == 0
+    np.testing.assert_allclose(
+        reports["cubic:0.8"]["at_end"]["sparsity"], 0.8, atol=1e-3
+    )
+    kept = (1 - reports["cubic:0.8"]["at_end"]["sparsity"]) * (
+        13 * 128 + 128 * 64 + 192
+    )
+    nonzeros = reports["cubic:0.8"]["at_end"]["nonzeros"]
+    np.testing.assert_allclose(nonzeros, kept + 128 + 64 + 3, atol=10)  # and biases
+    rows = (folder.path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(rows[-1])["pruning"] == "cubic:0.8"
+
+
+def test_checkpoints_are_sparse(pruned):
+    folder, result = pruned
+    data = load(PRUNED)
+    like = make_candidate("cubic:0.8", PRUNED, make_task(data), data).init()
+    epoch, replicas, _ = folder.restore("cubic:0.8", like)
+    kernels = [x for x in jax.tree.leaves(replicas.params) if x.ndim == 3]
+    zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
+    found = zeros / sum(kernel.size for kernel in kernels)
+    assert epoch == PRUNED.epochs
+    expected = result["prunings"]["cubic:0.8"]["at_end"]["sparsity"]
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
+def test_a_pruning_that_was_stopped_goes_on_as_if_it_had_not(
+    pruned, tmp_path, monkeypatch
+):
+    """With random masks, and a schedule over the whole run."""
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
+    stops = iter([False, False, False, False, True])  # in the second pruned epoch
+
+    def stop(_):
+        if next(stops, False):
+            raise KeyboardInterrupt
+
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt):
+        finish(folder, PRUNED, stop)
+    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), PRUNED)
+    for name, report in pruned[1]["prunings"].items():
+        assert report["curves"] == resumed["prunings"][name]["curves"]
+
+
+def test_groups_that_do_not_divide_a_layer_are_refused_at_once():
+    config = dataclasses.replace(PRUNED, prune=("2:4",))
+    with pytest.raises(ValueError, match=r"`m` must divide axis -2 .* \(13, 128\)"):
+        load(config)

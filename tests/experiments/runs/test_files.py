@@ -1,0 +1,141 @@
+import json
+import shutil
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax.experiments.runs.files import (RunFolder, plain)
+
+CONFIG = {"dataset": "digits", "epochs": 3, "optimizers": ("neat",)}
+
+
+def test_runs_are_numbered(tmp_path):
+    first = RunFolder(str(tmp_path), None, CONFIG)
+    second = RunFolder(str(tmp_path), None, CONFIG)
+    assert [first.path.name, second.path.name] == ["digits-1", "digits-2"]
+
+
+def test_a_finished_run_is_never_overwritten(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    folder.write("result.json", {"kept": True})
+    with pytest.raises(ValueError, match=r"`name` must be .* got mine"):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+    assert json.loads((folder.path / "result.json").read_text()) == {"kept": True}
+
+
+def test_an_unfinished_run_continues_only_with_the_same_options(tmp_path):
+    RunFolder(str(tmp_path), "mine", CONFIG)
+    RunFolder(str(tmp_path), "mine", CONFIG)
+    with pytest.raises(
+        ValueError, match=r"`epochs` must be 3 to continue .*mine, got 4"
+    ):
+        RunFolder(str(tmp_path), "mine", {**CONFIG, "epochs": 4})
+
+
+def test_a_folder_of_something_else_is_left_alone(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(ValueError, match="folder in use, got mine"):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+
+
+def test_the_last_complete_checkpoint_comes_back(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3), "step": jnp.zeros((), jnp.int32)}
+    assert folder.restore("neat", like) == (0, like, [])
+    for epoch in (5, 10):
+        state = {"w": jnp.full(3, float(epoch)), "step": jnp.asarray(epoch, jnp.int32)}
+        folder.save("neat", epoch, state, [{"loss": epoch}])
+    epoch, state, rows = RunFolder(str(tmp_path), "mine", CONFIG).restore("neat", like)
+    assert (epoch, rows) == (10, [{"loss": 10}])
+    np.testing.assert_array_equal(state["w"], [10.0, 10.0, 10.0])
+    assert state["step"].dtype == jnp.int32
+
+
+def test_a_checkpoint_without_its_rows_does_not_count(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
+    (folder.path / "checkpoints" / "neat" / "5.json").unlink()
+    assert folder.restore("neat", like)[0] == 0
+    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
+    assert folder.restore("neat", like)[0] == 5
+
+
+def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    for epoch in (5, 10):
+        folder.save("neat", epoch, {"w": jnp.full(3, epoch)}, [{}])
+    checkpoints = folder.path / "checkpoints" / "neat"
+    shutil.copytree(checkpoints / "10", checkpoints / "15")
+    (checkpoints / ".rows.tmp").write_text("[")
+    assert folder.restore("neat", like)[0] == 10
+    folder.save("neat", 15, like, [{}])
+    assert folder.restore("neat", like)[0] == 15
+
+
+def test_resuming_deletes_nothing_of_the_users(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": jnp.zeros(3)}
+    folder.save("neat", 5, like, [{}])
+    checkpoints = folder.path / "checkpoints" / "neat"
+    files = [checkpoints / name for name in ("notes.json", "7.json")]
+    for file in files:
+        file.write_text("mine")
+    for name in ("figures", "2024"):
+        (checkpoints / name).mkdir()
+        (checkpoints / name / "mine.txt").write_text("mine")
+    assert folder.restore("neat", like)[0] == 5
+    folder.save("neat", 10, like, [{}])
+    assert folder.restore("neat", like)[0] == 10
+    assert [file.read_text() for file in files] == ["mine"] * 2
+    for name in ("figures", "2024"):
+        assert (checkpoints / name / "mine.txt").read_text() == "mine"
+
+
+def test_a_run_of_another_command_is_refused(tmp_path):
+    RunFolder(str(tmp_path), "trained", CONFIG)
+    with pytest.raises(ValueError, match=r"same command, got trained: .* has no task"):
+        RunFolder(str(tmp_path), "trained", {"task": "sum"})
+    RunFolder(str(tmp_path), "evolved", {"task": "sum"})
+    with pytest.raises(ValueError, match=r"same command, got .* has no dataset"):
+        RunFolder(str(tmp_path), "evolved", CONFIG)
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    """Its options hold nothing of what was added since, such as pruning."""
+    RunFolder(str(tmp_path), "mine", CONFIG)
+    RunFolder(str(tmp_path), "mine", {**CONFIG, "prune": None})
+    with pytest.raises(ValueError, match="`prune` must be None to continue"):
+        RunFolder(str(tmp_path), "mine", {**CONFIG, "prune": ("cubic",)})
+
+
+def test_checkpoints_of_prunings_have_no_colon(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    folder.save("cubic:0.9", 5, {"w": jnp.ones(3)}, [{}])
+    assert (folder.path / "checkpoints" / "cubic-0.9" / "5.json").exists()
+    assert folder.restore("cubic:0.9", {"w": jnp.zeros(3)})[0] == 5
+
+
+def test_plain_is_what_json_can_hold():
+    value = {"a": jnp.ones(2), "b": (float("nan"), 1), "c": np.float32(2)}
+    assert json.loads(json.dumps(plain(value))) == {
+        "a": [1.0, 1.0],
+        "b": [None, 1],
+        "c": 2.0,
+    }
+
+
+@pytest.mark.parametrize("name", ["", "../elsewhere", "a/b", ".."])
+def test_a_name_is_one_folder(name, tmp_path):
+    with pytest.raises(ValueError, match="`name` must be the name of a folder, got"):
+        RunFolder(str(tmp_path / "runs"), name, CONFIG)
+
+
+def test_a_damaged_configuration_is_named(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    (folder.path / "config.json").write_text("{")
+    with pytest.raises(ValueError, match=r"readable run: .*config\.json"):
+        RunFolder(str(tmp_path), "mine", CONFIG)

@@ -1,0 +1,175 @@
+import jax
+import numpy as np
+import optax
+import pytest
+
+from neat_optax.conflict._neat import neat
+from neat_optax.experiments.data import datasets
+from neat_optax.experiments.runs.loop import make_trainer
+from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
+from neat_optax.experiments.data.tasks import make_task
+
+
+@pytest.fixture(scope="module")
+def wine():
+    return datasets.load("wine")
+
+
+def make(wine, rates=(0.1, 0.5), seeds=2, build=None, task=None, **options):
+    return make_trainer(
+        build or (lambda rate, _: neat(rate, measure=True)),
+        task or make_task(wine),
+        wine,
+        seeds=seeds,
+        rates=rates,
+        batch_size=32,
+        **{"measures": OPTIMIZERS.measures, **options},
+    )
+
+
+def sgd(rate, _):
+    return optax.sgd(rate)
+
+
+def test_training_learns_and_measures(wine):
+    trainer = make(wine)
+    replicas = trainer.init()
+    first = None
+    for number in range(8):
+        replicas, measures = trainer.epoch(replicas, number)
+        first = measures if first is None else first
+    assert (measures["loss"] < first["loss"]).all()
+    assert (measures["validation_accuracy"] > 0.9).all()
+    assert set(measures) == {
+        "loss",
+        "conflict",
+        "opposed",
+        "correction_ratio",
+        "update_alignment",
+        "validation_accuracy",
+    }
+
+
+def test_replicas_pair_rates_with_seeds_and_start_alike(wine):
+    params = make(wine).init().params
+    kernel = jax.tree.leaves(params)[1]
+    assert len(kernel) == 4
+    np.testing.assert_array_equal(kernel[0], kernel[2])  # the same seed, another rate
+    assert not np.array_equal(kernel[0], kernel[1])
+
+
+def test_an_epoch_is_the_same_alone_and_among_replicas(wine):
+    both, _ = make(wine, rates=(0.1, 0.5), seeds=1).epoch(
+        make(wine, rates=(0.1, 0.5), seeds=1).init(), 3
+    )
+    alone = make(wine, rates=(0.5,), seeds=1)
+    replicas, _ = alone.epoch(alone.init(), 3)
+    for one, two in zip(
+        jax.tree.leaves(replicas.params), jax.tree.leaves(both.params), strict=True
+    ):
+        np.testing.assert_allclose(one[0], two[1], rtol=1e-4, atol=1e-6)
+
+
+def test_scores_are_those_of_the_network(wine):
+    trainer = make(wine, rates=(0.1,), seeds=1)
+    params = trainer.init().params
+    zeros = jax.tree.map(lambda x: 0 * x, params)
+    share = np.mean(wine.test.y == 0)  # equal logits: argmax names the first class
+    scores = trainer.scores(zeros, wine.test)
+    np.testing.assert_allclose(scores["accuracy"], [share], rtol=1e-6)
+
+
+def test_measures_are_required(wine):
+    trainer = make(wine, build=sgd, rates=(0.1,), seeds=1)
+    with pytest.raises(ValueError, match="must hold measures"):
+        trainer.epoch(trainer.init(), 0)
+
+
+def mean_of_players(rate, _):
+    mean = optax.stateless(lambda u, _: jax.tree.map(lambda g: g.mean(0), u))
+    return optax.chain(mean, optax.sgd(rate))
+
+
+def test_the_mean_of_players_trains_like_the_batch(wine):
+    """One by one or side by side, with players or without: the same numbers."""
+    options = {"rates": (0.05, 0.1), "measures": lambda _: {}}
+    plain = make(wine, build=sgd, **options)
+    players = make(
+        wine,
+        build=mean_of_players,
+        task=make_task(wine, "examples", 4),
+        in_turn=True,
+        **options,
+    )
+    for number in range(2):
+        one, expected = plain.epoch(plain.init(), number)
+        two, found = players.epoch(players.init(), number)
+        np.testing.assert_allclose(found["loss"], expected["loss"], rtol=1e-4)
+        for a, b in zip(
+            jax.tree.leaves(one.params), jax.tree.leaves(two.params), strict=True
+        ):
+            np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
+
+
+def test_losses_reach_the_optimizer(wine):
+    seen = []
+
+    def update(updates, state, params=None, **extra):
+        del params
+        seen.append(extra["losses"].shape)
+        return jax.tree.map(lambda g: -0.1 * g.mean(0), updates), state
+
+    def build(*_):
+        return optax.GradientTransformationExtraArgs(
+            lambda _: optax.EmptyState(), update
+        )
+
+    task = make_task(wine, "examples", 4)
+    trainer = make(wine, build=build, task=task, measures=lambda _: {})
+    trainer.epoch(trainer.init(), 0)
+    assert set(seen) == {(4,)}
+
+
+def test_each_seed_has_a_key_of_its_own_for_all_epochs(wine):
+    """And the same one at every rate."""
+
+    def build(_, key):
+        drawn = jax.random.uniform(key)
+        return optax.stateless(lambda u, _: jax.tree.map(lambda g: 0 * g + drawn, u))
+
+    trainer = make(wine, build=build, measures=lambda _: {}, in_turn=True)
+    start = jax.tree.map(np.array, trainer.init().params)
+    replicas, _ = trainer.epoch(trainer.init(), 0)
+    moved = np.subtract(replicas.params["last"]["bias"], start["last"]["bias"])[:, 0]
+    np.testing.assert_allclose(moved[:2], moved[2:], rtol=1e-6)
+    assert moved[0] != moved[1]
+    first = np.array(replicas.params["last"]["bias"])
+    replicas, _ = trainer.epoch(replicas, 1)
+    again = np.subtract(replicas.params["last"]["bias"], first)[:, 0]
+    np.testing.assert_allclose(again, moved, rtol=1e-5)
+
+
+def test_parameters_are_measured_at_the_end_of_an_epoch(wine):
+    def largest(params, validation):
+        kernel = abs(params["last"]["kernel"])
+        return {"largest": kernel.max(), "count": len(validation.y)}
+
+    trainer = make(wine, at_end=largest)
+    replicas, measures = trainer.epoch(trainer.init(), 0)
+    kernels = np.abs(replicas.params["last"]["kernel"])
+    np.testing.assert_allclose(measures["largest"], kernels.max(axis=(1, 2)))
+    np.testing.assert_array_equal(measures["count"], len(wine.validation.y))
+
+
+def test_an_epoch_is_trained_validated_and_tested_on_what_is_seen(wine):
+    """A view that hides the labels leaves nothing to learn but one class."""
+
+    def blind(seed, number, split):
+        del seed
+        return split._replace(y=0 * split.y + number)
+
+    trainer = make(wine, view=blind, seeds=1, rates=(0.5,))
+    replicas, measures = trainer.init(), None
+    for _ in range(4):
+        replicas, measures = trainer.epoch(replicas, 2)
+    assert measures["validation_accuracy"] == measures["test_accuracy"] == 1

@@ -1,0 +1,92 @@
+import argparse
+import io
+import shlex
+import signal
+
+import pytest
+from rich.console import Console
+
+from neat_optax.experiments.commands import (evolve_config, options)
+from neat_optax.experiments.runs import running
+
+
+def make_console():
+    return Console(file=io.StringIO(), width=20)
+
+
+def test_what_is_said_is_one_line_as_it_is():
+    console = make_console()
+    running.say(console, "a/folder/with/[bold]/and a long name")
+    assert console.file.getvalue() == "a/folder/with/[bold]/and a long name\n"
+
+
+def test_a_bar_counts_what_the_noun_names():
+    console = Console(file=io.StringIO(), width=80)
+    with running.make_bar(console, "generations") as bar:
+        line = bar.add_task("[seed 3]", total=5)
+        bar.update(line, completed=2)
+    assert "[seed 3]" in console.file.getvalue()
+    assert "2/5 generations" in console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("table", "line"),
+    [
+        (options.OPTIONS, "--optimizer neat --optimizer sgd --epochs 3 --name x"),
+        (options.OPTIONS, "--config 'my file.toml' --learning-rate 1e-05 --name x"),
+        (evolve_config.OPTIONS, "--goal=-1e-05 --batch-size 3 --output 'a b' --name x"),
+        (evolve_config.OPTIONS, "--task sum --seeds 2 --name=-x"),
+    ],
+)
+def test_the_command_is_read_as_what_was_given(table, line):
+    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
+    parser.set_defaults(run=print)
+    options.add_options(parser, table)
+    given = parser.parse_args(shlex.split(line))
+    again = running.command("verb", given, table, given.name)
+    assert again.startswith("neat-optax verb ")
+    assert parser.parse_args(shlex.split(again)[2:]) == given
+
+
+def test_the_name_that_was_found_counts():
+    table = {"name": options.Option(str, "")}
+    again = running.command("train", argparse.Namespace(name="x"), table, "digits-2")
+    assert again == "neat-optax train --name digits-2"
+    again = running.command("train", argparse.Namespace(), table, "digits-2")
+    assert again == "neat-optax train --name digits-2"
+
+
+def test_the_first_ctrl_c_waits_and_it_is_said_how_to_go_on():
+    console, before, reached = make_console(), signal.getsignal(signal.SIGINT), []
+    with (
+        pytest.raises(KeyboardInterrupt),
+        running.stoppable(console, "neat-optax x --name y") as stop_if_asked,
+    ):
+        stop_if_asked()
+        signal.raise_signal(signal.SIGINT)
+        reached.append("after the signal")
+        stop_if_asked()
+    assert reached
+    assert console.file.getvalue() == (
+        "stopping at the next checkpoint; Ctrl-C again stops at once\n"
+        "stopped; to go on from the last checkpoint: neat-optax x --name y\n"
+    )
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_the_second_ctrl_c_acts_at_once():
+    console, reached = make_console(), []
+    with pytest.raises(KeyboardInterrupt), running.stoppable(console, "again"):
+        signal.raise_signal(signal.SIGINT)
+        reached.append(1)
+        signal.raise_signal(signal.SIGINT)
+        reached.append(2)
+    assert reached == [1]
+    assert console.file.getvalue().endswith(": again\n")
+
+
+def test_without_ctrl_c_nothing_is_said():
+    console = make_console()
+    with running.stoppable(console, "again") as stop_if_asked:
+        stop_if_asked()
+    assert not console.file.getvalue()

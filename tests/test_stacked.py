@@ -1,0 +1,143 @@
+"""Gramians and weighted sums of stacked leaves, whole and in blocks of columns."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from neat_optax import _stacked
+
+C = _stacked.COLUMNS
+SIZES = [1, 5, C - 1, C, C + 1, 3 * C, 3 * C + 7]
+
+
+def rows(*shape, seed=0):
+    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
+
+
+def flat(x):
+    return np.reshape(np.asarray(x), (len(x), -1)).astype(np.float64)
+
+
+@pytest.fixture
+def lone_cpu(monkeypatch):
+    """The tests run on eight devices, where nothing is cut into blocks."""
+    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
+
+
+def test_gramian_against_numpy():
+    leaves = [rows(3, 4, 5), rows(3, 7, seed=1), rows(3, seed=2)]
+    expected = sum(flat(x) @ flat(x).T for x in leaves)
+    found = _stacked.gramian([jnp.asarray(x) for x in leaves])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    assert found.dtype == np.float32
+
+
+def test_gramian_with_others_a_scale_and_a_metric():
+    a, b = rows(3, 4, 5), rows(3, 4, 5, seed=1)
+    metric = np.exp(rows(4, 5, seed=2))
+    found = _stacked.gramian(
+        [jnp.asarray(a)], [jnp.asarray(b)], jnp.float32(0.5), [jnp.asarray(metric)]
+    )
+    expected = flat(a) / metric.ravel() @ flat(b).T / 4
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+
+
+def test_gramian_of_complex_leaves_is_that_of_real_pairs():
+    a = rows(3, 4) + 1j * rows(3, 4, seed=1)
+    pair = np.concatenate([a.real, a.imag], axis=1)
+    found = _stacked.gramian([jnp.asarray(a)])
+    np.testing.assert_allclose(found, pair @ pair.T, rtol=1e-5)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
+def test_gramian_of_low_precision_is_summed_in_float32(dtype):
+    """A sum of 4096 ones stops at 256 in bfloat16, and at 2048 in float16."""
+    ones = jnp.ones((2, 4096), dtype)
+    found = _stacked.gramian([ones])
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, np.full((2, 2), 4096.0))
+
+
+def test_largest_entry_and_nan():
+    leaves = [jnp.array([[1.0, -3.0], [jnp.nan, 0.0]]), jnp.array([[2.0], [1.0]])]
+    found = _stacked.largest_entry(leaves)
+    assert found[0] == 3
+    assert np.isnan(found[1])
+    assert _stacked.largest_entry([jnp.zeros((2, 0))]).tolist() == [0, 0]
+
+
+def test_squared_norms_and_products():
+    a, v = rows(3, 4, 5), rows(4, 5, seed=1)
+    norms = _stacked.squared_norms(jnp.asarray(a))
+    np.testing.assert_allclose(norms, np.sum(flat(a) ** 2, axis=1), rtol=1e-5)
+    products = _stacked.products(jnp.asarray(a), jnp.asarray(v))
+    np.testing.assert_allclose(products, flat(a) @ v.ravel(), rtol=1e-4, atol=1e-5)
+
+
+def test_weighted_sum_with_and_without_everyone():
+    a, weights = rows(3, 4, 2), np.array([0.5, -1.0, 2.0], np.float32)
+    everyone = jnp.ones(3, bool)
+    found = _stacked.weighted_sum(jnp.asarray(weights), everyone, jnp.asarray(a))
+    expected = np.tensordot(weights, a, axes=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+    broken = jnp.asarray(a).at[1, 0, 0].set(jnp.nan)
+    two = jnp.array([True, False, True])
+    found = _stacked.weighted_sum(jnp.asarray(weights), two, broken)
+    expected = np.tensordot(weights[[0, 2]], a[[0, 2]], axes=1)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_weighted_sum_keeps_the_dtype_and_adds_in_float32():
+    ones = jnp.ones((1024, 2), jnp.bfloat16)
+    found = _stacked.weighted_sum(jnp.ones(1024), jnp.ones(1024, bool), ones)
+    assert found.dtype == jnp.bfloat16
+    np.testing.assert_array_equal(found.astype(np.float32), [1024.0, 1024.0])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_sum_over_blocks_equals_the_whole(lone_cpu, size):
+    del lone_cpu
+    a, b, m = rows(2, size), rows(2, size, seed=1), np.exp(rows(size, seed=2))
+    calls = []
+
+    def products(pair, row):
+        calls.append(pair[0].shape)
+        return jnp.einsum("in,jn->ij", pair[0] / row[None], pair[1])
+
+    found = _stacked.sum_over_blocks(products, (a, b), jnp.asarray(m))
+    expected = flat(a) / m @ flat(b).T
+    np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * size**0.5 * 10)
+    assert {shape[1] for shape in calls} <= {C, size % C}
+    assert (2, C) in calls or size < C
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_map_over_blocks_equals_the_whole(lone_cpu, size):
+    del lone_cpu
+    a = jnp.asarray(rows(3, size)).reshape(3, 1, size)
+    found = _stacked.map_over_blocks(lambda block, _: 2 * jnp.sum(block, axis=0), a)
+    np.testing.assert_allclose(found, 2 * np.sum(a, axis=0), rtol=1e-5, atol=1e-6)
+    assert found.shape == (1, size)
+
+
+@pytest.mark.parametrize("shape", [(2,), (2, 0), (2, 3, 4), (2, 3, C)])
+def test_blocks_of_any_shape(lone_cpu, shape):
+    del lone_cpu
+    a = jnp.asarray(rows(*shape))
+    found = _stacked.map_over_blocks(lambda block, _: block[0] - block[1], a)
+    np.testing.assert_array_equal(found, a[0] - a[1])
+    total = _stacked.sum_over_blocks(
+        lambda block, _: jnp.sum(block, axis=1), flatten(a)
+    )
+    expected = np.sum(flat(a), axis=1)
+    np.testing.assert_allclose(total, expected, rtol=1e-4, atol=1e-3)
+
+
+def flatten(a):
+    return a.reshape(len(a), -1)
+
+
+def test_blocks_are_for_a_lone_cpu_only():
+    assert jax.device_count() == 8
+    assert not _stacked.in_blocks()
