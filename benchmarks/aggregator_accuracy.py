@@ -209,7 +209,7 @@ def _rounded_residual(update, alpha, matrix):
 
 
 def _projections(matrices, samples):
-    config, imtl = apply(aggregators.config()), apply(aggregators.imtl_g())
+    config, imtl = apply(aggregators.conflict_free()), apply(aggregators.imtl_g())
     errors = {"ConFIG": [], "IMTL-G": []}
     for matrix in list(matrices.values()) + samples:
         norms = np.linalg.norm(matrix, axis=1)

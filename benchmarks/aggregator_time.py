@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 from gates import Gate
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 
 
@@ -78,7 +78,7 @@ def _on_device(transformation, matrix):
 
 def _vmapped_neat(matrix):
     """NEAT between players by the single-gradient correction, mapped."""
-    single = no.neat_correction(opponent=no.given())
+    single = neo.neat_correction(opponent=neo.opponents.given())
 
     def update(g, state):
         others = (jnp.sum(g, axis=0) - g) / (len(g) - 1)
@@ -98,7 +98,7 @@ def transformation_gates(rounds, quick):
     for players, columns in sizes:
         matrix = jnp.asarray(conflicting(players, columns))
         gram = jax.jit(lambda j: jnp.matmul(j, j.T, precision="highest"))
-        config, _ = _on_device(aggregators.config(), matrix)
+        config, _ = _on_device(aggregators.conflict_free(), matrix)
         mean, _ = _on_device(aggregators.mean(), matrix)
         found = interleaved(
             {
@@ -122,8 +122,8 @@ def transformation_gates(rounds, quick):
 def _neat_gates(rounds, columns):
     players = 32
     matrix = jnp.asarray(conflicting(players, columns))
-    neat, needed = _on_device(no.player_neat_correction(), matrix)
-    pairs = no.player_neat_correction(opponent=no.pairwise())
+    neat, needed = _on_device(neo.player_neat_correction(), matrix)
+    pairs = neo.player_neat_correction(opponent=neo.opponents.pairwise())
     pairwise, _ = _on_device(pairs, matrix)
     functions = {"neat": neat, "pairwise": pairwise, "vmap": _vmapped_neat(matrix)}
     found = interleaved(functions, rounds)
@@ -150,7 +150,7 @@ def _side_by_side(rounds, columns):
         "CAGrad": aggregators.cagrad(0.5),
         "NashMTL": aggregators.nash_mtl(),
         "IMTLG": aggregators.imtl_g(),
-        "ConFIG": aggregators.config(),
+        "ConFIG": aggregators.conflict_free(),
         "AlignedMTL": aggregators.aligned_mtl(),
         "FairGrad": aggregators.fairgrad(1.0),
         "GradDrop": aggregators.graddrop(0),

@@ -16,21 +16,23 @@ from gates import Gate, show
 from over_adam import ADAM, gates_over_adam
 from step_time import make_runner
 
-import neat_optax as no
+import neat_optax as neo
 
 RATE = optax.scale_by_learning_rate(1e-3)
 GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
 STEPS = {
-    "scale_by_plasticity": optax.chain(no.scale_by_plasticity(), RATE),
+    "scale_by_plasticity": optax.chain(neo.plasticity.scale_by_plasticity(), RATE),
     "scale_by_plasticity(memory_weight=0)": optax.chain(
-        no.scale_by_plasticity(memory_weight=0), RATE
+        neo.plasticity.scale_by_plasticity(memory_weight=0), RATE
     ),
     "scale_by_plasticity of the gradient alone": optax.chain(
-        no.scale_by_plasticity(**GRAD_ONLY), RATE
+        neo.plasticity.scale_by_plasticity(**GRAD_ONLY), RATE
     ),
-    "neuroplastic": no.neuroplastic(1e-3),
-    "neuroplastic(measure=True)": no.neuroplastic(1e-3, measure=True),
-    "modulate(scale_by_adam)": optax.chain(no.modulate(optax.scale_by_adam()), RATE),
+    "neuroplastic": neo.plasticity.neuroplastic(1e-3),
+    "neuroplastic(monitor=True)": neo.plasticity.neuroplastic(1e-3, monitor=True),
+    "modulate(scale_by_adam)": optax.chain(
+        neo.plasticity.modulate(optax.scale_by_adam()), RATE
+    ),
 }
 TARGETS = {name: 1.3 for name in list(STEPS)[:3]}
 BUFFERS = {"scale_by_plasticity()": {}, "of the gradient alone": GRAD_ONLY}
@@ -48,7 +50,7 @@ def memory_gates():
     """Buffers like the parameters in the state."""
     params = jnp.ones((1000, 1000))
     for name, kwargs in BUFFERS.items():
-        state = no.scale_by_plasticity(**kwargs).init(params)
+        state = neo.plasticity.scale_by_plasticity(**kwargs).init(params)
         count = sum(x.nbytes for x in jax.tree.leaves(state)) / params.nbytes
         most = 3 if not kwargs else 0
         met = round(count, 4) <= most

@@ -19,19 +19,22 @@ import optax
 from gates import Gate, show
 from over_adam import ADAM, gates_over_adam, ratio
 
-import neat_optax as no
+import neat_optax as neo
 
 SIZES = {"1e5": (250, 400), "1e6": (1000, 1000), "1e7": (2500, 4000)}
 STEPS = {
-    "prune_to_sparsity(0.9)": optax.chain(ADAM, no.prune_to_sparsity(0.9)),
+    "prune_to_sparsity(0.9)": optax.chain(ADAM, neo.sparsity.prune_to_sparsity(0.9)),
     "prune_to_sparsity(schedule)": optax.chain(
-        ADAM, no.prune_to_sparsity(optax.linear_schedule(0.5, 0.9, 10**6), every=10**6)
+        ADAM,
+        neo.sparsity.prune_to_sparsity(
+            optax.linear_schedule(0.5, 0.9, 10**6), every=10**6
+        ),
     ),
-    "adapt_pruning": optax.chain(ADAM, no.adapt_pruning(0.9, every=10**6)),
-    "n_of_m(2, 4)": optax.chain(ADAM, no.n_of_m(2, 4)),
-    "keep_mask": optax.chain(ADAM, no.keep_mask(no.sparsity.nonzero)),
-    "grow_and_prune": no.grow_and_prune(ADAM, 0.9, every=10**6),
-    "soft_threshold": optax.chain(ADAM, no.soft_threshold(1e-5)),
+    "adapt_pruning": optax.chain(ADAM, neo.sparsity.adapt_pruning(0.9, every=10**6)),
+    "n_of_m(2, 4)": optax.chain(ADAM, neo.sparsity.n_of_m(2, 4)),
+    "keep_mask": optax.chain(ADAM, neo.sparsity.keep_mask(neo.sparsity.nonzero)),
+    "grow_and_prune": neo.sparsity.grow_and_prune(ADAM, 0.9, every=10**6),
+    "soft_threshold": optax.chain(ADAM, neo.sparsity.soft_threshold(1e-5)),
 }
 TARGETS = {name: 1.1 for name in list(STEPS)[:5]}
 
@@ -41,7 +44,7 @@ def search_gates(rounds):
     for label, shape in SIZES.items():
         x = jax.random.normal(jax.random.key(0), shape)
         functions = {
-            "search": jax.jit(functools.partial(no.sparsity.make_mask, sparsity=0.9)),
+            "search": jax.jit(functools.partial(neo.sparsity.make_mask, sparsity=0.9)),
             "sort": jax.jit(lambda w: jnp.sort(jnp.abs(w).ravel())),
             "argsort": jax.jit(lambda w: jnp.argsort(jnp.abs(w).ravel())),
         }
@@ -62,7 +65,7 @@ def search_gates(rounds):
 def memory_gates():
     """Bytes of the state that pruning adds, for each parameter."""
     params = [jnp.ones((1000, 1000))]
-    state = no.prune_to_sparsity(0.9).init(params)
+    state = neo.sparsity.prune_to_sparsity(0.9).init(params)
     share = sum(x.nbytes for x in jax.tree.leaves(state)) / 1e6
     yield Gate("state of prune_to_sparsity", "<= 1 byte", f"{share:.6f}", share < 1.001)
 

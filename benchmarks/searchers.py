@@ -138,7 +138,7 @@ def estimate(problem):
         lambda params, key: -problem.task.fitness(params, key),
         problem.sigma,
         problem.population // 2,
-        shaping=evolution.centred_ranks,
+        shaping=evolution.centered_ranks,
         batch_size=problem.pairs,
     )
 

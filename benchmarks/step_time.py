@@ -20,15 +20,15 @@ import jax
 import jax.numpy as jnp
 import optax
 
-import neat_optax as no
+import neat_optax as neo
 
 RATE = 1e-3
-RULES = (no.detect_conflict(), no.project_conflict(0.25), no.clip_correction(1.0))
+RULES = (neo.detect_conflict(), neo.project_conflict(0.25), neo.clip_correction(1.0))
 
 
 def composed(opponent):
     """The default correction, composed by hand from its rules."""
-    return no.contest(opponent, optax.chain(*RULES))
+    return neo.contest(opponent, optax.chain(*RULES))
 
 
 CANDIDATES = {
@@ -36,16 +36,16 @@ CANDIDATES = {
     "sgd momentum": optax.sgd(RATE, momentum=0.9),
     "lion": optax.lion(RATE),
     "scale_by_neat": optax.chain(
-        no.scale_by_neat(), optax.scale_by_learning_rate(RATE)
+        neo.scale_by_neat(), optax.scale_by_learning_rate(RATE)
     ),
-    "neat_correction(ema) + sgd": optax.chain(no.neat_correction(), optax.sgd(RATE)),
+    "neat_correction(ema) + sgd": optax.chain(neo.neat_correction(), optax.sgd(RATE)),
     "contest(ema, rules) + sgd": optax.chain(
-        composed(no.gradient_ema(0.9)), optax.sgd(RATE)
+        composed(neo.opponents.gradient_ema(0.9)), optax.sgd(RATE)
     ),
     "neat_correction(previous) + sgd": optax.chain(
-        no.neat_correction(opponent=no.previous_gradient()), optax.sgd(RATE)
+        neo.neat_correction(opponent=neo.opponents.previous_gradient()), optax.sgd(RATE)
     ),
-    "neat(measure=True)": no.neat(RATE, measure=True),
+    "neat(monitor=True)": neo.neat(RATE, monitor=True),
 }
 SHAPES = {
     "1e5, 1 leaf": ((250, 400), 1),

@@ -3,8 +3,12 @@
 from importlib.metadata import version as _version
 
 from neat_optax import aggregators as aggregators
+from neat_optax import compat as compat
+from neat_optax import continual as continual
 from neat_optax import evolution as evolution
+from neat_optax import opponents as opponents
 from neat_optax import plasticity as plasticity
+from neat_optax import players as players
 from neat_optax import sparsity as sparsity
 from neat_optax._leaves import Scope as Scope
 from neat_optax._leaves import by_label as by_label
@@ -12,16 +16,8 @@ from neat_optax._leaves import per_leaf as per_leaf
 from neat_optax._leaves import whole_tree as whole_tree
 from neat_optax._recording import Diagnostic as Diagnostic
 from neat_optax._recording import diagnostics as diagnostics
-from neat_optax.compat._configs import NEATConfig as NEATConfig
-from neat_optax.compat._configs import PlayerNEATConfig as PlayerNEATConfig
-from neat_optax.compat._configs import from_config as from_config
-from neat_optax.compat._presets import neat_adaptive as neat_adaptive
-from neat_optax.compat._presets import neat_adaptive_alpha as neat_adaptive_alpha
-from neat_optax.compat._presets import neat_light as neat_light
-from neat_optax.compat._presets import neat_lion as neat_lion
 from neat_optax.conflict._alignment import Alignment as Alignment
 from neat_optax.conflict._alignment import Contest as Contest
-from neat_optax.conflict._contest import Output as Output
 from neat_optax.conflict._contest import contest as contest
 from neat_optax.conflict._correct import adapt_alpha as adapt_alpha
 from neat_optax.conflict._correct import adapt_correction as adapt_correction
@@ -31,58 +27,29 @@ from neat_optax.conflict._correct import project_conflict as project_conflict
 from neat_optax.conflict._detect import detect_conflict as detect_conflict
 from neat_optax.conflict._gate import gate_by_conflict as gate_by_conflict
 from neat_optax.conflict._gate import gate_by_warmup as gate_by_warmup
-from neat_optax.conflict._monitor import measure_correction as measure_correction
-from neat_optax.conflict._monitor import measure_update as measure_update
+from neat_optax.conflict._monitor import monitor_correction as monitor_correction
+from neat_optax.conflict._monitor import monitor_update as monitor_update
 from neat_optax.conflict._neat import neat as neat
 from neat_optax.conflict._neat import neat_correction as neat_correction
 from neat_optax.conflict._neat import scale_by_neat as scale_by_neat
-from neat_optax.conflict._opponents import History as History
-from neat_optax.conflict._opponents import Opponent as Opponent
-from neat_optax.conflict._opponents import blended as blended
-from neat_optax.conflict._opponents import given as given
-from neat_optax.conflict._opponents import gradient_ema as gradient_ema
-from neat_optax.conflict._opponents import momentum as momentum
-from neat_optax.conflict._opponents import previous_gradient as previous_gradient
+from neat_optax.conflict._plan import Output as Output
 from neat_optax.conflict._rules import neat_rules as neat_rules
-from neat_optax.plasticity import bound_residual as bound_residual
-from neat_optax.plasticity import clip_leaf_norm as clip_leaf_norm
-from neat_optax.plasticity import continual_backprop as continual_backprop
-from neat_optax.plasticity import l2_to_init as l2_to_init
-from neat_optax.plasticity import modulate as modulate
-from neat_optax.plasticity import modulate_rate as modulate_rate
-from neat_optax.plasticity import neuroplastic as neuroplastic
-from neat_optax.plasticity import orthogonal_residual as orthogonal_residual
-from neat_optax.plasticity import reset_dormant as reset_dormant
-from neat_optax.plasticity import scale_by_plasticity as scale_by_plasticity
-from neat_optax.plasticity import shrink_and_perturb as shrink_and_perturb
-from neat_optax.plasticity import stabilise as stabilise
-from neat_optax.players import aggregate_shared as aggregate_shared
-from neat_optax.players import shared_params as shared_params
-from neat_optax.players import value_and_example_grads as value_and_example_grads
-from neat_optax.players import value_and_player_grads as value_and_player_grads
 from neat_optax.players._contest import player_contest as player_contest
-from neat_optax.players._neat import player_neat_correction as player_neat_correction
-from neat_optax.players._opponents import batch_mean as batch_mean
-from neat_optax.players._opponents import others_mean as others_mean
-from neat_optax.players._opponents import pairwise as pairwise
-from neat_optax.players._update_conflict import (
-    measure_update_conflict as measure_update_conflict,
+from neat_optax.players._gradients import (
+    value_and_example_grads as value_and_example_grads,
 )
-from neat_optax.sparsity import adapt_pruning as adapt_pruning
-from neat_optax.sparsity import elastic_net as elastic_net
-from neat_optax.sparsity import group_lasso as group_lasso
-from neat_optax.sparsity import grow_and_prune as grow_and_prune
-from neat_optax.sparsity import hard_threshold as hard_threshold
-from neat_optax.sparsity import keep_mask as keep_mask
-from neat_optax.sparsity import n_of_m as n_of_m
-from neat_optax.sparsity import nonnegative_lasso as nonnegative_lasso
-from neat_optax.sparsity import pass_gradient as pass_gradient
-from neat_optax.sparsity import prune_below as prune_below
-from neat_optax.sparsity import prune_to_sparsity as prune_to_sparsity
-from neat_optax.sparsity import soft_threshold as soft_threshold
-from neat_optax.sparsity import straight_through as straight_through
+from neat_optax.players._gradients import (
+    value_and_player_grads as value_and_player_grads,
+)
+from neat_optax.players._neat import player_neat_correction as player_neat_correction
+from neat_optax.players._shared import aggregate_shared as aggregate_shared
+from neat_optax.players._shared import shared_params as shared_params
+from neat_optax.players._update_conflict import (
+    monitor_update_conflict as monitor_update_conflict,
+)
 from neat_optax.transforms._centralize import centralize_outputs as centralize_outputs
 from neat_optax.transforms._lookahead import keep_slow_params as keep_slow_params
+from neat_optax.transforms._pass_gradient import pass_gradient as pass_gradient
 from neat_optax.transforms._precondition import precondition as precondition
 from neat_optax.transforms._reset import reset_moments as reset_moments
 

@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax.aggregators import MeasurePlayersState
-from neat_optax.conflict._monitor import MeasureCorrectionState, MeasureUpdateState
-from neat_optax.plasticity._effects import MeasureEffectState
-from neat_optax.players._update_conflict import MeasureUpdateConflictState
+from neat_optax.aggregators import MonitorPlayersState
+from neat_optax.conflict._monitor import MonitorCorrectionState, MonitorUpdateState
+from neat_optax.plasticity._effects import MonitorEffectState
+from neat_optax.players._update_conflict import MonitorUpdateConflictState
 
 _SCOPED = (
-    MeasureCorrectionState,
-    MeasurePlayersState,
-    MeasureEffectState,
+    MonitorCorrectionState,
+    MonitorPlayersState,
+    MonitorEffectState,
 )
 """States with a size, and measures by name, for each scope."""
 
@@ -52,25 +52,25 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       `alpha`, `skipped` (the share with a gradient that was not finite), `noise` where
       the contest watches its history, and `update_alignment`, the cosine of the
       gradient with the applied update taken as a descent step, where the optimizer is
-      wrapped in `measure_update`. Before the first step all are zero.
+      wrapped in `monitor_update`. Before the first step all are zero.
 
-      Aggregators with `measure=True` have `conflicting_pairs` (the share of pairs of
+      Aggregators with `monitor=True` have `conflicting_pairs` (the share of pairs of
       players with a negative inner product), `worst_cosine` between two players,
       `min_norm` (the length of the shortest convex combination, which is 0 at a Pareto
       stationary point), `min_norm_ratio` (the same over the shortest gradient),
       `residual` of the solver, `dropped` (players left out because they are not
       finite), and for each player `weights` and `player_alignment`, its cosine with
-      the aggregated gradient. `measure_update_conflict` adds `update_conflict`,
+      the aggregated gradient. `monitor_update_conflict` adds `update_conflict`,
       `harmed` and `update_cosines`.
 
-      `scale_by_plasticity` with `measure=True` has, of the coefficients, `plasticity`
+      `scale_by_plasticity` with `monitor=True` has, of the coefficients, `plasticity`
       (their mean), `plasticity_std`, `plasticity_median`, `plasticity_min`,
       `plasticity_max`, `near_minimum` and `near_maximum` (the shares within a
       twentieth of the range from its ends), `gradient_norm`, `plastic_norm` (of the
       scaled gradient), `gain` (their ratio) and `plastic_share`, the length of what it
       adds to the gradient over the gradient's. What `bound_residual`,
       `orthogonal_residual`, `modulate`, `modulate_rate`, `clip_leaf_norm` and
-      `stabilise` have with `measure=True` is listed in docs/plasticity.md.
+      `stabilize` have with `monitor=True` is listed in docs/plasticity.md.
 
     Raises:
       ValueError: if the state holds no measures; if `params` is given and the scopes
@@ -78,11 +78,11 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
         divided by `optax.masked` or `optax.partition`.
 
     Example:
-      >>> import jax.numpy as jnp, neat_optax as no
-      >>> tx = no.neat(0.1, opponent=no.given(), measure=True)
+      >>> import jax.numpy as jnp, neat_optax as neo
+      >>> tx = neo.neat(0.1, opponent=neo.opponents.given(), monitor=True)
       >>> p, g = jnp.ones(2), jnp.array([1.0, 0.0])
       >>> _, state = tx.update(g, tx.init(p), p, opponent=-g)
-      >>> print(no.diagnostics(state)["conflict"].mean)
+      >>> print(neo.diagnostics(state)["conflict"].mean)
       1.0
     """
     state = getattr(opt_state, "opt_state", opt_state)
@@ -92,20 +92,20 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
             if mean is not None:
                 row = holder.size, getattr(holder.latest, name), mean
                 columns.setdefault(name, []).append(row)
-    found = {name: _summarise(name, read, params) for name, read in columns.items()}
-    updates = _find(state, MeasureUpdateState)
+    found = {name: _summarize(name, read, params) for name, read in columns.items()}
+    updates = _find(state, MonitorUpdateState)
     if updates:
         read = [(s.size, s.latest, s.mean) for s in updates]
-        found["update_alignment"] = _summarise("update_alignment", read, params)
-    for holder in _find(state, MeasureUpdateConflictState):
+        found["update_alignment"] = _summarize("update_alignment", read, params)
+    for holder in _find(state, MonitorUpdateConflictState):
         for name, latest in holder.latest._asdict().items():
             mean = getattr(holder.mean, name)
             found[name] = Diagnostic(latest, mean, mean[None])
     if not found:
         raise ValueError(
             "`opt_state` must hold measures, got none: build the optimizer with "
-            "measure=True (an aggregator with num_players= too), or put "
-            "measure_correction() last among its rules."
+            "monitor=True (an aggregator with num_players= too), or put "
+            "monitor_correction() last among its rules."
         )
     return found
 
@@ -121,7 +121,7 @@ def _find(tree: Any, kind: type | tuple[type, ...]) -> list[Any]:
     return found + [x for group in nested for x in group]
 
 
-def _summarise(
+def _summarize(
     name: str, read: Sequence[tuple[Any, Any, Any]], params: Any
 ) -> Diagnostic:
     size, latest, mean = (
@@ -136,13 +136,13 @@ def _summarise(
 
 
 def _by_path(
-    measure: str, values: jax.Array, holders: int, params: Any
+    monitor: str, values: jax.Array, holders: int, params: Any
 ) -> dict[str, jax.Array]:
     names = _tree.leaf_names(params)
     if holders > 1 or len(names) != values.shape[0]:
         raise ValueError(
             "`params` must be left out unless every leaf is one scope of one "
             f"optimizer, got {len(names)} leaves for {values.shape[0]} scopes in "
-            f"{holders} of {measure}."
+            f"{holders} of {monitor}."
         )
     return {name: values[i] for i, name in enumerate(names)}

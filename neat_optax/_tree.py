@@ -8,7 +8,7 @@ import optax
 
 SMALL_LEAF = 4096
 """Leaves up to this size are measured by one kernel instead of three, which saves
-dispatches; above it, three vectorised reductions are faster (docs/performance.md)."""
+dispatches; above it, three vectorized reductions are faster (docs/performance.md)."""
 
 
 def widen(x: Any) -> jax.Array:

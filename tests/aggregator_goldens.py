@@ -1,6 +1,6 @@
 """Recorded answers of aggregators to named matrices, in float64.
 
-- `exact`: solved without regularisation, by other routes than the oracle's.
+- `exact`: solved without regularization, by other routes than the oracle's.
 - `aggregators`, `random_aggregators`, `sequences`, `scalarizers`: answers of TorchJD
   0.18.0 and conflictfree 0.1.8; `meta` lists the versions.
 - `gramians`: realistic inner products, with exact inner products of the answers.

@@ -10,9 +10,9 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 
-GIVEN = no.given()
+GIVEN = neo.opponents.given()
 
 
 class Entry(NamedTuple):
@@ -51,13 +51,13 @@ def by_rank(tree):
 
 
 RULES = optax.chain(
-    no.detect_conflict(0.05),
-    no.project_conflict(0.5),
-    no.adapt_correction(),
-    no.clip_correction(0.4),
-    no.gate_by_conflict(0.1),
-    no.gate_by_warmup(1),
-    no.measure_correction(),
+    neo.detect_conflict(0.05),
+    neo.project_conflict(0.5),
+    neo.adapt_correction(),
+    neo.clip_correction(0.4),
+    neo.gate_by_conflict(0.1),
+    neo.gate_by_warmup(1),
+    neo.monitor_correction(),
 )
 ADAPTIVE = dict(
     alpha=0.5,
@@ -65,13 +65,15 @@ ADAPTIVE = dict(
     conflict_threshold=0.01,
     alpha_range=(0.0, 2.0),
     correction_range=(1.0, 2.5),
-    measure=True,
+    monitor=True,
 )
 ALL_ON = dict(
     ADAPTIVE,
     learning_rate=0.1,
-    opponent=no.blended(no.momentum(0.9), no.gradient_ema(0.75), 0.5),
-    correction=no.dampen_conflict,
+    opponent=neo.opponents.blended(
+        neo.opponents.momentum(0.9), neo.opponents.gradient_ema(0.75), 0.5
+    ),
+    correction=neo.dampen_conflict,
     second_moment_decay=0.875,
     debias=True,
     nesterov=True,
@@ -82,7 +84,7 @@ ALL_ON = dict(
     lookahead_step_size=0.75,
     l1=1e-3,
     prune_threshold=1e-3,
-    scope=no.by_label(by_rank),
+    scope=neo.by_label(by_rank),
 )
 
 
@@ -105,182 +107,203 @@ def EVERY_PATH(path, leaf):
     return True
 
 
-BEST_HALF = functools.partial(no.sparsity.make_mask, sparsity=0.5)
-BLEND = no.blended(no.momentum(0.9), no.previous_gradient(), 0.25)
+BEST_HALF = functools.partial(neo.sparsity.make_mask, sparsity=0.5)
+BLEND = neo.opponents.blended(
+    neo.opponents.momentum(0.9), neo.opponents.previous_gradient(), 0.25
+)
 
 TABLE = {
-    "correction": Entry(no.neat_correction, dict(alpha=0.5)),
-    "correction momentum": Entry(no.neat_correction, dict(opponent=no.momentum(0.5))),
+    "correction": Entry(neo.neat_correction, dict(alpha=0.5)),
+    "correction momentum": Entry(
+        neo.neat_correction, dict(opponent=neo.opponents.momentum(0.5))
+    ),
     "correction previous": Entry(
-        no.neat_correction, dict(alpha=1.0, opponent=no.previous_gradient())
+        neo.neat_correction, dict(alpha=1.0, opponent=neo.opponents.previous_gradient())
     ),
-    "correction blended": Entry(no.neat_correction, dict(opponent=BLEND)),
-    "correction given": Entry(no.neat_correction, dict(opponent=GIVEN)),
-    "correction whole tree": Entry(no.neat_correction, dict(scope=no.whole_tree)),
+    "correction blended": Entry(neo.neat_correction, dict(opponent=BLEND)),
+    "correction given": Entry(neo.neat_correction, dict(opponent=GIVEN)),
+    "correction whole tree": Entry(neo.neat_correction, dict(scope=neo.whole_tree)),
     "correction by label": Entry(
-        no.neat_correction, dict(scope=no.by_label(by_rank), measure=True)
+        neo.neat_correction, dict(scope=neo.by_label(by_rank), monitor=True)
     ),
-    "correction adaptive": Entry(no.neat_correction, ADAPTIVE),
-    "scale_by_neat": Entry(no.scale_by_neat, dict(beta=0.9)),
+    "correction adaptive": Entry(neo.neat_correction, ADAPTIVE),
+    "scale_by_neat": Entry(neo.scale_by_neat, dict(beta=0.9)),
     "scale_by_neat options": Entry(
-        no.scale_by_neat,
+        neo.scale_by_neat,
         dict(
             ADAPTIVE,
-            opponent=no.previous_gradient(),
-            correction=no.dampen_conflict,
+            opponent=neo.opponents.previous_gradient(),
+            correction=neo.dampen_conflict,
             debias=True,
             nesterov=True,
         ),
         static=("correction",),
     ),
-    "neat": Entry(no.neat, dict(learning_rate=0.1)),
-    "neat all on": Entry(no.neat, ALL_ON, static=("correction", "lookahead_period")),
-    "neat_adaptive": Entry(no.neat_adaptive, dict(learning_rate=0.1)),
-    "neat_adaptive_alpha": Entry(no.neat_adaptive_alpha, dict(learning_rate=0.1)),
-    "neat_lion": Entry(no.neat_lion, dict(learning_rate=0.1, measure=True)),
-    "neat_light": Entry(no.neat_light, dict(learning_rate=0.1)),
-    "contest": Entry(no.contest, dict(opponent=no.gradient_ema(0.5), rules=RULES)),
-    "contest given": Entry(no.contest, dict(opponent=GIVEN, rules=RULES)),
+    "neat": Entry(neo.neat, dict(learning_rate=0.1)),
+    "neat all on": Entry(neo.neat, ALL_ON, static=("correction", "lookahead_period")),
+    "neat_adaptive": Entry(neo.compat.neat_adaptive, dict(learning_rate=0.1)),
+    "neat_adaptive_alpha": Entry(
+        neo.compat.neat_adaptive_alpha, dict(learning_rate=0.1)
+    ),
+    "neat_lion": Entry(neo.compat.neat_lion, dict(learning_rate=0.1, monitor=True)),
+    "neat_light": Entry(neo.compat.neat_light, dict(learning_rate=0.1)),
+    "contest": Entry(
+        neo.contest, dict(opponent=neo.opponents.gradient_ema(0.5), rules=RULES)
+    ),
+    "contest given": Entry(neo.contest, dict(opponent=GIVEN, rules=RULES)),
     "precondition": Entry(
-        no.precondition, dict(inner=no.scale_by_neat(), decay=0.875, debias=True)
+        neo.precondition, dict(inner=neo.scale_by_neat(), decay=0.875, debias=True)
     ),
     "keep_slow_params": Entry(
-        no.keep_slow_params,
-        dict(optimizer=no.neat(0.1), period=2),
+        neo.keep_slow_params,
+        dict(optimizer=neo.neat(0.1), period=2),
         static=("period",),
     ),
-    "measure_update": Entry(no.measure_update, dict(inner=no.neat(0.1))),
-    "centralize_outputs": Entry(no.centralize_outputs, {}),
-    "soft_threshold": Entry(no.soft_threshold, dict(strength=0.01)),
-    "prune_below": Entry(no.prune_below, dict(threshold=0.3)),
-    "elastic_net": Entry(no.elastic_net, dict(l1=0.01, l2=0.1)),
-    "group_lasso": Entry(no.group_lasso, dict(strength=0.5), static=("axis",)),
-    "hard_threshold": Entry(no.hard_threshold, dict(strength=0.05)),
+    "monitor_update": Entry(neo.monitor_update, dict(inner=neo.neat(0.1))),
+    "centralize_outputs": Entry(neo.centralize_outputs, {}),
+    "soft_threshold": Entry(neo.sparsity.soft_threshold, dict(strength=0.01)),
+    "prune_below": Entry(neo.sparsity.prune_below, dict(threshold=0.3)),
+    "elastic_net": Entry(neo.sparsity.elastic_net, dict(l1=0.01, l2=0.1)),
+    "group_lasso": Entry(
+        neo.sparsity.group_lasso, dict(strength=0.5), static=("axis",)
+    ),
+    "hard_threshold": Entry(neo.sparsity.hard_threshold, dict(strength=0.05)),
     "nonnegative_lasso": Entry(
-        no.nonnegative_lasso, dict(strength=0.01), real_only=True
+        neo.sparsity.nonnegative_lasso, dict(strength=0.01), real_only=True
     ),
     "precondition then": Entry(
-        no.precondition,
+        neo.precondition,
         dict(
-            inner=no.scale_by_neat(),
+            inner=neo.scale_by_neat(),
             decay=0.875,
-            then=optax.chain(optax.scale_by_learning_rate(0.1), no.group_lasso(0.05)),
+            then=optax.chain(
+                optax.scale_by_learning_rate(0.1), neo.sparsity.group_lasso(0.05)
+            ),
         ),
     ),
-    "prune_to_sparsity": Entry(no.prune_to_sparsity, dict(sparsity=0.4)),
+    "prune_to_sparsity": Entry(neo.sparsity.prune_to_sparsity, dict(sparsity=0.4)),
     "prune_to_sparsity options": Entry(
-        no.prune_to_sparsity,
+        neo.sparsity.prune_to_sparsity,
         dict(
             sparsity=optax.linear_schedule(0.2, 0.9, 4),
             begin=1,
             every=2,
-            score=no.sparsity.movement,
-            scope=no.whole_tree,
-            allocation=no.sparsity.erdos_renyi_kernel,
-            granularity=no.sparsity.units(-1),
+            score=neo.sparsity.movement,
+            scope=neo.whole_tree,
+            allocation=neo.sparsity.erdos_renyi_kernel,
+            granularity=neo.sparsity.units(-1),
         ),
         extras=("grad",),
     ),
     "pass_gradient": Entry(
-        no.pass_gradient,
+        neo.pass_gradient,
         dict(
             inner=optax.chain(
                 optax.sgd(0.1, momentum=0.9),
-                no.prune_to_sparsity(0.5, score=no.sparsity.snip),
+                neo.sparsity.prune_to_sparsity(0.5, score=neo.sparsity.snip),
             )
         ),
     ),
-    "adapt_pruning": Entry(no.adapt_pruning, dict(sparsity=0.5, tolerance=0.01)),
-    "keep_mask": Entry(no.keep_mask, dict(mask=ALTERNATE), static=("mask",)),
-    "n_of_m": Entry(no.n_of_m, dict(n=1, m=1), static=("n", "m", "axis")),
+    "adapt_pruning": Entry(
+        neo.sparsity.adapt_pruning, dict(sparsity=0.5, tolerance=0.01)
+    ),
+    "keep_mask": Entry(neo.sparsity.keep_mask, dict(mask=ALTERNATE), static=("mask",)),
+    "n_of_m": Entry(neo.sparsity.n_of_m, dict(n=1, m=1), static=("n", "m", "axis")),
     "straight_through": Entry(
-        no.straight_through, dict(mask=BEST_HALF), static=("mask",)
+        neo.sparsity.straight_through, dict(mask=BEST_HALF), static=("mask",)
     ),
     "grow_and_prune": Entry(
-        no.grow_and_prune,
+        neo.sparsity.grow_and_prune,
         dict(optimizer=optax.adam(0.1), sparsity=0.4, fraction=0.5, every=2),
     ),
-    "l2_to_init": Entry(no.l2_to_init, dict(strength=0.01)),
+    "l2_to_init": Entry(neo.continual.l2_to_init, dict(strength=0.01)),
     "shrink_and_perturb": Entry(
-        no.shrink_and_perturb, dict(shrink=0.75, noise=0.5, every=2)
+        neo.continual.shrink_and_perturb, dict(shrink=0.75, noise=0.5, every=2)
     ),
     "reset_dormant": Entry(
-        no.reset_dormant, dict(optimizer=optax.adam(0.1), layers=(), every=2)
+        neo.continual.reset_dormant, dict(optimizer=optax.adam(0.1), layers=(), every=2)
     ),
     "continual_backprop": Entry(
-        no.continual_backprop, dict(optimizer=optax.adam(0.1), layers=())
+        neo.continual.continual_backprop, dict(optimizer=optax.adam(0.1), layers=())
     ),
-    "scale_by_plasticity": Entry(no.scale_by_plasticity, dict(measure=True)),
+    "scale_by_plasticity": Entry(
+        neo.plasticity.scale_by_plasticity, dict(monitor=True)
+    ),
     "scale_by_plasticity options": Entry(
-        no.scale_by_plasticity,
+        neo.plasticity.scale_by_plasticity,
         dict(
             memory_weight=0,
             strength=1.5,
-            granularity=no.sparsity.units(-1),
-            scope=no.whole_tree,
+            granularity=neo.sparsity.units(-1),
+            scope=neo.whole_tree,
         ),
     ),
     "scale_by_plasticity grad only": Entry(
-        no.scale_by_plasticity,
+        neo.plasticity.scale_by_plasticity,
         dict(activity_weight=0, gradient_weight=1.0, memory_weight=0),
     ),
     "bound_residual": Entry(
-        no.bound_residual,
-        dict(inner=no.scale_by_plasticity(), ratio=0.25, measure=True),
+        neo.plasticity.bound_residual,
+        dict(inner=neo.plasticity.scale_by_plasticity(), ratio=0.25, monitor=True),
     ),
     "orthogonal_residual": Entry(
-        no.orthogonal_residual,
+        neo.plasticity.orthogonal_residual,
         dict(
-            inner=no.scale_by_plasticity(),
-            reference=no.scale_by_plasticity(activity_weight=0, memory_weight=0),
+            inner=neo.plasticity.scale_by_plasticity(),
+            reference=neo.plasticity.scale_by_plasticity(
+                activity_weight=0, memory_weight=0
+            ),
             match_norm=True,
-            measure=True,
+            monitor=True,
         ),
     ),
-    "clip_leaf_norm": Entry(no.clip_leaf_norm, dict(max_norm=0.5, measure=True)),
-    "stabilise": Entry(no.stabilise, dict(rate=0.5, measure=True)),
-    "stabilise memoryless": Entry(
-        no.stabilise, dict(rule=no.plasticity.memoryless, scope=no.whole_tree)
+    "clip_leaf_norm": Entry(
+        neo.plasticity.clip_leaf_norm, dict(max_norm=0.5, monitor=True)
+    ),
+    "stabilize": Entry(neo.plasticity.stabilize, dict(rate=0.5, monitor=True)),
+    "stabilize memoryless": Entry(
+        neo.plasticity.stabilize,
+        dict(rule=neo.plasticity.memoryless, scope=neo.whole_tree),
     ),
     "modulate": Entry(
-        no.modulate,
-        dict(base=optax.scale_by_sign(), where=EVERY_PATH, measure=True),
+        neo.plasticity.modulate,
+        dict(base=optax.scale_by_sign(), where=EVERY_PATH, monitor=True),
         static=("where",),
     ),
     "modulate momentum": Entry(
-        no.modulate,
-        dict(base=optax.scale_by_sign(), target=no.plasticity.momentum(0.75)),
+        neo.plasticity.modulate,
+        dict(base=optax.scale_by_sign(), target=neo.plasticity.momentum_target(0.75)),
     ),
     "modulate trust ratio": Entry(
-        no.modulate,
-        dict(base=optax.scale_by_sign(), target=no.plasticity.trust_ratio),
+        neo.plasticity.modulate,
+        dict(base=optax.scale_by_sign(), target=neo.plasticity.trust_ratio),
     ),
     "modulate_rate": Entry(
-        no.modulate_rate,
+        neo.plasticity.modulate_rate,
         dict(
-            inner=no.scale_by_plasticity(),
+            inner=neo.plasticity.scale_by_plasticity(),
             strength=0.5,
-            scope=no.whole_tree,
-            measure=True,
+            scope=neo.whole_tree,
+            monitor=True,
         ),
     ),
-    "neuroplastic": Entry(no.neuroplastic, dict(learning_rate=0.1)),
+    "neuroplastic": Entry(neo.plasticity.neuroplastic, dict(learning_rate=0.1)),
     "neuroplastic all on": Entry(
-        no.neuroplastic,
+        neo.plasticity.neuroplastic,
         dict(
             learning_rate=0.1,
             strength=0.5,
             weight_decay=0.01,
             decouple_weight_decay=False,
             target_rms=0.02,
-            measure=True,
+            monitor=True,
         ),
     ),
 }
 
 
 def each(names=tuple(TABLE)):
-    """Parametrises a test by name; one worker takes all tests of a name."""
+    """Parametrizes a test by name; one worker takes all tests of a name."""
     marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]
     return pytest.mark.parametrize("name", marked)
 
@@ -315,7 +338,7 @@ NO_SCHEDULE = (
     "contest",
     "contest given",
     "keep_slow_params",
-    "measure_update",
+    "monitor_update",
     "centralize_outputs",
     "prune_to_sparsity options",
     "pass_gradient",

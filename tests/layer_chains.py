@@ -9,7 +9,7 @@ import optax
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 
 LAYERS = ("first", "second", "head")
 DEAD = (("first", 2), ("first", 5), ("second", 1))
@@ -92,7 +92,7 @@ def train(tx, params, steps, activity=None, grads=sines):
 OPTIMIZERS = {
     "adam": (optax.adam(0.01), lambda s: [s[0].mu, s[0].nu]),
     "momentum": (optax.sgd(0.01, momentum=0.9), lambda s: [s[0].trace]),
-    "neat": (no.neat(0.01, beta=0.9), None),
+    "neat": (neo.neat(0.01, beta=0.9), None),
     "clipped": (
         optax.chain(optax.clip_by_global_norm(1.0), optax.lion(0.01)),
         lambda s: [s[1][0].mu],

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import plasticity
 
 _FILE = pathlib.Path(__file__).parent / "data" / "neuroplastic.json"
@@ -43,34 +43,36 @@ def options(config):
     }
     if config.get("mode") == "ablation_grad_only":
         weights = GRAD_ONLY
-    granularity = no.sparsity.entries
+    granularity = neo.sparsity.entries
     if not config.get("parameterwise", True):
-        granularity = no.sparsity.arrays
+        granularity = neo.sparsity.arrays
     bounds = dict(
         minimum=config.get("min_alpha", 0.2), maximum=config.get("max_alpha", 2.0)
     )
     return dict(weights, granularity=granularity, **bounds)
 
 
-def gain(config, scale=1.0, measure=False):
+def gain(config, scale=1.0, monitor=False):
     """The original's gain, which remembers nothing."""
-    return plasticity.stabilise(
+    return plasticity.stabilize(
         config.get("target_rms", 0.02) * scale or 1e-30,
         jnp.float32(config.get("adaptation_rate", 0.01)),
         rule=plasticity.memoryless,
         minimum=0.5,
         maximum=1.5,
-        measure=measure,
+        monitor=monitor,
     )
 
 
-def stabiliser(config, measure=False):
-    """The original's stabiliser; thirds by index are labels here."""
+def stabilizer(config, monitor=False):
+    """The original's stabilizer; thirds by index are labels here."""
     scales = [config.get(f"{x}_target_rms_scale", 1.0) for x in ("early", "middle")]
     scales.append(config.get("late_target_rms_scale", 1.0))
-    clip = no.clip_leaf_norm(config.get("max_update_norm", 1.0), measure=measure)
+    clip = neo.plasticity.clip_leaf_norm(
+        config.get("max_update_norm", 1.0), monitor=monitor
+    )
     if len(set(scales)) == 1:
-        return optax.chain(clip, gain(config, scales[0], measure))
+        return optax.chain(clip, gain(config, scales[0], monitor))
 
     def third(params):
         n = len(params)
@@ -78,7 +80,7 @@ def stabiliser(config, measure=False):
         return [int(np.searchsorted(ends, i, side="right")) for i in range(n)]
 
     gains = {
-        number: gain(config, scale, measure) for number, scale in enumerate(scales)
+        number: gain(config, scale, monitor) for number, scale in enumerate(scales)
     }
     return optax.chain(clip, optax.partition(gains, third))
 
@@ -90,22 +92,22 @@ def alphas(config):
     return kwargs | dict(strength=strength), kwargs | GRAD_ONLY
 
 
-def classic(config, measure=False):
+def classic(config, monitor=False):
     """The original's gradient descent: plain, or by a residual."""
     full, alone = alphas(config)
-    inner = no.scale_by_plasticity(**full, measure=measure)
+    inner = neo.plasticity.scale_by_plasticity(**full, monitor=monitor)
     if not config.get("orthogonal_residual"):
         return inner
     strength = config.get("orthogonal_lambda", 0.1)
     if config.get("orthogonal_schedule") == "late":  # epochs 1 to 4 of 4, from 0.3 on
         late = optax.linear_schedule(0.0, strength, 28, 12)
         strength = lambda step: late(10 * (step + 1))  # noqa: E731
-    return no.orthogonal_residual(
+    return neo.plasticity.orthogonal_residual(
         inner,
-        no.scale_by_plasticity(**alone),
+        neo.plasticity.scale_by_plasticity(**alone),
         strength=strength,
         ratio=config.get("orthogonal_max_ratio", 0.5),
-        measure=measure,
+        monitor=monitor,
     )
 
 
@@ -115,46 +117,46 @@ def early_blocks(path, leaf):
     return path in ("0", "1")
 
 
-def modulated(config, base, decay, debias, measure=False):
+def modulated(config, base, decay, debias, monitor=False):
     target = plasticity.gain
     if config.get("modulation_target") == "momentum":
-        target = plasticity.momentum(decay, debias=debias)
-    return no.modulate(
+        target = plasticity.momentum_target(decay, debias=debias)
+    return neo.plasticity.modulate(
         base,
-        plasticity.coefficients(**alphas(config)[0], measure=measure),
+        plasticity.coefficients(**alphas(config)[0], monitor=monitor),
         target=target,
         strength=config.get("modulation_strength", 0.15),
         ratio=config.get("modulation_max_ratio", 0.25),
         where=early_blocks if config.get("layer_scope") == "early_blocks" else None,
-        measure=measure,
+        monitor=monitor,
     )
 
 
-def optimizer(config, measure=False):
+def optimizer(config, monitor=False):
     """The recorded configuration as a chain."""
     options_, decay = config["plasticity"], config["weight_decay"]
-    stable = stabiliser(config["homeostatic"], measure)
+    stable = stabilizer(config["homeostatic"], monitor)
     weights = optax.add_decayed_weights(decay)
     rate = optax.scale_by_learning_rate(config["lr"])
     base = options_.get("hybrid_base", "classic")
     if base == "adamw":
-        adam = modulated(options_, optax.scale_by_adam(), 0.9, True, measure)
+        adam = modulated(options_, optax.scale_by_adam(), 0.9, True, monitor)
         return optax.chain(adam, stable, weights, rate)
     if base == "sgd_momentum":
         # The gradient that the coefficients see has no decay in it.
         heavy = optax.chain(weights, optax.trace(0.9))
         return optax.chain(
-            modulated(options_, heavy, 0.9, False, measure), stable, rate
+            modulated(options_, heavy, 0.9, False, monitor), stable, rate
         )
-    parts = [classic(options_, measure), stable]
+    parts = [classic(options_, monitor), stable]
     parts.insert(2 if config["decoupled_weight_decay"] else 1, weights)
     chained = optax.chain(*parts, rate)
     if options_.get("lr_controller_mode") != "global":
         return chained
-    return no.modulate_rate(
+    return neo.plasticity.modulate_rate(
         chained,
         *[plasticity.coefficients(**x) for x in alphas(options_)],
         strength=options_["controller_alpha"],
-        scope=no.whole_tree,
-        measure=measure,
+        scope=neo.whole_tree,
+        monitor=monitor,
     )

@@ -11,7 +11,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 
 COUNT = 4
@@ -58,13 +58,13 @@ WITH_LOSSES = (
     aggregators.db_mtl,
 )
 RULES = optax.chain(
-    no.detect_conflict(0.05),
-    no.project_conflict(0.5),
-    no.adapt_correction(),
-    no.clip_correction(0.4),
+    neo.detect_conflict(0.05),
+    neo.project_conflict(0.5),
+    neo.adapt_correction(),
+    neo.clip_correction(0.4),
 )
 P = {"num_players": COUNT}
-MEASURED = {**P, "measure": True}
+MEASURED = {**P, "monitor": True}
 N = ("num_players",)
 OPTIMIZER = optax.chain(aggregators.upgrad(), optax.adam(0.1))
 
@@ -72,9 +72,11 @@ TABLE = {
     "mean": Entry(aggregators.mean, {}),
     "sum": Entry(aggregators.sum, {}),
     "constant": Entry(aggregators.constant, {"weights": (0.5, -1.0, 2.0, 0.25)}),
-    "random_weights": Entry(aggregators.random_weights, {}, ("key",)),
+    "random": Entry(aggregators.random, {}, ("key",)),
     "upgrad": Entry(aggregators.upgrad, {}),
-    "imtl_g measured": Entry(aggregators.imtl_g, {**MEASURED, "scope": no.per_leaf}, N),
+    "imtl_g measured": Entry(
+        aggregators.imtl_g, {**MEASURED, "scope": neo.per_leaf}, N
+    ),
     "dual_proj": Entry(aggregators.dual_proj, {}),
     "mgda": Entry(aggregators.mgda, {}),
     "pcgrad": Entry(aggregators.pcgrad, {}, ("key",)),
@@ -84,7 +86,7 @@ TABLE = {
     "fairgrad": Entry(aggregators.fairgrad, {"alpha": 2.0}),
     "nash_mtl": Entry(aggregators.nash_mtl, {}),
     "imtl_g": Entry(aggregators.imtl_g, {}),
-    "config": Entry(aggregators.config, {}),
+    "config": Entry(aggregators.conflict_free, {}),
     "aligned_mtl": Entry(aggregators.aligned_mtl, {}),
     "krum": Entry(aggregators.krum, {"num_byzantine": 1}, ("num_byzantine",)),
     "multi_krum": Entry(
@@ -132,29 +134,29 @@ TABLE = {
         {**P, "warmup_steps": 1},
         (*N, "warmup_steps", "step_size"),
     ),
-    "player_neat": Entry(no.player_neat_correction, {"alpha": 0.5}),
+    "player_neat": Entry(neo.player_neat_correction, {"alpha": 0.5}),
     "player_neat adaptive": Entry(
-        no.player_neat_correction,
+        neo.player_neat_correction,
         {
             **MEASURED,
             "alpha": 0.5,
-            "opponent": no.batch_mean(),
+            "opponent": neo.opponents.batch_mean(),
             "correction_range": (1.0, 2.0),
-            "scope": no.whole_tree,
+            "scope": neo.whole_tree,
         },
         N,
     ),
     "player_neat pairwise": Entry(
-        no.player_neat_correction, {"alpha": 0.5, "opponent": no.pairwise()}
+        neo.player_neat_correction, {"alpha": 0.5, "opponent": neo.opponents.pairwise()}
     ),
     "player_contest": Entry(
-        no.player_contest, {"opponent": no.others_mean(), "rules": RULES}
+        neo.player_contest, {"opponent": neo.opponents.others_mean(), "rules": RULES}
     ),
-    "measure_update_conflict": Entry(
-        no.measure_update_conflict, {"inner": OPTIMIZER, **P}, N
+    "monitor_update_conflict": Entry(
+        neo.monitor_update_conflict, {"inner": OPTIMIZER, **P}, N
     ),
     "aggregate_shared": Entry(
-        no.aggregate_shared,
+        neo.aggregate_shared,
         {"aggregator": aggregators.mgda(), "shared": {"w": True, "b": False}},
         ("shared",),
     ),
@@ -190,7 +192,7 @@ IN_OTHER_TESTS = tuple(
     name
     for name in TABLE
     if name.endswith("measured")
-    or name in ("player_neat adaptive", "chained", "measure_update_conflict")
+    or name in ("player_neat adaptive", "chained", "monitor_update_conflict")
 )
 """Others ask the same of their parts; asking again costs seconds of compilation."""
 
@@ -209,7 +211,7 @@ products, sees arrays that are alike on all devices."""
 
 
 def each(names=tuple(TABLE)):
-    """Parametrises a test by name; one worker takes all tests of a name."""
+    """Parametrizes a test by name; one worker takes all tests of a name."""
     marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]
     return pytest.mark.parametrize("name", marked)
 
@@ -217,7 +219,7 @@ def each(names=tuple(TABLE)):
 def public_factories():
     """Names of all public functions that return a transformation, by module."""
     found = {}
-    for module in (aggregators, no):
+    for module in (aggregators, neo):
         for name, value in vars(module).items():
             if inspect.isfunction(value):
                 hints = inspect.signature(value, eval_str=True)

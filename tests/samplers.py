@@ -3,7 +3,7 @@
 import numpy as np
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 
 seeds = st.integers(0, 2**32 - 1)
 SHAPES = [(), (1,), (3,), (2, 3), (2, 1, 2)]
@@ -79,7 +79,7 @@ def configs():
     Every drawn value lies in its field's range, and each maximum above its minimum.
     """
     fields = {name: st.sampled_from(values) for name, values in _OPTIONS.items()}
-    return st.builds(no.NEATConfig, **fields)
+    return st.builds(neo.compat.NEATConfig, **fields)
 
 
 PLAYER_SHAPES = [(2, 3), (3, 10), (5, 20), (7, 7)]

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import contract
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 EVERY = contract.each()
@@ -20,7 +20,7 @@ ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float
 def test_the_table_lists_every_public_transformation():
     transformations = {
         name
-        for name, value in vars(no).items()
+        for name, value in vars(neo).items()
         if inspect.isfunction(value)
         and inspect.signature(value, eval_str=True).return_annotation
         is optax.GradientTransformationExtraArgs
@@ -28,7 +28,7 @@ def test_the_table_lists_every_public_transformation():
     listed = {entry.factory.__name__ for entry in contract.TABLE.values()}
     with_players = {
         "aggregate_shared",
-        "measure_update_conflict",
+        "monitor_update_conflict",
         "player_contest",
         "player_neat_correction",
     }  # their gradients have an axis more: test_player_contract.py

@@ -12,7 +12,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import contract
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 EVERY = contract.each()
@@ -118,7 +118,7 @@ def _collectives(tx, columns):
 
 
 @pytest.mark.parametrize("columns", [3, 1024], ids=["small leaves", "large leaves"])
-@pytest.mark.parametrize("scope", [no.per_leaf, no.whole_tree], ids=["leaf", "tree"])
+@pytest.mark.parametrize("scope", [neo.per_leaf, neo.whole_tree], ids=["leaf", "tree"])
 def test_one_all_reduce_for_a_sharded_tree(scope, columns):
-    tx = optax.chain(no.scale_by_neat(scope=scope), optax.scale_by_learning_rate(0.1))
+    tx = optax.chain(neo.scale_by_neat(scope=scope), optax.scale_by_learning_rate(0.1))
     assert _collectives(tx, columns) == ["all-reduce"]

@@ -5,25 +5,25 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 
 TREE = {"a": jnp.ones(2), "b": {"c": jnp.ones((1, 2)), "d": jnp.ones(())}}
 
 
 def test_owners():
-    assert no.per_leaf.owners(TREE) == (0, 1, 2)
-    assert no.whole_tree.owners(TREE) == (0, 0, 0)
-    assert no.by_label({"a": "y", "b": "x"}).owners(TREE) == (0, 1, 1)
-    assert no.by_label({"a": 1, "b": {"c": 0, "d": 1}}).owners(TREE) == (0, 1, 0)
+    assert neo.per_leaf.owners(TREE) == (0, 1, 2)
+    assert neo.whole_tree.owners(TREE) == (0, 0, 0)
+    assert neo.by_label({"a": "y", "b": "x"}).owners(TREE) == (0, 1, 1)
+    assert neo.by_label({"a": 1, "b": {"c": 0, "d": 1}}).owners(TREE) == (0, 1, 0)
 
 
 def test_labels_from_a_function():
-    scope = no.by_label(lambda tree: jax.tree.map(jnp.ndim, tree))
+    scope = neo.by_label(lambda tree: jax.tree.map(jnp.ndim, tree))
     assert scope.owners(TREE) == (0, 1, 2)
 
 
 @pytest.mark.parametrize(
-    ("scope", "count"), [(no.per_leaf, 3), (no.whole_tree, 1), (no.by_label("x"), 1)]
+    ("scope", "count"), [(neo.per_leaf, 3), (neo.whole_tree, 1), (neo.by_label("x"), 1)]
 )
 def test_counts(scope, count):
     assert scope.count(TREE) == count
@@ -31,11 +31,11 @@ def test_counts(scope, count):
 
 
 def test_a_leaf_without_label_is_refused():
-    scope = no.by_label({"a": "x", "b": {"c": "x"}})
+    scope = neo.by_label({"a": "x", "b": {"c": "x"}})
     with pytest.raises(
         ValueError, match=r"^`labels` must cover every leaf, got none fo"
     ):
-        no.neat_correction(scope=scope).init(TREE)
+        neo.neat_correction(scope=scope).init(TREE)
 
 
 def _correct(tx, gradient, opponent):
@@ -51,8 +51,8 @@ def _random(seed):
 def test_whole_tree_is_the_contest_of_the_concatenated_vector():
     gradient, noise = _random(0), _random(1)
     opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
-    tx = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
-    flat = no.neat_correction(1.0, opponent=no.given())
+    tx = neo.neat_correction(1.0, opponent=neo.opponents.given(), scope=neo.whole_tree)
+    flat = neo.neat_correction(1.0, opponent=neo.opponents.given())
     ravel = jax.flatten_util.ravel_pytree
     expected = _correct(flat, ravel(gradient)[0], ravel(opponent)[0])
     actual = ravel(_correct(tx, gradient, opponent))[0]
@@ -63,9 +63,11 @@ def test_whole_tree_is_the_contest_of_the_concatenated_vector():
 def test_labelled_groups_are_contests_of_their_own():
     gradient, noise = _random(2), _random(3)
     opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
-    whole = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
-    labels = no.by_label({"a": "own", "b": "shared"})
-    labelled = no.neat_correction(1.0, opponent=no.given(), scope=labels)
+    whole = neo.neat_correction(
+        1.0, opponent=neo.opponents.given(), scope=neo.whole_tree
+    )
+    labels = neo.by_label({"a": "own", "b": "shared"})
+    labelled = neo.neat_correction(1.0, opponent=neo.opponents.given(), scope=labels)
     actual = _correct(labelled, gradient, opponent)
     for key in ("a", "b"):
         expected = _correct(whole, gradient[key], opponent[key])
@@ -79,8 +81,10 @@ def test_by_hand_over_two_leaves():
     """g = (1, 1), o = (-1, 1): per leaf the first is opposed; together g.o = 0."""
     gradient = {"x": jnp.ones(1), "y": jnp.ones(1)}
     opponent = {"x": -jnp.ones(1), "y": jnp.ones(1)}
-    per_leaf = no.neat_correction(1.0, opponent=no.given())
-    whole = no.neat_correction(1.0, opponent=no.given(), scope=no.whole_tree)
+    per_leaf = neo.neat_correction(1.0, opponent=neo.opponents.given())
+    whole = neo.neat_correction(
+        1.0, opponent=neo.opponents.given(), scope=neo.whole_tree
+    )
     assert _correct(per_leaf, gradient, opponent) == {"x": 0.0, "y": 1.0}
     assert _correct(whole, gradient, opponent) == {"x": 1.0, "y": 1.0}
 
@@ -90,7 +94,7 @@ def test_more_scopes_than_one_block():
     gradient = [jnp.array([1.0, 0.0])] * 20
     angles = np.linspace(np.pi / 2, np.pi, 20)
     opponent = [jnp.array([np.cos(x), np.sin(x)], "float32") for x in angles]
-    tx = no.neat_correction(opponent=no.given(), measure=True)
+    tx = neo.neat_correction(opponent=neo.opponents.given(), monitor=True)
     _, state = tx.update(gradient, tx.init(gradient), opponent=opponent)
-    conflicts = no.diagnostics(state)["conflict"].per_leaf
+    conflicts = neo.diagnostics(state)["conflict"].per_leaf
     np.testing.assert_allclose(conflicts, -np.cos(angles), atol=1e-6)

@@ -4,18 +4,18 @@ import jax.numpy as jnp
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import _leaves
 
 TREE = {"a": jnp.ones(2), "b": jnp.ones(3), "c": jnp.ones(1)}
-LABELS = no.by_label({"a": "x", "b": "y", "c": "x"})
+LABELS = neo.by_label({"a": "x", "b": "y", "c": "x"})
 
 
 def test_scopes_are_counted_without_gaps():
     assert _leaves.groups(TREE, LABELS, [0, 1, 2]) == [0, 1, 0]
     assert _leaves.groups(TREE, LABELS, [1]) == [0]
-    assert _leaves.groups(TREE, no.whole_tree, [0, 2]) == [0, 0]
-    assert _leaves.groups(TREE, no.per_leaf, [0, 2]) == [0, 1]
+    assert _leaves.groups(TREE, neo.whole_tree, [0, 2]) == [0, 0]
+    assert _leaves.groups(TREE, neo.per_leaf, [0, 2]) == [0, 1]
 
 
 def test_each_leaf_has_the_sum_of_its_scope():

@@ -20,7 +20,7 @@ def test_the_table_lists_every_public_factory():
     in_aggregators = found["neat_optax.aggregators"] - set(table.NOT_REDUCING)
     assert in_aggregators <= listed
     assert {name for name in found["neat_optax"] if "player" in name} <= listed
-    assert {"measure_update_conflict", "aggregate_shared"} <= listed
+    assert {"monitor_update_conflict", "aggregate_shared"} <= listed
 
 
 def start(name):
@@ -163,7 +163,7 @@ def test_a_player_that_is_not_finite_leaves_no_trace(name, bad):
 ALONE = (
     "mean",
     "sum",
-    "random_weights",
+    "random",
     "graddrop",
     "pcgrad",
     "player_neat",

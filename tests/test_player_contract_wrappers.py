@@ -120,7 +120,7 @@ def test_init_from_shapes_alone(name):
 
 
 SEEDED = {
-    "random_weights": aggregators.random_weights,
+    "random": aggregators.random,
     "pcgrad": aggregators.pcgrad,
     "graddrop": aggregators.graddrop,
 }

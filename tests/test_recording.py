@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-import neat_optax as no
+import neat_optax as neo
 
 NAMES = {
     "conflict",
@@ -27,7 +27,9 @@ OPPONENT = {"a": -2 * jnp.ones(1), "b": jnp.array([-2.0, 0.0, 0.0])}
 
 
 def measured(**options):
-    return no.neat(0.1, beta=0.0, opponent=no.given(), measure=True, **options)
+    return neo.neat(
+        0.1, beta=0.0, opponent=neo.opponents.given(), monitor=True, **options
+    )
 
 
 def one_step(tx):
@@ -37,7 +39,7 @@ def one_step(tx):
 
 def test_by_hand():
     """Conflicts 1 and .6, of 1 and 3 elements; |q|/|g| is alpha c^2."""
-    found = no.diagnostics(one_step(measured(alpha=0.5)))
+    found = neo.diagnostics(one_step(measured(alpha=0.5)))
     assert found.keys() == NAMES
     expected = {
         "conflict": (1 + 3 * 0.6) / 4,
@@ -56,24 +58,24 @@ def test_by_hand():
 
 def test_update_alignment_is_with_the_applied_update():
     """Leaf a steps along its gradient; b along (3 - .54, 4): cosine by hand."""
-    found = no.diagnostics(one_step(measured(alpha=0.5)))["update_alignment"]
+    found = neo.diagnostics(one_step(measured(alpha=0.5)))["update_alignment"]
     corrected = np.array([3 - 0.5 * 0.6 * 3, 4.0])
     cosine = np.array([3.0, 4.0]) @ corrected / 5 / np.linalg.norm(corrected)
     np.testing.assert_allclose(found.per_leaf, [1.0, cosine], rtol=1e-6)
 
 
 def test_per_leaf_by_path():
-    found = no.diagnostics(one_step(measured()), PARAMS)["conflict"]
+    found = neo.diagnostics(one_step(measured()), PARAMS)["conflict"]
     np.testing.assert_allclose(found.per_leaf["a"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(found.per_leaf["b"], 0.6, rtol=1e-6)
 
 
 def test_per_leaf_needs_a_scope_for_each_leaf():
-    state = one_step(measured(scope=no.whole_tree))
+    state = one_step(measured(scope=neo.whole_tree))
     with pytest.raises(
         ValueError, match=r"^`params` must be left out unless every leaf is"
     ):
-        no.diagnostics(state, PARAMS)
+        neo.diagnostics(state, PARAMS)
 
 
 def test_the_mean_is_over_all_steps_and_latest_is_the_last():
@@ -81,12 +83,12 @@ def test_the_mean_is_over_all_steps_and_latest_is_the_last():
     state = tx.init(PARAMS)
     for opponent in (OPPONENT, GRADIENT):
         _, state = tx.update(GRADIENT, state, PARAMS, opponent=opponent)
-    found = no.diagnostics(state)["conflict"]
+    found = neo.diagnostics(state)["conflict"]
     np.testing.assert_allclose([found.latest, found.mean], [0.0, 0.35], rtol=1e-6)
 
 
 def test_before_the_first_step_all_are_zero():
-    found = no.diagnostics(measured().init(PARAMS))
+    found = neo.diagnostics(measured().init(PARAMS))
     assert found.keys() == NAMES
     for name, value in found.items():
         assert (value.latest, value.mean) == (0.0, 0.0), name
@@ -96,22 +98,22 @@ def test_skipped_steps_are_counted():
     tx = measured()
     bad = {"a": jnp.full(1, jnp.nan), "b": GRADIENT["b"]}
     _, state = tx.update(bad, tx.init(PARAMS), PARAMS, opponent=OPPONENT)
-    assert no.diagnostics(state)["skipped"].latest == 0.25
+    assert neo.diagnostics(state)["skipped"].latest == 0.25
 
 
 def test_noise_is_there_where_history_is_watched():
     """First step: the average is zero, so all of the gradient is noise."""
-    found = no.diagnostics(one_step(measured(alpha_range=(0.0, 1.0))))
+    found = neo.diagnostics(one_step(measured(alpha_range=(0.0, 1.0))))
     assert found.keys() == NAMES | {"noise"}
     np.testing.assert_allclose(found["noise"].mean, 1.0, rtol=1e-6)
 
 
 def test_a_state_without_measures_is_refused():
-    for state in (no.neat(0.1).init(PARAMS), optax.adam(0.1).init(PARAMS), {}):
+    for state in (neo.neat(0.1).init(PARAMS), optax.adam(0.1).init(PARAMS), {}):
         with pytest.raises(
             ValueError, match=r"^`opt_state` must hold measures, got none"
         ):
-            no.diagnostics(state)
+            neo.diagnostics(state)
 
 
 @pytest.mark.parametrize(
@@ -126,35 +128,35 @@ def test_a_state_without_measures_is_refused():
         ),
         lambda tx: optax.apply_if_finite(tx, 3),
         lambda tx: optax.MultiSteps(tx, 1),
-        lambda tx: no.keep_slow_params(tx, 5),
-        lambda tx: no.measure_update(tx),
+        lambda tx: neo.keep_slow_params(tx, 5),
+        lambda tx: neo.monitor_update(tx),
     ],
     ids=["chain", "masked", "partition", "finite", "multi", "slow", "twice"],
 )
 def test_found_inside(wrap):
-    found = no.diagnostics(one_step(wrap(measured())))
+    found = neo.diagnostics(one_step(wrap(measured())))
     np.testing.assert_allclose(found["conflict"].mean, (1 + 3 * 0.6) / 4, rtol=1e-6)
 
 
 def test_found_in_a_train_state():
     state = flax.training.train_state.TrainState.create(
-        apply_fn=None, params=PARAMS, tx=no.neat(0.1, measure=True)
+        apply_fn=None, params=PARAMS, tx=neo.neat(0.1, monitor=True)
     )
     state = state.apply_gradients(grads=GRADIENT).apply_gradients(
         grads=jax.tree.map(jnp.negative, GRADIENT)
     )
-    found = no.diagnostics(state, state.params)
+    found = neo.diagnostics(state, state.params)
     np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].per_leaf["a"], 0.5, rtol=1e-6)
 
 
 def test_found_in_an_nnx_optimizer():
     model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
-    optimizer = nnx.Optimizer(model, no.neat(0.1, measure=True), wrt=nnx.Param)
+    optimizer = nnx.Optimizer(model, neo.neat(0.1, monitor=True), wrt=nnx.Param)
     gradient = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 3)))))(model)
     optimizer.update(model, gradient)
     optimizer.update(model, jax.tree.map(jnp.negative, gradient))
-    found = no.diagnostics(optimizer)
+    found = neo.diagnostics(optimizer)
     np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].mean, 0.5, rtol=1e-6)
 
@@ -165,22 +167,22 @@ def _alternate(tx, steps):
     def body(state, sign):
         gradient = jax.tree.map(lambda g: sign * g, GRADIENT)
         _, state = tx.update(gradient, state, PARAMS)
-        return state, no.diagnostics(state)["conflict"].latest
+        return state, neo.diagnostics(state)["conflict"].latest
 
     signs = (-1.0) ** jnp.arange(steps)
     return jax.lax.scan(body, tx.init(PARAMS), signs)
 
 
 def test_inside_scan():
-    tx = no.neat(0.1, opponent=no.previous_gradient(), measure=True)
+    tx = neo.neat(0.1, opponent=neo.opponents.previous_gradient(), monitor=True)
     state, conflicts = jax.jit(lambda: _alternate(tx, 4))()
     np.testing.assert_allclose(conflicts, [0.0, 1.0, 1.0, 1.0], rtol=1e-6)
-    np.testing.assert_allclose(no.diagnostics(state)["conflict"].mean, 0.75, rtol=1e-6)
+    np.testing.assert_allclose(neo.diagnostics(state)["conflict"].mean, 0.75, rtol=1e-6)
 
 
 def test_inside_vmap():
     """Three runs at once, read together and one by one."""
-    tx = no.neat(0.1, opponent=no.given(), measure=True)
+    tx = neo.neat(0.1, opponent=neo.opponents.given(), monitor=True)
     scales = jnp.array([1.0, -1.0, 0.0])
 
     def run(scale):
@@ -189,20 +191,20 @@ def test_inside_vmap():
         return tx.update(GRADIENT, state, PARAMS, opponent=opponent)[1]
 
     states = jax.jit(jax.vmap(run))(scales)
-    found = jax.vmap(no.diagnostics)(states)["conflict"].mean
+    found = jax.vmap(neo.diagnostics)(states)["conflict"].mean
     np.testing.assert_allclose(found, [0.7, 0.0, 0.0], rtol=1e-6)
 
 
 def test_names_are_refused_where_the_leaves_are_divided():
     labels = {"a": "mine", "b": "other"}
-    parts = {"mine": no.neat(0.1, measure=True), "other": no.neat(0.1, measure=True)}
+    parts = {"mine": neo.neat(0.1, monitor=True), "other": neo.neat(0.1, monitor=True)}
     state = optax.partition(parts, labels).init(PARAMS)
     with pytest.raises(ValueError, match="got 2 leaves for 2 scopes in 2"):
-        no.diagnostics(state, PARAMS)
+        neo.diagnostics(state, PARAMS)
 
 
 def test_labels_in_any_order_keep_the_names_of_their_leaves():
-    scope = no.by_label({"a": "z", "b": "a"})
-    by_leaf = no.diagnostics(one_step(measured()), PARAMS)["conflict"].per_leaf
-    by_label = no.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
+    scope = neo.by_label({"a": "z", "b": "a"})
+    by_leaf = neo.diagnostics(one_step(measured()), PARAMS)["conflict"].per_leaf
+    by_label = neo.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
     assert by_label.per_leaf == by_leaf

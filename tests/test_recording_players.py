@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 from neat_optax.training import PlayerTrainState
 
@@ -33,12 +33,12 @@ def of_players(tx, **extra):
 
 
 def watched(**options):
-    return aggregators.sum(num_players=3, measure=True, **options)
+    return aggregators.sum(num_players=3, monitor=True, **options)
 
 
 def test_aggregators_by_hand():
     """Squares 10, 17 and 1; products -1, 1 and -1; the sum is (1; 3, 4, 0)."""
-    found = no.diagnostics(of_players(watched()))
+    found = neo.diagnostics(of_players(watched()))
     assert found.keys() == PLAYER_NAMES
     length = np.sqrt(1 + 9 + 16)
     expected = {
@@ -63,7 +63,7 @@ def test_aggregators_by_hand():
 
 def test_measures_of_players_have_a_row_for_each_scope():
     """Leaf a is opposed in two pairs of three, b in none of the one that compares."""
-    found = no.diagnostics(of_players(watched(scope=no.per_leaf)), PARAMS)
+    found = neo.diagnostics(of_players(watched(scope=neo.per_leaf)), PARAMS)
     pairs = found["conflicting_pairs"]
     np.testing.assert_allclose(pairs.per_leaf["a"], 2 / 3, rtol=1e-6)
     np.testing.assert_allclose(pairs.per_leaf["b"], 0.0)
@@ -79,13 +79,13 @@ def test_measures_of_players_have_a_row_for_each_scope():
             optax.masked(tx, {"a": True, "b": False}),
             optax.masked(aggregators.sum(), {"a": False, "b": True}),
         ),
-        lambda tx: no.aggregate_shared(tx, {"a": True, "b": False}),
-        lambda tx: no.precondition(tx),
+        lambda tx: neo.aggregate_shared(tx, {"a": True, "b": False}),
+        lambda tx: neo.precondition(tx),
     ],
     ids=["masked", "shared", "metric"],
 )
 def test_measures_of_players_are_found_inside(wrap):
-    found = no.diagnostics(of_players(wrap(watched())))
+    found = neo.diagnostics(of_players(wrap(watched())))
     assert found.keys() >= PLAYER_NAMES
     np.testing.assert_allclose(found["conflicting_pairs"].latest, 2 / 3, rtol=1e-6)
     np.testing.assert_array_equal(found["weights"].mean, [1.0, 1.0, 1.0])
@@ -97,14 +97,14 @@ def test_measures_of_players_are_found_in_a_train_state():
     )
     present = jnp.array([True, False, True])
     state = state.apply_gradients(grads=PLAYERS, present=present)
-    found = no.diagnostics(state)
+    found = neo.diagnostics(state)
     np.testing.assert_array_equal(found["conflicting_pairs"].latest, 0.0)
     np.testing.assert_array_equal(found["weights"].latest, [1.0, 0.0, 1.0])
 
 
 def test_measures_of_the_update_and_of_the_players_stand_side_by_side():
     inner = optax.chain(watched(), optax.sgd(0.1))
-    found = no.diagnostics(of_players(no.measure_update_conflict(inner, 3)))
+    found = neo.diagnostics(of_players(neo.monitor_update_conflict(inner, 3)))
     names = {"update_conflict", "harmed", "update_cosines"}
     assert found.keys() == PLAYER_NAMES | names
     alignment = found["player_alignment"].latest
@@ -118,5 +118,5 @@ def test_players_that_are_dropped_are_counted_over_steps():
     broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), PLAYERS)
     for gradients in (PLAYERS, broken):
         _, state = update(gradients, state)
-    found = no.diagnostics(state)["dropped"]
+    found = neo.diagnostics(state)["dropped"]
     assert (found.latest, found.mean) == (1.0, 0.5)

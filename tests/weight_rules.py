@@ -20,7 +20,7 @@ LARGE = 32
 
 def _config(gramian, present, preference=None, length="projection"):
     wanted = present.astype(gramian.dtype) if preference is None else preference
-    return aggregators.config_weights(gramian, wanted, length)
+    return aggregators.conflict_free_weights(gramian, wanted, length)
 
 
 def _without_present(rule):

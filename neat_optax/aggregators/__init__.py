@@ -9,16 +9,18 @@ from neat_optax.aggregators._averages import constant as constant
 from neat_optax.aggregators._averages import constant_weights as constant_weights
 from neat_optax.aggregators._averages import mean as mean
 from neat_optax.aggregators._averages import mean_weights as mean_weights
-from neat_optax.aggregators._averages import random_weights as random_weights
+from neat_optax.aggregators._averages import random as random
 from neat_optax.aggregators._averages import (
-    random_weights_weights as random_weights_weights,
+    random_weights as random_weights,
 )
 from neat_optax.aggregators._averages import sum as sum
 from neat_optax.aggregators._averages import sum_weights as sum_weights
 from neat_optax.aggregators._cagrad import cagrad as cagrad
 from neat_optax.aggregators._cagrad import cagrad_weights as cagrad_weights
-from neat_optax.aggregators._conflict_free import config as config
-from neat_optax.aggregators._conflict_free import config_weights as config_weights
+from neat_optax.aggregators._conflict_free import conflict_free as conflict_free
+from neat_optax.aggregators._conflict_free import (
+    conflict_free_weights as conflict_free_weights,
+)
 from neat_optax.aggregators._cr_mogm import cr_mogm as cr_mogm
 from neat_optax.aggregators._cr_mogm import cr_mogm_weighting as cr_mogm_weighting
 from neat_optax.aggregators._cr_mogm import cr_mogm_weights as cr_mogm_weights
@@ -61,7 +63,7 @@ from neat_optax.aggregators._krum import krum_weights as krum_weights
 from neat_optax.aggregators._krum import multi_krum as multi_krum
 from neat_optax.aggregators._krum import multi_krum_weights as multi_krum_weights
 from neat_optax.aggregators._m_config import m_config as m_config
-from neat_optax.aggregators._measures import MeasurePlayersState as MeasurePlayersState
+from neat_optax.aggregators._measures import MonitorPlayersState as MonitorPlayersState
 from neat_optax.aggregators._measures import PlayerMeasures as PlayerMeasures
 from neat_optax.aggregators._mgda import mgda as mgda
 from neat_optax.aggregators._mgda import mgda_weights as mgda_weights

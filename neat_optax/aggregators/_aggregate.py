@@ -19,7 +19,7 @@ from neat_optax.aggregators._gramian import (
     one_player,
 )
 from neat_optax.aggregators._measures import (
-    MeasurePlayersState,
+    MonitorPlayersState,
     advance_measures,
     blank_measures,
     measure_players,
@@ -32,7 +32,7 @@ class AggregateState(NamedTuple):
 
     step: jax.Array  # [] int32
     weighting: Any  # the weighting's state, each array with a leading axis over scopes
-    measures: Any  # a MeasurePlayersState, or None
+    measures: Any  # a MonitorPlayersState, or None
 
 
 def aggregate(
@@ -40,7 +40,7 @@ def aggregate(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
     raise_nonfinite: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Reduces gradients with a leading player axis by a weighting.
@@ -57,9 +57,9 @@ def aggregate(
         such as `upgrad_weights`.
       scope: over which parameters inner products are summed, and so which leaves share
         their weights: `whole_tree`, `per_leaf` or `by_label(labels)`.
-      num_players: `P`; needed where `measure` is set and by weightings that remember
+      num_players: `P`; needed where `monitor` is set and by weightings that remember
         something of each player.
-      measure: whether to record conflict, weights and stationarity for `diagnostics`.
+      monitor: whether to record conflict, weights and stationarity for `diagnostics`.
         Costs one small quadratic program.
       raise_nonfinite: whether a player that is not finite raises an error instead of
         being dropped. Under `jit` this needs `jax.experimental.checkify.checkify`.
@@ -89,9 +89,9 @@ def aggregate(
     """
     weighting = as_weighting(weighting)
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
     _checks.check_bool("raise_nonfinite", raise_nonfinite)
-    _check_num_players(weighting, num_players, measure)
+    _check_num_players(weighting, num_players, monitor)
 
     def init_fn(params: Any) -> AggregateState:
         _checks.check_inexact("params", params)
@@ -100,7 +100,7 @@ def aggregate(
             lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))),
             weighting.init(num_players),
         )
-        measures = blank_measures(count, num_players or 0) if measure else None
+        measures = blank_measures(count, num_players or 0) if monitor else None
         return AggregateState(jnp.zeros((), jnp.int32), own, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -113,7 +113,7 @@ def aggregate(
         owners = scope.owners(one_player(updates))
         extras = Extras.read(extra_args, updates, count)
         groups = group_leaves(updates, extras, owners)
-        if measure or weighting.needs_gramian:
+        if monitor or weighting.needs_gramian:
             measured = measure_gramian(groups, extras, state.step)
         else:
             measured = measure_nothing(groups, extras, state.step)
@@ -156,12 +156,12 @@ def over_scopes(function, *arguments):
 
 
 def record(
-    state: MeasurePlayersState,
+    state: MonitorPlayersState,
     measured: Measured,
     decisions: Decision,
     extras: Extras,
     step: jax.Array,
-) -> MeasurePlayersState:
+) -> MonitorPlayersState:
     """The measures after a step, with a row for each scope."""
     dropped = jnp.sum(~measured.finite & extras.present)
     latest = over_scopes(
@@ -173,11 +173,11 @@ def record(
     return advance_measures(state, latest, size, step)
 
 
-def _check_num_players(weighting: Weighting, num_players: Any, measure: bool) -> None:
+def _check_num_players(weighting: Weighting, num_players: Any, monitor: bool) -> None:
     if num_players is not None:
         _checks.check_count("num_players", num_players, minimum=1)
-    elif measure or weighting.needs_num_players:
-        reason = weighting.name if weighting.needs_num_players else "measure=True"
+    elif monitor or weighting.needs_num_players:
+        reason = weighting.name if weighting.needs_num_players else "monitor=True"
         raise ValueError(f"`num_players` must be given for {reason}, got None.")
 
 

@@ -50,7 +50,7 @@ def aligned_mtl(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Aligned-MTL: a weighted sum of the gradients made orthogonal and equally long.
 
@@ -66,7 +66,7 @@ def aligned_mtl(
         by the extra argument `preference=`.
       scale: `s`, the "min", the lower "median" or, as "rmse", the mean of the
         eigenvalues that are not zero.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -86,7 +86,7 @@ def aligned_mtl(
         lambda players: _decide(players.gramian, players.shares(preference), scale),
         "aligned_mtl",
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, preference, scale):

@@ -42,7 +42,7 @@ def constant_weights(
     return jnp.where(everyone(gramian, present), weights, 0)
 
 
-def random_weights_weights(
+def random_weights(
     gramian: jax.Array, key: jax.Array, present: jax.Array | None = None
 ) -> jax.Array:
     """The softmax of one standard normal number for each present player."""
@@ -56,7 +56,7 @@ def mean(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The mean of the players' gradients: the control of every other aggregator.
 
@@ -68,7 +68,7 @@ def mean(
     Args:
       preference: nonnegative weights to use instead of `1 / P`, taken as they are.
         Overridden by the extra argument `preference=`.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -82,21 +82,21 @@ def mean(
     weighting = stateless_weighting(
         lambda players: players.shares(preference), "mean", needs_gramian=False
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def sum(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The sum of the players' gradients, the gradient of the sum of the losses.
 
     .. math:: u = \sum_i g_i
 
     Args:
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -111,7 +111,7 @@ def sum(
         "sum",
         needs_gramian=False,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def constant(
@@ -119,7 +119,7 @@ def constant(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""A fixed weighted sum of the players' gradients.
 
@@ -128,7 +128,7 @@ def constant(
     Args:
       weights: `w` [P], finite numbers of any sign; those of absent players are left
         out, and not shared among the others.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -144,15 +144,15 @@ def constant(
         "constant",
         needs_gramian=False,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def random_weights(
+def random(
     key: jax.Array | int = 0,
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Random loss weighting: new weights in every step.
 
@@ -163,12 +163,12 @@ def random_weights(
 
     Args:
       key: a random key or a seed.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.random_weights(0)
+      >>> tx = aggregators.random(0)
       >>> g = jnp.ones((3, 2))
       >>> print(tx.update(g, tx.init(g[0]))[0].round(5))
       [1. 1.]
@@ -179,10 +179,8 @@ def random_weights(
 
     def decide(players, state):
         now, later = jax.random.split(state)
-        weights = random_weights_weights(players.gramian, now, players.present)
+        weights = random_weights(players.gramian, now, players.present)
         return as_decision(weights), later
 
-    weighting = Weighting(
-        "random_weights", lambda _: as_key(key), decide, needs_gramian=False
-    )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    weighting = Weighting("random", lambda _: as_key(key), decide, needs_gramian=False)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

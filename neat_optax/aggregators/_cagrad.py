@@ -49,7 +49,7 @@ def cagrad(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""CAGrad: in a ball around the mean, the direction best for who gains least.
 
@@ -62,7 +62,7 @@ def cagrad(
 
     Args:
       c: at least 0, or a schedule.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -83,7 +83,7 @@ def cagrad(
         ),
         "cagrad",
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, c, present) -> Decision:

@@ -18,7 +18,7 @@ from neat_optax.aggregators._weighting import Decision, stateless_weighting
 LENGTHS = ("projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric")
 
 
-def config_weights(
+def conflict_free_weights(
     gramian: jax.Array, preference: Any = None, length: str = "projection"
 ) -> jax.Array:
     r"""Weights of ConFIG.
@@ -36,7 +36,7 @@ def config_weights(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(config_weights(jnp.diag(jnp.array([1.0, 9.0]))).round(4))
+      >>> print(conflict_free_weights(jnp.diag(jnp.array([1.0, 9.0]))).round(4))
       [2.     0.6667]
     """
     if preference is None:
@@ -44,13 +44,13 @@ def config_weights(
     return _decide(gramian, preference, length).weights
 
 
-def config(
+def conflict_free(
     preference: Any = None,
     length: str = "projection",
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""ConFIG: the direction with the same cosine with every gradient.
 
@@ -69,12 +69,12 @@ def config(
       length: what the length is the sum of, each times the player's cosine with the
         update: "projection" takes the player's own norm, and "minimum", "maximum",
         "harmonic", "arithmetic" or "geometric" that mean of all norms.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.config()
+      >>> tx = aggregators.conflict_free()
       >>> g = jnp.array([[1.0, 0.0], [0.0, 3.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [2. 2.]
@@ -92,7 +92,7 @@ def config(
         return _decide(players.gramian, jnp.asarray(wanted, jnp.float32), length)
 
     weighting = stateless_weighting(decide, "config")
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, preference, length) -> Decision:

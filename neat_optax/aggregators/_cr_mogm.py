@@ -62,7 +62,7 @@ def cr_mogm(
     decay: optax.ScalarOrSchedule = 0.9,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""CR-MOGM: a weighting whose weights are averaged over time.
 
@@ -77,7 +77,7 @@ def cr_mogm(
       weighting: a `Weighting`, or a function from a Gramian to weights.
       num_players: `P`.
       decay: :math:`\beta` in [0, 1), or a schedule.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,4 +92,4 @@ def cr_mogm(
       Manipulation and Beyond", 2022, Algorithm 1.
     """
     weighting = cr_mogm_weighting(weighting, num_players, decay=decay)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

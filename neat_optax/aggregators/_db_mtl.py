@@ -41,7 +41,7 @@ def db_mtl(
     decay: float = 0.9,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""DB-MTL: balances losses by logarithms and gradients by their lengths.
 
@@ -59,7 +59,7 @@ def db_mtl(
     Args:
       num_players: `P`.
       decay: :math:`\beta` in [0, 1) of each player's average; 0 for no memory.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -84,7 +84,7 @@ def db_mtl(
     return optax.chain(
         divide_by_losses(),
         per_player(optax.ema(decay), num_players),
-        aggregate(weighting, scope=scope, num_players=num_players, measure=measure),
+        aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )
 
 

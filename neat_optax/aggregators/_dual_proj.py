@@ -49,7 +49,7 @@ def dual_proj(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""DualProj: the mean of the gradients, projected so that it harms nobody.
 
@@ -62,7 +62,7 @@ def dual_proj(
     Args:
       preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
         by the extra argument `preference=`.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -81,7 +81,7 @@ def dual_proj(
         lambda players: _decide(players.gramian, players.shares(preference)),
         "dual_proj",
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, preference) -> Decision:

@@ -61,7 +61,7 @@ def dwa(
     period: int = 1,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Dynamic weight average: more weight where the loss falls more slowly.
 
@@ -79,7 +79,7 @@ def dwa(
       temperature: positive `T`, or a schedule; larger makes the weights more equal.
       period: steps over which losses are averaged, at least 1. The authors use an
         epoch.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -118,7 +118,7 @@ def dwa(
         needs_gramian=False,
         needs_losses=True,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _advance(state: DWAState, losses: Losses, ends: jax.Array) -> DWAState:

@@ -72,7 +72,7 @@ def excess_mtl(
     warmup_steps: int = 0,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""ExcessMTL: weights that grow with each player's excess risk.
 
@@ -91,7 +91,7 @@ def excess_mtl(
       num_players: `P`.
       step_size: positive :math:`\eta`.
       warmup_steps: at least 0; the authors advise three epochs.
-      scope, measure: see `aggregate`. Risks are summed over all
+      scope, monitor: see `aggregate`. Risks are summed over all
         parameters whatever the scope.
 
     Example:
@@ -115,7 +115,7 @@ def excess_mtl(
     _checks.check_fields({"step_size": step_size}, intervals)
     _checks.check_count("warmup_steps", warmup_steps)
     weighting = _weighting(step_size, warmup_steps, num_players)
-    reduce = aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    reduce = aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
     def init_fn(params: Any) -> ExcessMTLState:
         return ExcessMTLState(blank_roots(params, num_players), reduce.init(params))

@@ -54,7 +54,7 @@ def fairgrad(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""FairGrad: what each player gains is `alpha`-fair.
 
@@ -73,7 +73,7 @@ def fairgrad(
     Args:
       alpha: above 0, or a schedule; 1 is Nash-MTL, and large values approach the
         direction that is best for the player that gains least.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -93,14 +93,14 @@ def fairgrad(
         ),
         "fairgrad",
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def nash_mtl(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Nash-MTL: the bargaining solution between the players.
 
@@ -112,7 +112,7 @@ def nash_mtl(
     solution; the authors' code clips it to 1, here `optax.clip_by_global_norm(1.0)`.
 
     Args:
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -129,7 +129,7 @@ def nash_mtl(
     weighting = stateless_weighting(
         lambda players: _decide(players.gramian, 1.0, players.scale), "nash_mtl"
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, alpha, scale) -> Decision:

@@ -66,7 +66,7 @@ def famo(
     ideal: Any = 0.0,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""FAMO: makes the logarithms of all losses fall at the same rate.
 
@@ -85,7 +85,7 @@ def famo(
       learning_rate: of the logits, nonnegative, or a schedule.
       weight_decay: nonnegative :math:`\gamma`, added to Adam's gradient.
       ideal: `b`, the smallest losses there can be: a number or [P].
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -132,7 +132,7 @@ def famo(
         needs_gramian=False,
         needs_losses=True,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _log_gaps(losses, usable, ideal):

@@ -53,7 +53,7 @@ def geometric_median(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The geometric median of the gradients.
 
@@ -66,7 +66,7 @@ def geometric_median(
     Args:
       preference: nonnegative `p`; equal by default. Overridden by the extra argument
         `preference=`.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -85,7 +85,7 @@ def geometric_median(
         lambda players: _decide(players.gramian, players.shares(preference)),
         "geometric_median",
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, preference) -> Decision:

@@ -40,7 +40,7 @@ def gls(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""GLS: the gradient of the geometric mean of the losses.
 
@@ -51,7 +51,7 @@ def gls(
     Needs the extra argument `losses=`.
 
     Args:
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -75,4 +75,4 @@ def gls(
     weighting = stateless_weighting(
         decide, "gls", needs_gramian=False, needs_losses=True
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

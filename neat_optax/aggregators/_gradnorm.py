@@ -69,7 +69,7 @@ def gradnorm(
     optimizer: optax.GradientTransformation | None = None,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""GradNorm: learns weights so that players train at similar rates.
 
@@ -87,10 +87,10 @@ def gradnorm(
 
     Args:
       num_players: `P`.
-      alpha: nonnegative, or a schedule; larger favours players whose losses have fallen
+      alpha: nonnegative, or a schedule; larger favors players whose losses have fallen
         less, and 0 makes all lengths equal.
       optimizer: what moves `w`; `optax.adam(0.025)` by default.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -132,7 +132,7 @@ def gradnorm(
         return decision, GradNormState(learnt, first)
 
     weighting = Weighting("gradnorm", init, decide, needs_losses=True)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _renormalise(weights, mask):

@@ -130,7 +130,7 @@ def gradvac(
     key: jax.Array | int | None = 0,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""GradVac: PCGrad that turns gradients to the cosines they usually have.
 
@@ -147,7 +147,7 @@ def gradvac(
         called beta.
       key: a random key or a seed, for an order drawn anew in every step; None for the
         order of the players' numbers.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -161,7 +161,7 @@ def gradvac(
       Wang et al., "Gradient Vaccine", 2021, eq. 3 and 4.
     """
     weighting = gradvac_weighting(num_players, decay=decay, key=key)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _turn(matrix, held, other, aim):

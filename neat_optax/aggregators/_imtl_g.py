@@ -37,7 +37,7 @@ def imtl_g(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""IMTL-G: the update whose projection on every gradient is the same.
 
@@ -48,11 +48,11 @@ def imtl_g(
     is its square. Where gradients depend on one another it is solved in the least
     squares sense, eigenvalues below `P * eps` of the largest counting as zero, and the
     measures' residual says how unequal the projections are. The weights sum to 1 and
-    may be negative; with a negative sum before normalisation every player is harmed,
+    may be negative; with a negative sum before normalization every player is harmed,
     as in the paper.
 
     Args:
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -66,7 +66,7 @@ def imtl_g(
       Liu et al., "Towards Impartial Multi-task Learning", 2021, eq. 6.
     """
     weighting = stateless_weighting(lambda players: _decide(players.gramian), "imtl_g")
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian) -> Decision:

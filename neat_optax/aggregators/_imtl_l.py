@@ -42,7 +42,7 @@ def imtl_l(
     optimizer: optax.GradientTransformation | None = None,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""IMTL-L: learns a scale for each loss, so that all scaled losses become 1.
 
@@ -58,7 +58,7 @@ def imtl_l(
     Args:
       num_players: `P`.
       optimizer: what moves `s`; `optax.adam(1e-3)` by default.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -90,4 +90,4 @@ def imtl_l(
         needs_gramian=False,
         needs_losses=True,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

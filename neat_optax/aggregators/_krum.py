@@ -30,7 +30,7 @@ def krum_weights(
       gramian: [P, P], inner products of the gradients; `P >= num_byzantine + 3`.
       num_byzantine: `b`, at least 0.
       num_selected: how many players are averaged.
-      present: [P] bool; absent players are nobody's neighbours and are not selected.
+      present: [P] bool; absent players are nobody's neighbors and are not selected.
       squared: whether distances are squared.
 
     Returns:
@@ -77,7 +77,7 @@ def krum(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Krum: the one gradient that is nearest to the others.
 
@@ -92,7 +92,7 @@ def krum(
       num_byzantine: `b`, at least 0; the players must be `b + 3` or more.
       squared: whether distances are squared, as in the paper. Some implementations do
         not.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -105,7 +105,7 @@ def krum(
     References:
       Blanchard et al., "Machine Learning with Adversaries", 2017, section 4.
     """
-    return _krum("krum", num_byzantine, 1, squared, scope, num_players, measure)
+    return _krum("krum", num_byzantine, 1, squared, scope, num_players, monitor)
 
 
 def multi_krum(
@@ -115,7 +115,7 @@ def multi_krum(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Multi-Krum: the mean of the gradients that are nearest to the others.
 
@@ -125,17 +125,17 @@ def multi_krum(
       num_byzantine: `b`, at least 0; the players must be `b + 3` or more.
       num_selected: how many players are averaged, from 1 to `P`.
       squared: whether distances are squared, as in the paper.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     References:
       Blanchard et al., "Machine Learning with Adversaries", 2017, section 6.
     """
     return _krum(
-        "multi_krum", num_byzantine, num_selected, squared, scope, num_players, measure
+        "multi_krum", num_byzantine, num_selected, squared, scope, num_players, monitor
     )
 
 
-def _krum(name, num_byzantine, num_selected, squared, scope, num_players, measure):
+def _krum(name, num_byzantine, num_selected, squared, scope, num_players, monitor):
     _checks.check_count("num_byzantine", num_byzantine)
     _checks.check_count("num_selected", num_selected, minimum=1)
     _checks.check_bool("squared", squared)
@@ -145,7 +145,7 @@ def _krum(name, num_byzantine, num_selected, squared, scope, num_players, measur
         ),
         name,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _check_counts(num_players, num_byzantine, num_selected):

@@ -10,7 +10,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
-from neat_optax.aggregators._conflict_free import config
+from neat_optax.aggregators._conflict_free import conflict_free
 from neat_optax.aggregators._per_player import per_player
 from neat_optax.aggregators._pseudo_gradient import bias_share, divide_by_pseudo_root
 
@@ -33,7 +33,7 @@ def m_config(
     preference: Any = None,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""M-ConFIG: ConFIG on each player's average, divided as Adam divides.
 
@@ -60,8 +60,8 @@ def m_config(
       decay: :math:`\beta_1` in [0, 1).
       second_moment_decay: :math:`\beta_2` in [0, 1).
       eps: nonnegative :math:`\epsilon`.
-      preference: see `config`.
-      scope, measure: see `aggregate`.
+      preference: see `conflict_free`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -92,7 +92,9 @@ def m_config(
     }
     _checks.check_fields(given, intervals)
     averaging = per_player(optax.ema(decay, debias=False), num_players)
-    reduce = config(preference, scope=scope, num_players=num_players, measure=measure)
+    reduce = conflict_free(
+        preference, scope=scope, num_players=num_players, monitor=monitor
+    )
 
     def init_fn(params: Any) -> MConFIGState:
         zeros = optax.tree.zeros_like(params)

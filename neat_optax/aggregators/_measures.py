@@ -24,7 +24,7 @@ class PlayerMeasures(NamedTuple):
     player_alignment: jax.Array  # [P] cosine of each player with the update
 
 
-class MeasurePlayersState(NamedTuple):
+class MonitorPlayersState(NamedTuple):
     """Measures of an aggregator, one row per scope."""
 
     size: jax.Array  # [S] elements of each scope
@@ -32,13 +32,13 @@ class MeasurePlayersState(NamedTuple):
     mean: PlayerMeasures
 
 
-def blank_measures(num_scopes: int, num_players: int) -> MeasurePlayersState:
+def blank_measures(num_scopes: int, num_players: int) -> MonitorPlayersState:
     """Measures before the first step: zeros."""
     zeros = jnp.zeros((num_scopes,), jnp.float32)
     rows = jnp.zeros((num_scopes, num_players), jnp.float32)
     scalars = (zeros, zeros, zeros, zeros, zeros, zeros)
     blank = PlayerMeasures(*scalars, rows, rows)
-    return _tree.own(MeasurePlayersState(zeros, blank, blank))
+    return _tree.own(MonitorPlayersState(zeros, blank, blank))
 
 
 @jax.jit
@@ -65,11 +65,11 @@ def measure_players(
 
 
 def advance_measures(
-    state: MeasurePlayersState, latest: PlayerMeasures, size: jax.Array, step: jax.Array
-) -> MeasurePlayersState:
+    state: MonitorPlayersState, latest: PlayerMeasures, size: jax.Array, step: jax.Array
+) -> MonitorPlayersState:
     """The state after one more step."""
     mean = _tree.running_mean(state.mean, latest, step)
-    return MeasurePlayersState(size, latest, mean)
+    return MonitorPlayersState(size, latest, mean)
 
 
 def _pairs(rows: Correlation):

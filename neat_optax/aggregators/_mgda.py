@@ -36,7 +36,7 @@ def mgda(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""MGDA: the shortest vector in the convex hull of the gradients.
 
@@ -49,7 +49,7 @@ def mgda(
     away.
 
     Args:
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -66,7 +66,7 @@ def mgda(
     weighting = stateless_weighting(
         lambda players: _decide(players.gramian, players.present), "mgda"
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, present) -> Decision:

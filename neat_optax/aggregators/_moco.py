@@ -58,7 +58,7 @@ def moco(
     decay: optax.ScalarOrSchedule = 0.0,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""MoCo: MGDA on gradients that are tracked, so that noise does not bias it.
 
@@ -79,7 +79,7 @@ def moco(
       step_size: nonnegative :math:`\gamma`, or a schedule. It multiplies squared
         lengths of gradients.
       decay: nonnegative :math:`\rho`, or a schedule.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,5 +119,5 @@ def moco(
     weighting = Weighting("moco", init, decide)
     return optax.chain(
         per_player(track_gradient(rate, rate_decay), num_players),
-        aggregate(weighting, scope=scope, num_players=num_players, measure=measure),
+        aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )

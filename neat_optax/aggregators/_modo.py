@@ -116,7 +116,7 @@ def modo(
     decay: optax.ScalarOrSchedule = 0.1,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""MoDo: weights that descend on the length of the combined gradient.
 
@@ -132,7 +132,7 @@ def modo(
       num_players: `P`.
       step_size: :math:`\gamma` above 0, or a schedule.
       decay: :math:`\rho` at least 0, or a schedule.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -162,7 +162,7 @@ def modo(
         return as_decision(weights), weights
 
     weighting = Weighting("modo", lambda _: _equal(num_players), decide)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def sdmgrad(
@@ -174,7 +174,7 @@ def sdmgrad(
     pull: float = 0.3,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""SDMGrad: the shortest combination, pulled towards a preference.
 
@@ -192,7 +192,7 @@ def sdmgrad(
       momentum: :math:`\mu` in [0, 1).
       num_steps: inner steps, at least 1.
       pull: :math:`\lambda` at least 0.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -221,7 +221,7 @@ def sdmgrad(
         return as_decision((state + pull * wanted) / (1 + pull)), state
 
     weighting = Weighting("sdmgrad", lambda _: _equal(num_players), decide)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _equal(num_players):

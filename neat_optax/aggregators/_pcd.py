@@ -57,7 +57,7 @@ def pcd(
     decay: optax.ScalarOrSchedule = 0.999,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""PCD: follow the first player, and keep a share of progress for all others.
 
@@ -73,7 +73,7 @@ def pcd(
       num_players: `P`; player 0 is the primary one.
       tau: in [0, 1], one number or a tuple with one for each of the other players.
       decay: of the average of squared lengths, in [0, 1), or a schedule.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -111,7 +111,7 @@ def pcd(
         return _decide(players.gramian, tau, usual), PCDState(lengths, times)
 
     weighting = Weighting("pcd", init, decide)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, tau, norms) -> Decision:

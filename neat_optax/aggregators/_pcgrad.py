@@ -78,7 +78,7 @@ def pcgrad(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""PCGrad: the sum of the gradients, each without what opposes another.
 
@@ -92,7 +92,7 @@ def pcgrad(
     Args:
       key: a random key or a seed, for an order drawn anew for every player in every
         step; None for the order of the players' numbers. All scopes use the same draw.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -107,4 +107,4 @@ def pcgrad(
       as there; some implementations take the mean.
     """
     weighting = pcgrad_weighting(key)
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

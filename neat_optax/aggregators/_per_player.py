@@ -18,7 +18,7 @@ def per_player(
     .. math:: g_i \leftarrow \operatorname{tx}(g_i;\ \text{state}_i)
 
     Gradients keep their leading player axis, so that clipping, momentum or
-    normalisation of each player can stand before the reduction. Every player has a
+    normalization of each player can stand before the reduction. Every player has a
     state of its own: each array of `tx`'s state gets a leading axis of `num_players`,
     and a random key in it is split, so that players draw different numbers.
 

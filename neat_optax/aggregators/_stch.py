@@ -65,7 +65,7 @@ def stch(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""STCH: the gradient of a smooth maximum of the losses.
 
@@ -84,7 +84,7 @@ def stch(
         by the extra argument `preference=`.
       ideal: `z`, the best losses that can be hoped for: a number or [P]; None for the
         smallest losses seen so far, which needs `num_players`.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -128,7 +128,7 @@ def stch(
         needs_losses=True,
         needs_num_players=ideal is None,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _lower(state: IdealState, losses, usable) -> IdealState:

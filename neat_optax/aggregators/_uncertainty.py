@@ -42,7 +42,7 @@ def uncertainty(
     optimizer: optax.GradientTransformation | None = None,
     *,
     scope: Scope = whole_tree,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Uncertainty weighting: the log variance of each loss is learnt.
 
@@ -58,7 +58,7 @@ def uncertainty(
     Args:
       num_players: `P`.
       optimizer: what moves `s`; `optax.adam(1e-3)` by default.
-      scope, measure: see `aggregate`.
+      scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -91,4 +91,4 @@ def uncertainty(
         needs_gramian=False,
         needs_losses=True,
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

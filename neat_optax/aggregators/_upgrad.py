@@ -50,7 +50,7 @@ def upgrad(
     *,
     scope: Scope = whole_tree,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""UPGrad: the mean of the gradients, each projected so that it harms nobody.
 
@@ -66,7 +66,7 @@ def upgrad(
     Args:
       preference: how much each player counts, nonnegative, taken as it is; `1 / P` each
         by default. Overridden by the extra argument `preference=`.
-      scope, num_players, measure: see `aggregate`.
+      scope, num_players, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -78,14 +78,14 @@ def upgrad(
 
     References:
       Quinton and Rey, "Jacobian Descent for Multi-Objective Optimization", 2024, eq. 4.
-      Their code adds a multiple of the identity to a normalised Gramian, which loses
+      Their code adds a multiple of the identity to a normalized Gramian, which loses
       short gradients; here nothing is added.
     """
     _checks.check_preference("preference", preference)
     weighting = stateless_weighting(
         lambda players: _decide(players.gramian, players.shares(preference)), "upgrad"
     )
-    return aggregate(weighting, scope=scope, num_players=num_players, measure=measure)
+    return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian, preference) -> Decision:

@@ -15,7 +15,7 @@ def neat_adaptive(
     learning_rate: optax.ScalarOrSchedule = 0.008,
     *,
     alpha: optax.ScalarOrSchedule = 0.25,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam-like, with a correction that grows with a strong or habitual opponent.
 
@@ -25,7 +25,7 @@ def neat_adaptive(
     Args:
       learning_rate: positive number or schedule; Adam's scale.
       alpha: strength of the correction; 0 is the control.
-      measure: whether to record measures for `diagnostics`.
+      monitor: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
@@ -34,7 +34,7 @@ def neat_adaptive(
         correction_range=(1.0, 2.5),
         second_moment_decay=0.999,
         debias=True,
-        measure=measure,
+        monitor=monitor,
     )
 
 
@@ -42,7 +42,7 @@ def neat_adaptive_alpha(
     learning_rate: optax.ScalarOrSchedule = 1e-3,
     *,
     alpha: optax.ScalarOrSchedule = 0.25,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Adam-like, with an alpha that follows conflict and noise.
 
@@ -52,7 +52,7 @@ def neat_adaptive_alpha(
     Args:
       learning_rate: positive number or schedule; Adam's scale.
       alpha: strength of the correction; 0 is the control.
-      measure: whether to record measures for `diagnostics`.
+      monitor: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
@@ -61,7 +61,7 @@ def neat_adaptive_alpha(
         alpha_range=(0.0, 1.0),
         second_moment_decay=0.999,
         debias=True,
-        measure=measure,
+        monitor=monitor,
     )
 
 
@@ -69,9 +69,9 @@ def neat_lion(
     learning_rate: optax.ScalarOrSchedule = 3e-4,
     *,
     alpha: optax.ScalarOrSchedule = 0.2,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """The sign of a corrected, centralised momentum.
+    """The sign of a corrected, centralized momentum.
 
     Alpha 0.2 within [0, 1], beta 0.9. The original's quick start adds
     `nesterov=True, lookahead_period=5`.
@@ -79,7 +79,7 @@ def neat_lion(
     Args:
       learning_rate: positive number or schedule; Lion's scale.
       alpha: strength of the correction; 0 is the control.
-      measure: whether to record measures for `diagnostics`.
+      monitor: whether to record measures for `diagnostics`.
     """
     return neat(
         learning_rate,
@@ -87,7 +87,7 @@ def neat_lion(
         alpha_range=(0.0, 1.0),
         sign=True,
         centralize=True,
-        measure=measure,
+        monitor=monitor,
     )
 
 
@@ -95,15 +95,15 @@ def neat_light(
     learning_rate: optax.ScalarOrSchedule = 0.05,
     *,
     alpha: optax.ScalarOrSchedule = 0.25,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Sparse weights: an L1 penalty of 1e-3, and weights below 5e-3 zeroed.
 
     Args:
       learning_rate: positive number or schedule; see `scale_by_neat` on its scale.
       alpha: strength of the correction; 0 is the control.
-      measure: whether to record measures for `diagnostics`.
+      monitor: whether to record measures for `diagnostics`.
     """
     return neat(
-        learning_rate, alpha=alpha, l1=1e-3, prune_threshold=5e-3, measure=measure
+        learning_rate, alpha=alpha, l1=1e-3, prune_threshold=5e-3, monitor=monitor
     )

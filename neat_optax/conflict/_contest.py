@@ -72,9 +72,9 @@ def contest(
         missing or mismatched `opponent=` or `metric=`.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> rules = optax.chain(no.detect_conflict(), no.project_conflict(0.5))
-      >>> tx = no.contest(no.given(), rules)
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> rules = optax.chain(neo.detect_conflict(), neo.project_conflict(0.5))
+      >>> tx = neo.contest(neo.opponents.given(), rules)
       >>> g, o = jnp.array([1.0, 0.0]), jnp.array([-1.0, 0.0])
       >>> update, _ = tx.update(g, tx.init(g), opponent=o)
       >>> update.tolist()

@@ -16,7 +16,7 @@ from neat_optax.conflict._detect import stateful_rule
 
 
 class Measures(NamedTuple):
-    """What `measure_correction` records, one number per scope."""
+    """What `monitor_correction` records, one number per scope."""
 
     conflict: jax.Array  # in [0, 1]
     correction_ratio: jax.Array  # |correction| / |gradient|, in plain coordinates
@@ -28,16 +28,16 @@ class Measures(NamedTuple):
     opposed: jax.Array  # 1 where there is any conflict: its mean is the conflict rate
 
 
-class MeasureCorrectionState(NamedTuple):
-    """State of `measure_correction`: float32, one entry per scope."""
+class MonitorCorrectionState(NamedTuple):
+    """State of `monitor_correction`: float32, one entry per scope."""
 
     size: jax.Array
     latest: Measures
     mean: Measures
 
 
-class MeasureUpdateState(NamedTuple):
-    """State of `measure_update`: float32, one entry per leaf."""
+class MonitorUpdateState(NamedTuple):
+    """State of `monitor_update`: float32, one entry per leaf."""
 
     inner: Any
     step: jax.Array  # [] int32
@@ -46,23 +46,23 @@ class MeasureUpdateState(NamedTuple):
     mean: jax.Array
 
 
-def measure_correction() -> optax.GradientTransformation:
+def monitor_correction() -> optax.GradientTransformation:
     """Rule: records what the rules before it decided. Comes last.
 
     The contest is handed on unchanged. `latest` holds the last step's numbers, `mean`
     their average over all steps; skipped steps enter with no conflict.
     """
 
-    def init(contest: Contest) -> MeasureCorrectionState:
+    def init(contest: Contest) -> MonitorCorrectionState:
         zero = jnp.zeros((), jnp.float32)
         noise = None if contest.noise is None else zero
         blank = Measures(zero, zero, zero, zero, zero, noise, zero, zero)
-        return MeasureCorrectionState(size=zero, latest=blank, mean=blank)
+        return MonitorCorrectionState(size=zero, latest=blank, mean=blank)
 
     def decide(contest: Contest, state):
         latest = _measure(contest)
         mean = _tree.running_mean(state.mean, latest, contest.step)
-        return contest, MeasureCorrectionState(contest.size, latest, mean)
+        return contest, MonitorCorrectionState(contest.size, latest, mean)
 
     return stateful_rule(init, decide)
 
@@ -71,7 +71,7 @@ def _measure(contest: Contest) -> Measures:
     finite = contest.raw.gg < jnp.inf
     ratio = contest.correction_ratio
     opponent_norm = jnp.sqrt(contest.raw.oo)
-    conflict = contest.detected("measure_correction")
+    conflict = contest.detected("monitor_correction")
     return Measures(
         conflict=conflict,
         correction_ratio=ratio,
@@ -84,7 +84,7 @@ def _measure(contest: Contest) -> Measures:
     )
 
 
-def measure_update(
+def monitor_update(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Records how far the applied update lies along the gradient.
@@ -105,7 +105,7 @@ def measure_update(
         zeros = jnp.zeros((count,), jnp.float32)
         step = jnp.zeros((), jnp.int32)
         blank = _tree.own((step, zeros, zeros, zeros))
-        return MeasureUpdateState(inner.init(params), *blank)
+        return MonitorUpdateState(inner.init(params), *blank)
 
     def update_fn(updates, state, params=None, **extra_args):
         gradients = jax.tree.leaves(updates)
@@ -116,6 +116,6 @@ def measure_update(
         size = jnp.asarray([g.size for g in gradients], jnp.float32)
         mean = _tree.running_mean(state.mean, latest, state.step)
         step = _tree.increment(state.step)
-        return updates, MeasureUpdateState(inner_state, step, size, latest, mean)
+        return updates, MonitorUpdateState(inner_state, step, size, latest, mean)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

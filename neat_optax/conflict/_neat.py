@@ -15,7 +15,7 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, per_leaf
 from neat_optax._schedules import value_at
 from neat_optax.conflict._contest import Output, contest
-from neat_optax.conflict._monitor import measure_update
+from neat_optax.conflict._monitor import monitor_update
 from neat_optax.conflict._opponents import Opponent, gradient_ema, momentum
 from neat_optax.conflict._rules import CorrectionRule, Range, neat_rules
 from neat_optax.sparsity import prune_below, soft_threshold
@@ -39,7 +39,7 @@ def neat_correction(
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule = 0.9,
     accumulator_dtype: Any = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""NEAT's correction alone, to put before any optimizer.
 
@@ -54,14 +54,14 @@ def neat_correction(
         `alpha_range`.
       accumulator_dtype: dtype of the histories; by default the parameters' own.
       correction, clip_ratio, warmup_steps, conflict_threshold, alpha_range,
-        correction_range, conflict_decay, noise_decay, measure: see `neat_rules`.
+        correction_range, conflict_decay, noise_decay, monitor: see `neat_rules`.
 
     Returns:
       A transformation from gradients to corrected gradients.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> tx = optax.chain(no.neat_correction(0.5), optax.adam(1e-3))
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> tx = optax.chain(neo.neat_correction(0.5), optax.adam(1e-3))
       >>> params = {"w": jnp.ones((3, 2)), "b": jnp.zeros(2)}
       >>> updates, state = tx.update(params, tx.init(params), params)
 
@@ -79,7 +79,7 @@ def neat_correction(
         correction_range=correction_range,
         conflict_decay=conflict_decay,
         noise_decay=noise_decay,
-        measure=measure,
+        monitor=monitor,
     )
     return contest(
         gradient_ema(0.9) if opponent is None else opponent,
@@ -108,7 +108,7 @@ def scale_by_neat(
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule = 0.9,
     accumulator_dtype: Any = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""NEAT's correction and momentum in one.
 
@@ -132,14 +132,14 @@ def scale_by_neat(
         `alpha_range`.
       accumulator_dtype: dtype of the histories; by default the parameters' own.
       correction, clip_ratio, warmup_steps, conflict_threshold, alpha_range,
-        correction_range, conflict_decay, noise_decay, measure: see `neat_rules`.
+        correction_range, conflict_decay, noise_decay, monitor: see `neat_rules`.
 
     Returns:
       A transformation from gradients to a momentum, not yet scaled by a learning rate.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> tx = optax.chain(no.scale_by_neat(), optax.scale_by_learning_rate(0.05))
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> tx = optax.chain(neo.scale_by_neat(), optax.scale_by_learning_rate(0.05))
       >>> g = jnp.array([0.5, -0.25])
       >>> update, _ = tx.update(g, tx.init(g))
       >>> [round(x, 6) for x in update.tolist()]
@@ -160,7 +160,7 @@ def scale_by_neat(
         correction_range=correction_range,
         conflict_decay=conflict_decay,
         noise_decay=noise_decay,
-        measure=measure,
+        monitor=monitor,
     )
 
     def emit(corrected, memory, step):
@@ -208,11 +208,11 @@ def neat(
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule = 0.9,
     accumulator_dtype: Any = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""The full NEAT optimizer: every option of the original, off unless asked for.
 
-    In order: classical L2 decay or none; gradient centralisation; `scale_by_neat`,
+    In order: classical L2 decay or none; gradient centralization; `scale_by_neat`,
     preconditioned or not; sign; decoupled decay; learning rate; lookahead; soft
     threshold; pruning.
 
@@ -234,11 +234,11 @@ def neat(
       weight_decay: at least 0, or a schedule; None for none.
       decouple_weight_decay: whether decay acts on the parameters (as in AdamW) or is
         added to the gradient, and so passes through correction and momentum (L2).
-      lookahead_period: steps between two synchronisations; None for no lookahead.
+      lookahead_period: steps between two synchronizations; None for no lookahead.
       lookahead_step_size: how far the slow parameters go towards the fast ones.
       l1: weight of an L1 penalty, applied as a proximal step of `learning_rate * l1`.
       prune_threshold: size below which new parameters are zeroed.
-      measure: whether to record conflict, correction and update for `diagnostics`.
+      monitor: whether to record conflict, correction and update for `diagnostics`.
 
     Under `optax.inject_hyperparams`, name `correction` and `lookahead_period` among the
     `static_args` where they are used: the one is a function, the other a whole number.
@@ -247,8 +247,8 @@ def neat(
       An optimizer. Needs `params` where decay, lookahead, `l1` or pruning are used.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> tx = no.neat(0.1)
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> tx = neo.neat(0.1)
       >>> p, g = jnp.array([1.0, -2.0]), jnp.array([0.5, -0.25])
       >>> update, _ = tx.update(g, tx.init(p), p)
       >>> [round(x, 4) for x in optax.apply_updates(p, update).tolist()]
@@ -263,7 +263,7 @@ def neat(
         ("centralize", centralize),
         ("decouple_weight_decay", decouple_weight_decay),
         ("precondition_conflict", precondition_conflict),
-        ("measure", measure),
+        ("monitor", monitor),
     ):
         _checks.check_bool(name, value)
     _checks.check_number("eps", eps, "(0, inf)")
@@ -285,7 +285,7 @@ def neat(
         scope=scope,
         watch_decay=watch_decay,
         accumulator_dtype=accumulator_dtype,
-        measure=measure,
+        monitor=monitor,
     )
     if second_moment_decay is not None:
         _checks.check_number("second_moment_decay", second_moment_decay, "[0, 1)")
@@ -311,7 +311,7 @@ def neat(
         _checks.check_count("lookahead_period", lookahead_period, minimum=1)
         optimizer = keep_slow_params(optimizer, lookahead_period, lookahead_step_size)
     optimizer = _sparsify(optimizer, learning_rate, l1, prune_threshold)
-    return measure_update(optimizer) if measure else optimizer
+    return monitor_update(optimizer) if monitor else optimizer
 
 
 def _sparsify(optimizer, learning_rate, l1, prune_threshold):

@@ -15,7 +15,7 @@ from neat_optax.conflict._correct import (
 )
 from neat_optax.conflict._detect import detect_conflict
 from neat_optax.conflict._gate import gate_by_conflict, gate_by_warmup
-from neat_optax.conflict._monitor import measure_correction
+from neat_optax.conflict._monitor import monitor_correction
 
 Range = tuple[optax.ScalarOrSchedule, optax.ScalarOrSchedule]
 CorrectionRule = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
@@ -32,12 +32,12 @@ def neat_rules(
     correction_range: Range | None = None,
     conflict_decay: optax.ScalarOrSchedule = 0.9,
     noise_decay: optax.ScalarOrSchedule = 0.95,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformation:
     """The rules of NEAT in their order, for use in `contest`.
 
     `chain(detect_conflict, adapt_alpha?, correction, adapt_correction?,
-    clip_correction, gate_by_conflict?, gate_by_warmup?, measure_correction?)`; a rule
+    clip_correction, gate_by_conflict?, gate_by_warmup?, monitor_correction?)`; a rule
     with a question mark is there only where its argument is set.
 
     Args:
@@ -54,7 +54,7 @@ def neat_rules(
         leaves it out.
       conflict_decay: decay of the averages of conflict.
       noise_decay: decay of the averages of noise and steadiness.
-      measure: whether to record what was decided, for `diagnostics`.
+      monitor: whether to record what was decided, for `diagnostics`.
     """
     correct = project_conflict if correction is None else correction
     _checks.check_function("correction", correct)
@@ -81,6 +81,6 @@ def neat_rules(
     if warmup_steps is not None:
         _checks.check_count("warmup_steps", warmup_steps)
         rules.append(gate_by_warmup(warmup_steps))
-    if measure:
-        rules.append(measure_correction())
+    if monitor:
+        rules.append(monitor_correction())
     return optax.chain(*rules)

@@ -1,1 +1,9 @@
 """Networks that stay able to learn: dormant units, resets, and pulls to the start."""
+
+from neat_optax.continual._activity import layer_activity as layer_activity
+from neat_optax.continual._anchor import l2_to_init as l2_to_init
+from neat_optax.continual._backprop import continual_backprop as continual_backprop
+from neat_optax.continual._dormancy import dormant_fraction as dormant_fraction
+from neat_optax.continual._dormancy import dormant_units as dormant_units
+from neat_optax.continual._dormancy import reset_dormant as reset_dormant
+from neat_optax.continual._shrink import shrink_and_perturb as shrink_and_perturb

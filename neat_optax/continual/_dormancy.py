@@ -106,7 +106,7 @@ def reset_dormant(
         another, such as `("trunk/first", "trunk/second", "head")`: each must have a
         `kernel` [..., in, out], and may have a `bias`. The last one is not reset. A
         Conv may feed a Dense layer through a flatten, channels last. Other parameters
-        between them, such as those of normalisation layers, stay as they are. With
+        between them, such as those of normalization layers, stay as they are. With
         `()` nothing is reset.
       threshold: :math:`\tau` at least 0, or a schedule.
       every: :math:`k`, steps from one reset to the next.

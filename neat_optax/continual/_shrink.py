@@ -38,7 +38,7 @@ def shrink_and_perturb(
     with :math:`t` the number of steps, this one included, and :math:`\xi` what a fresh
     network would hold: normal noise with mean 0 and, for each leaf, the standard
     deviation of its entries at the start. So what starts as a constant, such as a bias,
-    is shrunk and gets no noise. With `init` it is a fresh initialisation instead. With
+    is shrunk and gets no noise. With `init` it is a fresh initialization instead. With
     `every=1`, :math:`\lambda` just below 1 and a small :math:`\sigma` it is the
     continuous version, an L2 penalty with noise.
 
@@ -52,7 +52,7 @@ def shrink_and_perturb(
         `optax.inject_hyperparams` it belongs in `static_args`.
       key: a random key or a seed; the step is folded into it.
       mask: which parameters are changed, as in `l2_to_init`; leave out the scales of
-        normalisation layers, which start at one.
+        normalization layers, which start at one.
 
     Returns:
       A transformation that needs `params` and goes last in a chain. The moments of the

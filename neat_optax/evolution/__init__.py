@@ -1,6 +1,5 @@
 """Searching weights with populations, without gradients or together with them."""
 
-from neat_optax.evolution._acceptance import AcceptanceRule as AcceptanceRule
 from neat_optax.evolution._acceptance import accepted_share as accepted_share
 from neat_optax.evolution._acceptance import minimal_criterion as minimal_criterion
 from neat_optax.evolution._acceptance import (
@@ -31,8 +30,6 @@ from neat_optax.evolution._distributions import snes_sigma_rate as snes_sigma_ra
 from neat_optax.evolution._distributions import (
     snes_value_and_grad as snes_value_and_grad,
 )
-from neat_optax.evolution._draws import Draws as Draws
-from neat_optax.evolution._draws import fan_in_scale as fan_in_scale
 from neat_optax.evolution._evaluating import Evaluator as Evaluator
 from neat_optax.evolution._evaluating import of_population as of_population
 from neat_optax.evolution._evaluating import outside_jax as outside_jax
@@ -71,8 +68,8 @@ from neat_optax.evolution._selection import select as select
 from neat_optax.evolution._selection import tournament as tournament
 from neat_optax.evolution._selection import truncation as truncation
 from neat_optax.evolution._shaping import Shaping as Shaping
-from neat_optax.evolution._shaping import centred_ranks as centred_ranks
+from neat_optax.evolution._shaping import centered_ranks as centered_ranks
 from neat_optax.evolution._shaping import nes_utilities as nes_utilities
 from neat_optax.evolution._shaping import raw as raw
-from neat_optax.evolution._shaping import standardised as standardised
+from neat_optax.evolution._shaping import standardized as standardized
 from neat_optax.evolution._strategies import es_value_and_grad as es_value_and_grad

@@ -38,7 +38,9 @@ class MinimalCriterionState(NamedTuple):
     generation: jax.Array  # [] int32
     threshold: jax.Array  # [] float32
     acceptance: jax.Array  # [] float32, the share accepted in the last generation
-    owed: jax.Array  # [] float32, shares by which acceptance fell short of its target
+    deficit: (
+        jax.Array
+    )  # [] float32, shares by which acceptance fell short of its target
 
 
 def accepted_share(fitness: jax.Array, threshold: Any) -> jax.Array:
@@ -56,7 +58,7 @@ def accepted_share(fitness: jax.Array, threshold: Any) -> jax.Array:
 def _follow(threshold, fitness, target, rate):
     """Part of the way to the number that the target share of all reaches.
 
-    It lies half-way between two neighbours in the order, so that rounding, and another
+    It lies half-way between two neighbors in the order, so that rounding, and another
     scale of fitness, changes nothing.
     """
     finite = jnp.isfinite(fitness)
@@ -171,22 +173,22 @@ def minimal_criterion(
         fitness = _tree.unsharded(jnp.asarray(given))
         target = value_at(target_acceptance, state.generation)
         step = value_at(speed, state.generation)
-        wanted = jnp.clip(target + state.owed, 0, 1) if rule.balances else target
+        wanted = jnp.clip(target + state.deficit, 0, 1) if rule.balances else target
         threshold = rule.move(state.threshold, fitness, wanted, step)
         share = accepted_share(fitness, threshold)
         rejected = given < threshold
         kept = jnp.where(rejected, -jnp.inf, given).astype(given.dtype)
         generation = _tree.increment(state.generation)
-        owed = _owed(state.owed, target - share, fitness, rule.balances)
-        after = MinimalCriterionState(generation, threshold, share, owed)
+        deficit = _owed(state.deficit, target - share, fitness, rule.balances)
+        after = MinimalCriterionState(generation, threshold, share, deficit)
         return Population(params, kept), _tree.cast_like(after, state)
 
     return PopulationTransformation(init, update)
 
 
-def _owed(owed: Any, missing: Any, fitness: jax.Array, balances: bool) -> jax.Array:
-    """What is owed after a generation; one without any fitness says nothing."""
+def _owed(deficit: Any, missing: Any, fitness: jax.Array, balances: bool) -> jax.Array:
+    """What is deficit after a generation; one without any fitness says nothing."""
     if not balances:
-        return owed
+        return deficit
     known = jnp.any(~jnp.isnan(fitness))
-    return jnp.where(known, jnp.clip(owed + missing, -0.5, 0.5), owed)
+    return jnp.where(known, jnp.clip(deficit + missing, -0.5, 0.5), deficit)

@@ -21,7 +21,7 @@ class AskTellState(NamedTuple):
 def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation:
     """A strategy with the interface of evosax as a breeder, such as its CMA-ES.
 
-    The strategy minimises `-fitness`; those without a fitness, and rejected ones, count
+    The strategy minimizes `-fitness`; those without a fitness, and rejected ones, count
     as the worst of the others. It starts from the population of generation 0: one that
     begins with a mean from the best of it, one that begins with a population from all.
 
@@ -83,7 +83,7 @@ def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation
 
 
 def _losses(fitness: jax.Array) -> jax.Array:
-    """What is minimised: finite wherever any fitness is."""
+    """What is minimized: finite wherever any fitness is."""
     finite = jnp.isfinite(fitness)
     worst = jnp.max(jnp.where(finite, -fitness, -jnp.inf))
     worst = jnp.where(jnp.isfinite(worst), worst, 0)

@@ -22,7 +22,7 @@ class BreederState(NamedTuple):
 
     generation: jax.Array  # [] int32, how many have been bred
     failed: jax.Array  # [] int32, individuals of the last one with the fitness NaN
-    mothers: jax.Array  # [n] int32, the number that the first parent of each had
+    first_parents: jax.Array  # [n] int32, the number that the first parent of each had
 
 
 def breeder(
@@ -89,19 +89,19 @@ def breeder(
         select_key, vary_key = jax.random.split(as_key(key))
         parents = select(select_key, selection, fitness, (count, crossover.parents))
         elite = _elites(fitness, num_elites)
-        mothers = jnp.where(elite, order(fitness), parents[:, 0])
-        parents = parents.at[:, 0].set(mothers)
+        first_parents = jnp.where(elite, order(fitness), parents[:, 0])
+        parents = parents.at[:, 0].set(first_parents)
         bred = _vary(
             vary_key, params, parents, crossover, mutation, state.generation, where
         )
-        kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, mothers), params)
+        kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, first_parents), params)
         bred = _where_row(elite, kept, bred)
         known = _rows.per_row(elite & (not reevaluate), fitness)
-        scores = jnp.where(known, _rows.rearrange(fitness, mothers), jnp.nan)
+        scores = jnp.where(known, _rows.rearrange(fitness, first_parents), jnp.nan)
         failed = jnp.sum(jnp.isnan(fitness), dtype=jnp.int32)
         generation = _tree.increment(state.generation)
         scores = scores.astype(fitness.dtype)
-        return Population(bred, scores), BreederState(generation, failed, mothers)
+        return Population(bred, scores), BreederState(generation, failed, first_parents)
 
     _check_variation(crossover, mutation)
     return PopulationTransformation(init, update)

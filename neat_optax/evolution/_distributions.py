@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
-from neat_optax.evolution._pairs import Pairs, measure
+from neat_optax.evolution._pairs import Pairs, monitor
 from neat_optax.evolution._shaping import Shaping, nes_utilities, raw
 from neat_optax.evolution._strategies import check_sigma, leaf_sigmas, over_players
 
@@ -146,7 +146,7 @@ def pgpe_value_and_grad(
     :math:`\sigma`, the latter over :math:`\sigma`: a small step of `log_sigma` is that
     of :math:`\sigma`, and a large one leaves it positive. The baseline is the mean loss
     of the call, since utilities add up to zero. The published division by the best
-    reward less the baseline is left to `shaping`: `standardised` and ranks make steps
+    reward less the baseline is left to `shaping`: `standardized` and ranks make steps
     independent of the unit of the loss as well.
 
     Args:
@@ -164,10 +164,10 @@ def pgpe_value_and_grad(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> from neat_optax.evolution import standardised
+      >>> from neat_optax.evolution import standardized
       >>> search = init_gaussian(jnp.full(3, 2.0), 0.5)
       >>> value_and_grad = pgpe_value_and_grad(
-      ...     lambda p: jnp.sum(p**2), 16, shaping=standardised
+      ...     lambda p: jnp.sum(p**2), 16, shaping=standardized
       ... )
       >>> for step in range(120):
       ...     value, grads = value_and_grad(step, search)
@@ -190,7 +190,7 @@ def _value_and_grad(pairs: Pairs, share: float) -> Callable[..., tuple[Any, Any]
         mean, log_sigma = _checked(gaussian)
         logs, treedef = jax.tree.flatten(log_sigma)
         sigmas = [jnp.exp(_tree.widen(log)) for log in logs]
-        moments = measure(pairs, key, mean, sigmas, (args, kwargs), second=True)
+        moments = monitor(pairs, key, mean, sigmas, (args, kwargs), second=True)
         means = [
             (moment * over_players(sigma, moment)).astype(jnp.result_type(leaf))
             for leaf, sigma, moment in zip(

@@ -66,7 +66,7 @@ def chosen(word: jax.Array, rate: Any) -> tuple[jax.Array, jax.Array]:
 def drawn_with(
     init: Callable[..., Any] | None, key: jax.Array, number: jax.Array, genes: jax.Array
 ) -> jax.Array:
-    """What an initialiser gives for each individual; without one, normal numbers."""
+    """What an initializer gives for each individual; without one, normal numbers."""
     if init is None:
         return normal(number)
     _, *shape = genes.shape

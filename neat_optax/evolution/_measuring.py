@@ -54,7 +54,7 @@ def diversity(population: Population) -> jax.Array:
     over the :math:`L` arrays, with :math:`i` the individual, :math:`j` the entry, and
     :math:`s` the `fan_in_scale` of the array. It is 0 where all are equal, about
     :math:`\sigma` after `perturb` with the scale :math:`\sigma`, and about 1 for
-    individuals that were initialised one by one. Integers do not count.
+    individuals that were initialized one by one. Integers do not count.
 
     Args:
       population: a `Population`.

@@ -55,7 +55,7 @@ class Moments(NamedTuple):
     second: list[jax.Array]
 
 
-def measure(
+def monitor(
     pairs: Pairs, key: Any, mean: Any, sigmas: list[Any], call: Any, *, second: bool
 ) -> Moments:
     """Evaluates a loss at mirrored pairs of points around `mean`.

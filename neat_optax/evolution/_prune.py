@@ -98,7 +98,7 @@ def _inherited(pruning: PruneState, breeders: list[BreederState]) -> PruneState:
     """Masks and memories of the first parents."""
     own = pruning.mask, pruning.memory
     for one in breeders:
-        own = jax.tree.map(lambda x, m=one.mothers: _rows.rearrange(x, m), own)
+        own = jax.tree.map(lambda x, m=one.first_parents: _rows.rearrange(x, m), own)
     return pruning._replace(mask=own[0], memory=own[1])
 
 

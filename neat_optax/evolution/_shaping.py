@@ -40,12 +40,12 @@ def _scores(losses: jax.Array) -> jax.Array:
     worst = jnp.max(losses, initial=-jnp.inf, where=finite)
     filled = jnp.where(finite, losses, jnp.where(jnp.any(finite), worst, 0))
     scaled = _tree.safe_divide(filled, jnp.max(jnp.abs(filled)))
-    centred = scaled - jnp.mean(scaled)
-    centred = jnp.where(jnp.all(filled == worst), 0, centred)
-    return _tree.safe_divide(centred, jnp.sqrt(jnp.mean(centred**2)))
+    centered = scaled - jnp.mean(scaled)
+    centered = jnp.where(jnp.all(filled == worst), 0, centered)
+    return _tree.safe_divide(centered, jnp.sqrt(jnp.mean(centered**2)))
 
 
-def _centred_ranks(losses: jax.Array) -> jax.Array:
+def _centered_ranks(losses: jax.Array) -> jax.Array:
     return _by_rank(losses, np.linspace(-0.5, 0.5, losses.size))
 
 
@@ -77,14 +77,14 @@ A pair with a failed evaluation counts as 0, and the others for more: the mean i
 the pairs that are left, and 0 if none is.
 """
 
-centred_ranks = Shaping("centred_ranks", _centred_ranks)
+centered_ranks = Shaping("centered_ranks", _centered_ranks)
 r"""Ranks from -1/2, the best, to 1/2, the worst (Salimans et al. 2017).
 
 The same under every increasing map of the loss, so that outliers count for no more than
 others. Equal losses share their mean rank, and a failed evaluation is the worst.
 """
 
-standardised = Shaping("standardised", _scores)
+standardized = Shaping("standardized", _scores)
 r"""Losses less their mean, divided by their standard deviation; 0 if all are equal.
 
 The same under every increasing affine map of the loss. A failed evaluation counts as
@@ -99,5 +99,5 @@ r"""The utilities of natural evolution strategies: only ranks in the better half
 
 for the evaluation of rank :math:`k` of :math:`\lambda`, rank 1 being the best: minus
 the weights of Wierstra et al. (2014), times :math:`\lambda`, since means over the
-evaluations take the place of sums here. Ties and failures as for `centred_ranks`.
+evaluations take the place of sums here. Ties and failures as for `centered_ranks`.
 """

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks, _tree
-from neat_optax.evolution._pairs import Pairs, measure
+from neat_optax.evolution._pairs import Pairs, monitor
 from neat_optax.evolution._shaping import Shaping, raw
 
 
@@ -46,7 +46,7 @@ def es_value_and_grad(
         gradient is 0. JAX arrays may be traced: with a schedule, call this function
         with `schedule(step)` inside the jitted step.
       num_pairs: :math:`n`, pairs of evaluations.
-      shaping: from losses to utilities: `raw`, `centred_ranks`, `standardised`,
+      shaping: from losses to utilities: `raw`, `centered_ranks`, `standardized`,
         `nes_utilities`, or a `Shaping` of your own. Each player's are its own.
       batch_size: pairs that are evaluated at once, all by default. Fewer need less
         memory, and give the same numbers; noise of more than 64 MiB is then drawn
@@ -85,7 +85,7 @@ def es_value_and_grad(
 
     def value_and_grads(key, params, *args, **kwargs):
         sigmas = leaf_sigmas(sigma, params)
-        moments = measure(pairs, key, params, sigmas, (args, kwargs), second=False)
+        moments = monitor(pairs, key, params, sigmas, (args, kwargs), second=False)
         leaves, treedef = jax.tree.flatten(params)
         triples = zip(leaves, sigmas, moments.first, strict=True)
         grads = [_per_sigma(leaf, s, moment) for leaf, s, moment in triples]

@@ -1,24 +1,9 @@
-"""Keeping networks able to learn, and learning at the pace of each scope."""
+"""Plasticity: each weight learns at a pace of its own, within bounds."""
 
-from neat_optax.continual._activity import layer_activity as layer_activity
-from neat_optax.continual._anchor import l2_to_init as l2_to_init
-from neat_optax.continual._backprop import continual_backprop as continual_backprop
-from neat_optax.continual._dormancy import dormant_fraction as dormant_fraction
-from neat_optax.continual._dormancy import dormant_units as dormant_units
-from neat_optax.continual._dormancy import reset_dormant as reset_dormant
-from neat_optax.continual._shrink import shrink_and_perturb as shrink_and_perturb
-from neat_optax.plasticity._coefficient import mixed as mixed
-from neat_optax.plasticity._effects import ClipMeasures as ClipMeasures
-from neat_optax.plasticity._effects import ModulationMeasures as ModulationMeasures
-from neat_optax.plasticity._effects import RateMeasures as RateMeasures
-from neat_optax.plasticity._effects import ResidualMeasures as ResidualMeasures
-from neat_optax.plasticity._effects import StabiliserMeasures as StabiliserMeasures
-from neat_optax.plasticity._measuring import PlasticityMeasures as PlasticityMeasures
-from neat_optax.plasticity._measuring import median as median
 from neat_optax.plasticity._modulate import Target as Target
 from neat_optax.plasticity._modulate import gain as gain
 from neat_optax.plasticity._modulate import modulate as modulate
-from neat_optax.plasticity._modulate import momentum as momentum
+from neat_optax.plasticity._modulate import momentum_target as momentum_target
 from neat_optax.plasticity._modulate import trust_ratio as trust_ratio
 from neat_optax.plasticity._rates import modulate_rate as modulate_rate
 from neat_optax.plasticity._recipe import neuroplastic as neuroplastic
@@ -26,10 +11,8 @@ from neat_optax.plasticity._residuals import bound_residual as bound_residual
 from neat_optax.plasticity._residuals import orthogonal_residual as orthogonal_residual
 from neat_optax.plasticity._scale import coefficients as coefficients
 from neat_optax.plasticity._scale import scale_by_plasticity as scale_by_plasticity
-from neat_optax.plasticity._signals import memory_signal as memory_signal
-from neat_optax.plasticity._signals import over_mean as over_mean
 from neat_optax.plasticity._stabilize import GainRule as GainRule
 from neat_optax.plasticity._stabilize import clip_leaf_norm as clip_leaf_norm
 from neat_optax.plasticity._stabilize import homeostatic as homeostatic
 from neat_optax.plasticity._stabilize import memoryless as memoryless
-from neat_optax.plasticity._stabilize import stabilise as stabilise
+from neat_optax.plasticity._stabilize import stabilize as stabilize

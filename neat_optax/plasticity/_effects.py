@@ -1,4 +1,4 @@
-"""What wrappers and stabilisers did, kept in the state: one entry for each scope."""
+"""What wrappers and stabilizers did, kept in the state: one entry for each scope."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -48,15 +48,15 @@ class ClipMeasures(NamedTuple):
     clipped: jax.Array  # 1 where it was shortened
 
 
-class StabiliserMeasures(NamedTuple):
-    """What is recorded of `stabilise`."""
+class StabilizerMeasures(NamedTuple):
+    """What is recorded of `stabilize`."""
 
-    stabiliser_gain: jax.Array
+    stabilizer_gain: jax.Array
     rms_before: jax.Array  # root mean square of the update that came in
     rms_after: jax.Array  # of the one handed on
 
 
-class MeasureEffectState(NamedTuple):
+class MonitorEffectState(NamedTuple):
     """Measures of what a transformation did: float32, one entry for each scope."""
 
     size: jax.Array
@@ -64,19 +64,19 @@ class MeasureEffectState(NamedTuple):
     mean: Any
 
 
-def start(kind: Any, count: int, measure: bool) -> MeasureEffectState | tuple[()]:
+def start(kind: Any, count: int, monitor: bool) -> MonitorEffectState | tuple[()]:
     """Zeros, or nothing where nothing is measured.
 
     Each array is one of its own, so that the state can be donated.
     """
-    if not measure:
+    if not monitor:
         return ()
 
     def zeros():
         return jnp.zeros((count,), jnp.float32)
 
     latest, mean = (kind(*[zeros() for _ in kind._fields]) for _ in range(2))
-    return MeasureEffectState(zeros(), latest, mean)
+    return MonitorEffectState(zeros(), latest, mean)
 
 
 def record(
@@ -85,7 +85,7 @@ def record(
     leaves: Sequence[Any],
     rule: Callable[..., Any],
     *columns: Sequence[Any],
-) -> MeasureEffectState:
+) -> MonitorEffectState:
     """The next measures. What is not finite is recorded as 0.
 
     Args:
@@ -105,7 +105,7 @@ def record(
     )
     latest = jax.tree.map(_finite, rule(*stacked))
     mean = _tree.running_mean(state.measures.mean, latest, state.step)
-    return MeasureEffectState(size.astype(jnp.float32), latest, mean)
+    return MonitorEffectState(size.astype(jnp.float32), latest, mean)
 
 
 def _finite(x: jax.Array) -> jax.Array:

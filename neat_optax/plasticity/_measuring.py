@@ -35,7 +35,7 @@ def record(
     state: Any,
     pairs: Sequence[tuple[jax.Array, jax.Array]],
     bounds: tuple[Any, Any],
-) -> _effects.MeasureEffectState:
+) -> _effects.MonitorEffectState:
     """The next measures, from the coefficients and the gradients of the leaves.
 
     Args:

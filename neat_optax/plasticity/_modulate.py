@@ -41,7 +41,7 @@ class ModulateState(NamedTuple):
     base: Any
     plasticity: Any
     momentum: Any  # of the modulated leaves; () unless the target is a momentum
-    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
 
 
 def _trust_ratio(update, param, momentum):
@@ -59,7 +59,9 @@ trust_ratio = Target("trust_ratio", _trust_ratio, needs_params=True)
 parameters, like the trust ratio of LAMB."""
 
 
-def momentum(decay: optax.ScalarOrSchedule = 0.9, *, debias: bool = True) -> Target:
+def momentum_target(
+    decay: optax.ScalarOrSchedule = 0.9, *, debias: bool = True
+) -> Target:
     r"""The average of the gradients, kept by the transformation.
 
     .. math:: M_t = d\, M_{t-1} + (1 - d)\, g_t, \qquad X = M_t / (1 - d^t)
@@ -81,7 +83,7 @@ def modulate(
     strength: optax.ScalarOrSchedule = 0.15,
     ratio: optax.ScalarOrSchedule = 0.25,
     where: Where | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Lets plasticity modulate what any transformation returns.
 
@@ -103,7 +105,7 @@ def modulate(
       strength: :math:`s` at least 0, or a schedule: phases of training are schedules.
       ratio: :math:`r` at least 0, or a schedule.
       where: from a path and an array to whether it is modulated; by default all are.
-      measure: whether to record what is added for `diagnostics`.
+      monitor: whether to record what is added for `diagnostics`.
 
     Returns:
       A transformation. Where an update or what is added has no finite norm, nothing is
@@ -125,7 +127,7 @@ def modulate(
     _checks.check_kind("target", target, Target)
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_number("ratio", ratio, "[0, inf)")
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
     where = as_where(where)
 
     def init_fn(params):
@@ -133,7 +135,7 @@ def modulate(
         kept = () if target.decay is None else zeros(params, where)
         states = base.init(params), alphas_of.init(params)
         count = len(jax.tree.leaves(params))
-        measures = _effects.start(_effects.ModulationMeasures, count, measure)
+        measures = _effects.start(_effects.ModulationMeasures, count, monitor)
         return ModulateState(jnp.zeros((), jnp.int32), *states, kept, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -154,7 +156,7 @@ def modulate(
             alpha, param = (column[n] for column in columns)
             x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
             leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
-        measures = _record(state, leaves, found) if measure else ()
+        measures = _record(state, leaves, found) if monitor else ()
         state = ModulateState(step, base_state, alpha_state, kept, measures)
         return treedef.unflatten(leaves), state
 

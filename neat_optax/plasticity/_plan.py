@@ -12,7 +12,7 @@ from neat_optax._granularity import Granularity
 from neat_optax._leaves import Scope
 from neat_optax._schedules import value_at
 from neat_optax.plasticity._coefficient import clipped, mixed
-from neat_optax.plasticity._effects import MeasureEffectState, start
+from neat_optax.plasticity._effects import MonitorEffectState, start
 from neat_optax.plasticity._measuring import PlasticityMeasures, record
 from neat_optax.plasticity._signals import (
     averaged,
@@ -37,7 +37,7 @@ class PlasticityState(NamedTuple):
     activity: Any  # like the parameters, real; () where its weight is 0
     momentum: Any  # like the parameters; () where the memory's weight is 0
     variance: Any  # like the parameters, real; () where the memory's weight is 0
-    measures: MeasureEffectState | tuple[()]  # () unless measured
+    measures: MonitorEffectState | tuple[()]  # () unless measured
 
 
 class Plan(NamedTuple):
@@ -50,7 +50,7 @@ class Plan(NamedTuple):
     granularity: Granularity
     scope: Scope
     where: _leaves.Where
-    measure: bool
+    monitor: bool
 
 
 class Leaf(NamedTuple):
@@ -71,7 +71,7 @@ class Leaf(NamedTuple):
 
 
 def make_plan(
-    *, minimum, maximum, strength, granularity, scope, where, measure, **numbers
+    *, minimum, maximum, strength, granularity, scope, where, monitor, **numbers
 ) -> Plan:
     """A `Plan`, its arguments checked."""
     for name in _DECAYS:
@@ -86,10 +86,10 @@ def make_plan(
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_kind("granularity", granularity, Granularity)
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
     decays = tuple(numbers[name] for name in _DECAYS)
     where = _leaves.as_where(where)
-    return Plan(weights, decays, bounds, strength, granularity, scope, where, measure)
+    return Plan(weights, decays, bounds, strength, granularity, scope, where, monitor)
 
 
 def init(plan: Plan, params: Any) -> PlasticityState:
@@ -106,7 +106,7 @@ def init(plan: Plan, params: Any) -> PlasticityState:
         activity=zeros(of_activity, True),
         momentum=zeros(of_memory, False),
         variance=zeros(of_memory, True),
-        measures=start(PlasticityMeasures, count, plan.measure),
+        measures=start(PlasticityMeasures, count, plan.monitor),
     )
 
 
@@ -134,7 +134,7 @@ def advance(
         for b, column in zip(buffers, columns, strict=True)
     ]
     measures = state.measures
-    if plan.measure:
+    if plan.monitor:
         pairs = [(alphas[n], leaves[n]) for n in numbers]
         measures = record(state, pairs, now.bounds)
     step, (activity, momentum, variance) = _tree.increment(state.step), kept

@@ -20,7 +20,7 @@ class ModulateRateState(NamedTuple):
     inner: Any
     plasticity: Any
     reference: Any
-    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
 
 
 def modulate_rate(
@@ -32,7 +32,7 @@ def modulate_rate(
     minimum: optax.ScalarOrSchedule = 0.8,
     maximum: optax.ScalarOrSchedule = 1.2,
     scope: Scope = per_leaf,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies the updates of each scope by how plastic its weights are.
 
@@ -53,7 +53,7 @@ def modulate_rate(
       minimum: :math:`m_{\min}` above 0, or a schedule.
       maximum: :math:`m_{\max}` at least `minimum`, or a schedule.
       scope: the groups: `per_leaf`, `whole_tree` or `by_label(...)`.
-      measure: whether to record the multipliers for `diagnostics`.
+      monitor: whether to record the multipliers for `diagnostics`.
 
     Returns:
       A transformation. An entry where a coefficient is 0 counts as 0 in the mean.
@@ -75,13 +75,13 @@ def modulate_rate(
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_range("minimum, maximum", (minimum, maximum), "(0, inf)")
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
         _checks.check_inexact("params", params)
         states = inner.init(params), full.init(params), other.init(params)
         count = scope.count(params)
-        measures = _effects.start(_effects.RateMeasures, count, measure)
+        measures = _effects.start(_effects.RateMeasures, count, monitor)
         return ModulateRateState(jnp.zeros((), jnp.int32), *states, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -98,7 +98,7 @@ def modulate_rate(
         columns = zip(factors, leaves, strict=True)
         scaled = [(f * _tree.widen(u)).astype(u.dtype) for f, u in columns]
         measures = ()
-        if measure:
+        if monitor:
             rule = lambda signal: _measured(signal, *now)  # noqa: E731
             measures = _effects.record(state, owners, leaves, rule, signals)
         step = _tree.increment(state.step)

@@ -6,7 +6,7 @@ from neat_optax import _checks
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Scope, Where, per_leaf
 from neat_optax.plasticity._scale import scale_by_plasticity
-from neat_optax.plasticity._stabilize import clip_leaf_norm, stabilise
+from neat_optax.plasticity._stabilize import clip_leaf_norm, stabilize
 
 
 def neuroplastic(
@@ -28,14 +28,14 @@ def neuroplastic(
     decouple_weight_decay: bool = True,
     max_norm: optax.ScalarOrSchedule | None = 1.0,
     target_rms: optax.ScalarOrSchedule | None = None,
-    stabiliser_rate: optax.ScalarOrSchedule = 0.01,
-    measure: bool = False,
+    stabilizer_rate: optax.ScalarOrSchedule = 0.01,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Gradient descent whose gain is the plasticity of each weight, stabilised.
+    r"""Gradient descent whose gain is the plasticity of each weight, stabilized.
 
-    .. math:: p \leftarrow p - \eta\, \bigl(\text{stabilised}(\alpha\, g) + w\, p\bigr)
+    .. math:: p \leftarrow p - \eta\, \bigl(\text{stabilized}(\alpha\, g) + w\, p\bigr)
 
-    `chain(scale_by_plasticity, clip_leaf_norm?, stabilise?, add_decayed_weights?,
+    `chain(scale_by_plasticity, clip_leaf_norm?, stabilize?, add_decayed_weights?,
     scale_by_learning_rate)`; a part with a question mark is there only where its
     argument is set.
 
@@ -46,12 +46,12 @@ def neuroplastic(
         where: see `scale_by_plasticity`.
       weight_decay: :math:`w` at least 0, or a schedule; None for none.
       decouple_weight_decay: whether decay acts on the parameters (as in AdamW). If
-        not, it is added before the stabiliser, which then bounds it too.
+        not, it is added before the stabilizer, which then bounds it too.
       max_norm: the norm that `clip_leaf_norm` allows each leaf; None for no bound.
-      target_rms: the root mean square that `stabilise` holds each leaf at; None
+      target_rms: the root mean square that `stabilize` holds each leaf at; None
         leaves it out.
-      stabiliser_rate: the `rate` of `stabilise`, where `target_rms` is set.
-      measure: whether to record coefficients, clip and stabiliser for `diagnostics`.
+      stabilizer_rate: the `rate` of `stabilize`, where `target_rms` is set.
+      monitor: whether to record coefficients, clip and stabilizer for `diagnostics`.
 
     Returns:
       An optimizer.
@@ -80,13 +80,13 @@ def neuroplastic(
         granularity=granularity,
         scope=scope,
         where=where,
-        measure=measure,
+        monitor=monitor,
     )
     parts: list[optax.GradientTransformation] = [plasticity]
     if max_norm is not None:
-        parts.append(clip_leaf_norm(max_norm, measure=measure))
+        parts.append(clip_leaf_norm(max_norm, monitor=monitor))
     if target_rms is not None:
-        parts.append(stabilise(target_rms, stabiliser_rate, measure=measure))
+        parts.append(stabilize(target_rms, stabilizer_rate, monitor=monitor))
     if weight_decay is not None:
         _checks.check_number("weight_decay", weight_decay, "[0, inf)")
         decay = optax.add_decayed_weights(weight_decay)

@@ -18,7 +18,7 @@ class ResidualState(NamedTuple):
     step: jax.Array  # [] int32
     inner: Any
     reference: Any  # the state of `reference`; () without one
-    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
 
 
 def bound_residual(
@@ -26,7 +26,7 @@ def bound_residual(
     ratio: optax.ScalarOrSchedule = 0.5,
     *,
     scope: Scope = per_leaf,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Keeps what a transformation makes of a gradient near the gradient.
 
@@ -38,7 +38,7 @@ def bound_residual(
         updates are compared with gradients.
       ratio: :math:`r` at least 0, or a schedule.
       scope: what shares one norm: `per_leaf`, `whole_tree` or `by_label(...)`.
-      measure: whether to record :math:`d` for `diagnostics`.
+      monitor: whether to record :math:`d` for `diagnostics`.
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
@@ -56,10 +56,10 @@ def bound_residual(
     inner = optax.with_extra_args_support(inner)
     _checks.check_number("ratio", ratio, "[0, inf)")
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
-        step, measures = _start(params, scope, measure)
+        step, measures = _start(params, scope, monitor)
         return ResidualState(step, inner.init(params), (), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -71,7 +71,7 @@ def bound_residual(
         factors = _bounded(wanted, gg, dd, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, d, dd, factors, strict=True)]
         parts = d, d, wanted, factors
-        measures = _record(state, owners, g, *parts) if measure else ()
+        measures = _record(state, owners, g, *parts) if monitor else ()
         step = _tree.increment(state.step)
         state = ResidualState(step, inner_state, (), measures)
         return _as(updates, treedef, out), state
@@ -87,7 +87,7 @@ def orthogonal_residual(
     ratio: optax.ScalarOrSchedule = 0.5,
     match_norm: bool = False,
     scope: Scope = per_leaf,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Adds to a gradient what is new about another direction: its orthogonal part.
 
@@ -107,7 +107,7 @@ def orthogonal_residual(
       ratio: :math:`r` at least 0, or a schedule.
       match_norm: whether to scale :math:`o` to the norm of :math:`g` first.
       scope: what shares inner products: `per_leaf`, `whole_tree` or `by_label(...)`.
-      measure: whether to record :math:`s` and what is added for `diagnostics`.
+      monitor: whether to record :math:`s` and what is added for `diagnostics`.
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
@@ -129,10 +129,10 @@ def orthogonal_residual(
     _checks.check_number("ratio", ratio, "[0, inf)")
     _checks.check_bool("match_norm", match_norm)
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
-        step, measures = _start(params, scope, measure)
+        step, measures = _start(params, scope, monitor)
         return ResidualState(step, inner.init(params), other.init(params), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -147,7 +147,7 @@ def orthogonal_residual(
         factors = _bounded(wanted, gg, oo, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, o, oo, factors, strict=True)]
         parts = signals, o, wanted, factors
-        measures = _record(state, owners, g, *parts) if measure else ()
+        measures = _record(state, owners, g, *parts) if monitor else ()
         step = _tree.increment(state.step)
         state = ResidualState(step, inner_state, other_state, measures)
         return _as(updates, treedef, out), state
@@ -181,10 +181,10 @@ def _bounded(wanted, gradients, residuals, ratio):
     ]
 
 
-def _start(params, scope: Scope, measure: bool):
+def _start(params, scope: Scope, monitor: bool):
     """The first step number, and the measures before it."""
     count = scope.count(params)
-    measures = _effects.start(_effects.ResidualMeasures, count, measure)
+    measures = _effects.start(_effects.ResidualMeasures, count, monitor)
     return jnp.zeros((), jnp.int32), measures
 
 

@@ -27,14 +27,14 @@ def coefficients(
     granularity: Granularity = entries,
     scope: Scope = per_leaf,
     where: Where | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Turns gradients into plasticity coefficients, for wrappers that ask for them.
 
     Args:
       activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
         variance_decay, minimum, maximum, strength, granularity, scope, where,
-        measure: see `scale_by_plasticity`.
+        monitor: see `scale_by_plasticity`.
 
     Returns:
       A transformation whose updates are the real coefficients, of the gradients'
@@ -60,7 +60,7 @@ def coefficients(
         granularity=granularity,
         scope=scope,
         where=where,
-        measure=measure,
+        monitor=monitor,
     )
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -88,7 +88,7 @@ def scale_by_plasticity(
     granularity: Granularity = entries,
     scope: Scope = per_leaf,
     where: Where | None = None,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Scales each entry of a gradient by how plastic its weight is.
 
@@ -133,7 +133,7 @@ def scale_by_plasticity(
         `by_label(...)`.
       where: from a path such as "dense/kernel" and an array to whether it takes part;
         by default every leaf does. Other leaves are handed on as they are.
-      measure: whether to record the coefficients for `diagnostics`.
+      monitor: whether to record the coefficients for `diagnostics`.
 
     Returns:
       A transformation with at most three buffers like the parameters, in float32 or
@@ -164,7 +164,7 @@ def scale_by_plasticity(
         granularity=granularity,
         scope=scope,
         where=where,
-        measure=measure,
+        monitor=monitor,
     )
 
     def update_fn(updates, state, params=None, **extra_args):

@@ -32,15 +32,15 @@ class ClipLeafNormState(NamedTuple):
     """State of `clip_leaf_norm`."""
 
     step: jax.Array  # [] int32
-    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
 
 
-class StabiliseState(NamedTuple):
-    """State of `stabilise`."""
+class StabilizeState(NamedTuple):
+    """State of `stabilize`."""
 
     step: jax.Array  # [] int32
     gain: Any  # float32, one entry for each scope; () where the rule does not remember
-    measures: _effects.MeasureEffectState | tuple[()]  # () unless measured
+    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
 
 
 def _towards_target(old, rms, target, rate):
@@ -66,7 +66,7 @@ the scale of the update, and does not reach the target."""
 def clip_leaf_norm(
     max_norm: optax.ScalarOrSchedule = 1.0,
     *,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shortens the update of each leaf to a norm.
 
@@ -78,7 +78,7 @@ def clip_leaf_norm(
 
     Args:
       max_norm: :math:`c` above 0, or a schedule.
-      measure: whether to record what is shortened for `diagnostics`.
+      monitor: whether to record what is shortened for `diagnostics`.
 
     Returns:
       A transformation. A leaf without a finite norm gets the update 0.
@@ -90,11 +90,11 @@ def clip_leaf_norm(
       [0.6, 0.8]
     """
     _checks.check_number("max_norm", max_norm, "(0, inf)")
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
         count = len(jax.tree.leaves(params))
-        measures = _effects.start(_effects.ClipMeasures, count, measure)
+        measures = _effects.start(_effects.ClipMeasures, count, monitor)
         return ClipLeafNormState(jnp.zeros((), jnp.int32), measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -106,7 +106,7 @@ def clip_leaf_norm(
         pairs = zip(leaves, norms, strict=True)
         out = [_scaled(u, shortened(norm, longest), norm) for u, norm in pairs]
         measures = ()
-        if measure:
+        if monitor:
             owners = range(len(leaves))
             rule = lambda norm: _clipped(norm, longest)  # noqa: E731
             measures = _effects.record(state, owners, leaves, rule, norms)
@@ -121,7 +121,7 @@ def _clipped(norm, longest) -> _effects.ClipMeasures:
     return _effects.ClipMeasures(norm, (norm > longest) & (norm < jnp.inf))
 
 
-def stabilise(
+def stabilize(
     target_rms: optax.ScalarOrSchedule = 0.02,
     rate: optax.ScalarOrSchedule = 0.01,
     *,
@@ -129,7 +129,7 @@ def stabilise(
     minimum: optax.ScalarOrSchedule = 1e-3,
     maximum: optax.ScalarOrSchedule = 1e3,
     scope: Scope = per_leaf,
-    measure: bool = False,
+    monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Multiplies updates by a gain that brings their root mean square to a target.
 
@@ -141,14 +141,14 @@ def stabilise(
 
     Args:
       target_rms: :math:`\rho` above 0, or a schedule.
-      rate: :math:`\eta` in [0, 1], or a schedule: 0 changes nothing, 1 normalises each
+      rate: :math:`\eta` in [0, 1], or a schedule: 0 changes nothing, 1 normalizes each
         update at once.
       rule: `homeostatic`, `memoryless` (the original, whose bounds are 0.5 and 1.5),
         or a `GainRule`.
       minimum: :math:`k_{\min}` at least 0, or a schedule.
       maximum: :math:`k_{\max}` at least `minimum`, or a schedule.
       scope: what shares one gain: `per_leaf`, `whole_tree` or `by_label(...)`.
-      measure: whether to record gains and sizes for `diagnostics`.
+      monitor: whether to record gains and sizes for `diagnostics`.
 
     Returns:
       A transformation. A scope that is zero keeps its gain; one that is not finite
@@ -156,7 +156,7 @@ def stabilise(
 
     Example:
       >>> import jax, jax.numpy as jnp
-      >>> tx, u = stabilise(0.02, rate=0.5), jnp.array([3.0, -3.0])
+      >>> tx, u = stabilize(0.02, rate=0.5), jnp.array([3.0, -3.0])
       >>> state = tx.init(u)
       >>> for _ in range(30):
       ...     out, state = tx.update(u, state)
@@ -168,13 +168,13 @@ def stabilise(
     _checks.check_kind("rule", rule, GainRule)
     _checks.check_range("minimum, maximum", (minimum, maximum), "[0, inf)")
     _checks.check_kind("scope", scope, Scope)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
         count = scope.count(params)
         gain = jnp.ones((count,), jnp.float32) if rule.remembers else ()
-        measures = _effects.start(_effects.StabiliserMeasures, count, measure)
-        return StabiliseState(jnp.zeros((), jnp.int32), gain, measures)
+        measures = _effects.start(_effects.StabilizerMeasures, count, monitor)
+        return StabilizeState(jnp.zeros((), jnp.int32), gain, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
@@ -192,16 +192,16 @@ def stabilise(
             by_scope = dict(zip(owners, new, strict=True))
             gain = jnp.stack([by_scope[n] for n in range(len(by_scope))])
         measures = ()
-        if measure:
+        if monitor:
             measures = _effects.record(state, owners, leaves, _gained, new, rms)
-        return updates, StabiliseState(_tree.increment(state.step), gain, measures)
+        return updates, StabilizeState(_tree.increment(state.step), gain, measures)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _gained(gain, rms) -> _effects.StabiliserMeasures:
+def _gained(gain, rms) -> _effects.StabilizerMeasures:
     """What is recorded of all scopes."""
-    return _effects.StabiliserMeasures(gain, rms, gain * rms)
+    return _effects.StabilizerMeasures(gain, rms, gain * rms)
 
 
 def _rms(owners, leaves):

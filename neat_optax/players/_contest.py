@@ -43,7 +43,7 @@ class PlayerContestState(NamedTuple):
 
     step: jax.Array  # [] int32
     rules: Any  # the rules' state, each array with a leading axis over scopes
-    measures: Any  # a MeasurePlayersState, or None
+    measures: Any  # a MonitorPlayersState, or None
 
 
 def player_contest(
@@ -54,7 +54,7 @@ def player_contest(
     reduce: str = "mean",
     preference: Any = None,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
     raise_nonfinite: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Corrects every player by what `rules` decide about it, and reduces.
@@ -75,8 +75,8 @@ def player_contest(
       reduce: "mean", with `r_i = p_i / sum(p)`, or "sum", with `r_i = p_i`.
       preference: nonnegative `p`, 1 for every player by default. Overridden by the
         extra argument `preference=`. It weighs a player in the update and in opponents.
-      num_players: the number of players; needed where `measure` is set.
-      measure: whether to record conflict, weights and stationarity for `diagnostics`.
+      num_players: the number of players; needed where `monitor` is set.
+      monitor: whether to record conflict, weights and stationarity for `diagnostics`.
       raise_nonfinite: whether a player that is not finite raises an error instead of
         being dropped. Under `jit` this needs `jax.experimental.checkify.checkify`.
 
@@ -91,14 +91,14 @@ def player_contest(
         the parameters' shapes behind it.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> rules = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
-      >>> tx = no.player_contest(no.others_mean(), rules)
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> rules = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
+      >>> tx = neo.player_contest(neo.opponents.others_mean(), rules)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.    0.569]
     """
-    _check(opponent, rules, scope, reduce, preference, num_players, measure)
+    _check(opponent, rules, scope, reduce, preference, num_players, monitor)
     _checks.check_bool("raise_nonfinite", raise_nonfinite)
     reduction = Reduction(preference, reduce == "sum")
     weighting = neat_weighting(rules, opponent, reduction)
@@ -107,7 +107,7 @@ def player_contest(
             weighting,
             scope=scope,
             num_players=num_players,
-            measure=measure,
+            monitor=monitor,
             raise_nonfinite=raise_nonfinite,
         )
     decide = jax.jit(jax.vmap(_decider(rules), (0, 0, None)))
@@ -118,7 +118,7 @@ def player_contest(
         own = jax.tree.map(
             lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), weighting.init(None)
         )
-        measures = blank_measures(count, num_players or 0) if measure else None
+        measures = blank_measures(count, num_players or 0) if monitor else None
         return PlayerContestState(jnp.zeros((), jnp.int32), own, measures)
 
     def update_fn(updates, state, params=None, **extra_args):
@@ -209,7 +209,7 @@ def _coefficients(verdict) -> tuple[jax.Array, jax.Array]:
     return verdict.on_gradient, verdict.on_opponent
 
 
-def _check(opponent, rules, scope, reduce, preference, num_players, measure):
+def _check(opponent, rules, scope, reduce, preference, num_players, monitor):
     if not isinstance(opponent, (MeanOpponent, PairwiseOpponent)):
         raise ValueError(
             "`opponent` must be others_mean(), batch_mean() or pairwise(), got "
@@ -219,8 +219,8 @@ def _check(opponent, rules, scope, reduce, preference, num_players, measure):
     _checks.check_kind("scope", scope, Scope)
     _checks.check_choice("reduce", reduce, ("mean", "sum"))
     _checks.check_preference("preference", preference)
-    _checks.check_bool("measure", measure)
+    _checks.check_bool("monitor", monitor)
     if num_players is not None:
         _checks.check_count("num_players", num_players, minimum=1)
-    elif measure:
-        raise ValueError("`num_players` must be given for measure=True, got None.")
+    elif monitor:
+        raise ValueError("`num_players` must be given for monitor=True, got None.")

@@ -26,7 +26,7 @@ def player_neat_correction(
     conflict_decay: optax.ScalarOrSchedule = 0.9,
     scope: Scope = per_leaf,
     num_players: int | None = None,
-    measure: bool = False,
+    monitor: bool = False,
     raise_nonfinite: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""NEAT between players, to put before any optimizer.
@@ -46,8 +46,8 @@ def player_neat_correction(
       preference: how much each player counts, nonnegative; 1 each by default.
         Overridden by the extra argument `preference=`.
       scope: over which parameters conflict is measured.
-      num_players: the number of players; needed where `measure` is set.
-      measure: whether to record what was corrected, conflict between the players and
+      num_players: the number of players; needed where `monitor` is set.
+      monitor: whether to record what was corrected, conflict between the players and
         their weights, for `diagnostics`.
       raise_nonfinite: whether a player that is not finite raises an error instead of
         being dropped; see `player_contest`.
@@ -59,8 +59,8 @@ def player_neat_correction(
       arguments are those of `player_contest`.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
-      >>> tx = optax.chain(no.player_neat_correction(1.0), optax.sgd(0.1))
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
+      >>> tx = optax.chain(neo.player_neat_correction(1.0), optax.sgd(0.1))
       >>> params = jnp.zeros(2)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
       >>> print(tx.update(g, tx.init(params), params)[0].round(4))
@@ -78,7 +78,7 @@ def player_neat_correction(
         conflict_threshold=conflict_threshold,
         correction_range=correction_range,
         conflict_decay=conflict_decay,
-        measure=measure,
+        monitor=monitor,
     )
     return player_contest(
         others_mean() if opponent is None else opponent,
@@ -87,6 +87,6 @@ def player_neat_correction(
         reduce=reduce,
         preference=preference,
         num_players=num_players,
-        measure=measure,
+        monitor=monitor,
         raise_nonfinite=raise_nonfinite,
     )

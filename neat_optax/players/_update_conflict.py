@@ -20,8 +20,8 @@ class UpdateConflict(NamedTuple):
     update_cosines: jax.Array  # [P] cosine of each gradient with -update
 
 
-class MeasureUpdateConflictState(NamedTuple):
-    """State of `measure_update_conflict`."""
+class MonitorUpdateConflictState(NamedTuple):
+    """State of `monitor_update_conflict`."""
 
     inner: Any
     step: jax.Array  # [] int32
@@ -29,7 +29,7 @@ class MeasureUpdateConflictState(NamedTuple):
     mean: UpdateConflict
 
 
-def measure_update_conflict(
+def monitor_update_conflict(
     inner: optax.GradientTransformation, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
     r"""Records whether the applied update harms a player.
@@ -52,13 +52,13 @@ def measure_update_conflict(
       absent (`present=`), or whose gradient is zero or not finite, has the cosine 0.
 
     Example:
-      >>> import jax.numpy as jnp, optax, neat_optax as no
+      >>> import jax.numpy as jnp, optax, neat_optax as neo
       >>> from neat_optax import aggregators
       >>> tx = optax.chain(aggregators.upgrad(), optax.sgd(0.1))
-      >>> tx = no.measure_update_conflict(tx, num_players=2)
+      >>> tx = neo.monitor_update_conflict(tx, num_players=2)
       >>> p, g = jnp.zeros(2), jnp.array([[1.0, 1.0], [-1.0, 0.0]])
       >>> _, state = tx.update(g, tx.init(p), p)
-      >>> print(no.diagnostics(state)["update_conflict"].latest)
+      >>> print(neo.diagnostics(state)["update_conflict"].latest)
       0.0
     """
     _checks.check_count("num_players", num_players, minimum=1)
@@ -71,7 +71,7 @@ def measure_update_conflict(
         )
         step = jnp.zeros((), jnp.int32)
         blanks = _tree.own((blank, blank))
-        return MeasureUpdateConflictState(inner.init(params), step, *blanks)
+        return MonitorUpdateConflictState(inner.init(params), step, *blanks)
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)
@@ -88,7 +88,7 @@ def measure_update_conflict(
         )
         mean = _tree.running_mean(state.mean, latest, state.step)
         step = _tree.increment(state.step)
-        return applied, MeasureUpdateConflictState(inner_state, step, latest, mean)
+        return applied, MonitorUpdateConflictState(inner_state, step, latest, mean)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

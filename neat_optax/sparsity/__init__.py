@@ -6,16 +6,13 @@ from neat_optax._granularity import blocks as blocks
 from neat_optax._granularity import entries as entries
 from neat_optax._granularity import units as units
 from neat_optax._leaves import is_kernel as is_kernel
+from neat_optax.sparsity import compaction as compaction
 from neat_optax.sparsity._allocation import Allocation as Allocation
 from neat_optax.sparsity._allocation import erdos_renyi_kernel as erdos_renyi_kernel
 from neat_optax.sparsity._allocation import uniform as uniform
-from neat_optax.sparsity._feedback import Control as Control
-from neat_optax.sparsity._feedback import Level as Level
-from neat_optax.sparsity._feedback import adapt_level as adapt_level
 from neat_optax.sparsity._feedback import adapt_pruning as adapt_pruning
 from neat_optax.sparsity._feedback import bang_bang as bang_bang
 from neat_optax.sparsity._feedback import proportional as proportional
-from neat_optax.sparsity._feedback import start_level as start_level
 from neat_optax.sparsity._fixed import keep_mask as keep_mask
 from neat_optax.sparsity._fixed import nonzero as nonzero
 from neat_optax.sparsity._fixed import straight_through as straight_through
@@ -37,7 +34,6 @@ from neat_optax.sparsity._report import sparsity as sparsity
 from neat_optax.sparsity._report import summary as summary
 from neat_optax.sparsity._report import to_bcoo as to_bcoo
 from neat_optax.sparsity._scores import Score as Score
-from neat_optax.sparsity._scores import Weight as Weight
 from neat_optax.sparsity._scores import activity as activity
 from neat_optax.sparsity._scores import gradient_magnitude as gradient_magnitude
 from neat_optax.sparsity._scores import magnitude as magnitude
@@ -45,11 +41,3 @@ from neat_optax.sparsity._scores import movement as movement
 from neat_optax.sparsity._scores import random as random
 from neat_optax.sparsity._scores import saliency as saliency
 from neat_optax.sparsity._scores import snip as snip
-from neat_optax.sparsity.compaction._compact import Compacted as Compacted
-from neat_optax.sparsity.compaction._compact import CompactionReport as CompactionReport
-from neat_optax.sparsity.compaction._compact import compact as compact
-from neat_optax.sparsity.compaction._compact import latency as latency
-from neat_optax.sparsity.compaction._compact import (
-    search_compaction as search_compaction,
-)
-from neat_optax.transforms._pass_gradient import pass_gradient as pass_gradient

@@ -25,15 +25,15 @@ def n_of_m(
     score: Score | Callable = magnitude,
     which: Which | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Keeps the best n of every m neighbours along an axis; goes last in a chain.
+    """Keeps the best n of every m neighbors along an axis; goes last in a chain.
 
     Sparse tensor cores multiply matrices with 2 of 4 kept along the axis that is summed
     over, which is the default: the inputs of a Flax kernel.
 
     Args:
       n: how many are kept, from 1 to m.
-      m: how many neighbours make a group; must divide that axis of every array.
-      axis: along which they are neighbours.
+      m: how many neighbors make a group; must divide that axis of every array.
+      axis: along which they are neighbors.
       begin: the step at which the mask is chosen, at least 0; from then on it holds.
       score: what is kept, as in `prune_to_sparsity`. Among equals the later ones are.
       which: which arrays are pruned; by default those with two axes or more.
@@ -81,8 +81,8 @@ def n_of_m_mask(
     Args:
       params: a tree of arrays.
       n: how many are kept, from 1 to m.
-      m: how many neighbours make a group.
-      axis: along which they are neighbours.
+      m: how many neighbors make a group.
+      axis: along which they are neighbors.
       score: what is kept; those with a memory see one step.
       which: which arrays are pruned; by default those with two axes or more.
       **extra_args: `grad=` or `activity=`, where the score needs it.

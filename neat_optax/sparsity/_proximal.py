@@ -1,6 +1,6 @@
 """Proximal steps, last in a chain: they leave exact zeros.
 
-Each turns an update `u` into `x - p`, where `x` is the point that minimises a penalty
+Each turns an update `u` into `x - p`, where `x` is the point that minimizes a penalty
 plus `P/2 |x - (p + u)|^2`. A weight that is to be zero gets the update `-p`, so that
 `p + update` is exactly zero in every dtype. The metric `P` is 1, or the extra argument
 `metric=` of `update`: a positive tree like the parameters, by which the update was

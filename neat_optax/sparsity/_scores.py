@@ -93,7 +93,7 @@ equation 7. Needs the extra argument `grad=`, which `pass_gradient` hands on."""
 
 snip = Score("snip", _connection_sensitivity, _add_gradient, needs=("grad",))
 """Connection sensitivity, `|w (g_0 + ... + g_t)|`, over the steps so far: Lee, Ajanthan
-and Torr, "SNIP", 2019, equation 6, without its normalisation, which changes no order.
+and Torr, "SNIP", 2019, equation 6, without its normalization, which changes no order.
 With `begin=k` in `prune_to_sparsity` it takes in the first k + 1 batches. Where no
 entry of a leaf has had a gradient, it is scored by magnitude. Needs `grad=`."""
 

@@ -20,8 +20,8 @@ class PlayerTrainState(TrainState):
 
     Example:
       >>> import jax.numpy as jnp, optax
-      >>> import neat_optax as no
-      >>> tx = optax.chain(no.neat_correction(1.0, opponent=no.given()), optax.sgd(1.0))
+      >>> import neat_optax as neo
+      >>> tx = optax.chain(correction, optax.sgd(1.0))
       >>> state = PlayerTrainState.create(
       ...     apply_fn=None, params={"w": jnp.array([0.0, 0.0])}, tx=tx
       ... )

@@ -1,4 +1,4 @@
-"""Gradient centralisation in the layout of Flax kernels."""
+"""Gradient centralization in the layout of Flax kernels."""
 
 import jax
 import jax.numpy as jnp

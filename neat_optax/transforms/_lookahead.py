@@ -30,7 +30,7 @@ def keep_slow_params(
 
     Args:
       optimizer: the fast optimizer, learning rate included.
-      period: steps between two synchronisations, an integer of at least 1.
+      period: steps between two synchronizations, an integer of at least 1.
       step_size: :math:`\alpha` in (0, 1].
 
     References:

@@ -75,11 +75,12 @@ def precondition(
       An L1 penalty of weight 2. The metric is the gradient's size, so one weight moves
       from 1 by `0.125 * (4 + 2) / 4`, and the other, which the loss hardly holds, to 0:
 
-      >>> import jax.numpy as jnp, neat_optax as no, optax
+      >>> import jax.numpy as jnp, neat_optax as neo, optax
       >>> lasso = optax.chain(
-      ...     optax.scale_by_learning_rate(0.125), no.soft_threshold(0.125 * 2)
+      ...     optax.scale_by_learning_rate(0.125),
+      ...     neo.sparsity.soft_threshold(0.125 * 2),
       ... )
-      >>> inner = no.scale_by_neat(0.0)
+      >>> inner = neo.scale_by_neat(0.0)
       >>> tx = precondition(inner, decay=0.5, debias=True, then=lasso)
       >>> p, g = jnp.ones(2), jnp.array([4.0, 0.1])
       >>> u, _ = tx.update(g, tx.init(p), p)

@@ -6,7 +6,7 @@ import pytest
 from jax.experimental import checkify
 from optax.experimental import aggregating
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import aggregators
 from oracle import aggregators as oracle
@@ -35,9 +35,9 @@ def flat(tree):
 @pytest.mark.parametrize(
     ("scope", "groups"),
     [
-        (no.per_leaf, ["a", "b", "c"]),
-        (no.whole_tree, ["abc"]),
-        (no.by_label(LABELS), ["ac", "b"]),
+        (neo.per_leaf, ["a", "b", "c"]),
+        (neo.whole_tree, ["abc"]),
+        (neo.by_label(LABELS), ["ac", "b"]),
     ],
     ids=["leaf", "tree", "label"],
 )
@@ -79,11 +79,11 @@ def test_preference_as_an_argument_of_update(factory):
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf], ids=str)
 def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
     broken = {**G, "b": G["b"].at[1, 3].set(bad)}
-    tx = aggregators.pcgrad(None, num_players=3, measure=True)
+    tx = aggregators.pcgrad(None, num_players=3, monitor=True)
     update, state = tx.update(broken, tx.init(PARAMS))
     two = jax.tree.map(lambda x: x[jnp.array([0, 2])], G)
     properties.assert_trees_close(update, reduced(aggregators.pcgrad(None), two), 1e-5)
-    assert no.diagnostics(state)["dropped"].latest == 1
+    assert neo.diagnostics(state)["dropped"].latest == 1
 
 
 def test_raise_nonfinite_eager_and_under_checkify():
@@ -138,7 +138,7 @@ def test_metric_holds_the_promise_for_the_divided_update():
 
 def test_metric_of_precondition():
     """The applied update harms nobody, though it is divided by Adam's root."""
-    tx = no.precondition(aggregators.upgrad(), decay=0.9)
+    tx = neo.precondition(aggregators.upgrad(), decay=0.9)
     state = tx.init(jax.tree.map(lambda x: x[0], OPPOSED))
     step = jax.jit(tx.update)
     for scale in (3.0, 1.0, 0.2):

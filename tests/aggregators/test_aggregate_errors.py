@@ -56,8 +56,8 @@ def test_other_errors():
         lambda: reduced(aggregators.mean(num_players=2), G),
     )
     says(
-        "`num_players` must be given for measure=True, got None.",
-        lambda: aggregators.mean(measure=True),
+        "`num_players` must be given for monitor=True, got None.",
+        lambda: aggregators.mean(monitor=True),
     )
     says(
         "`present` must have one entry for each of the 3 players, got shape (2,).",

@@ -9,7 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import aggregators
 
@@ -32,7 +32,7 @@ def compiled_on_a_mesh(scope):
     return tx, g, placed, state, lowered.compile()
 
 
-@pytest.mark.parametrize("scope", [no.per_leaf, no.whole_tree], ids=["leaf", "tree"])
+@pytest.mark.parametrize("scope", [neo.per_leaf, neo.whole_tree], ids=["leaf", "tree"])
 def test_one_all_reduce_of_the_gramian_and_no_gather(scope):
     tx, g, placed, state, program = compiled_on_a_mesh(scope)
     update, _ = program(placed, state)

@@ -60,13 +60,13 @@ def test_random_weights_are_a_softmax_of_normal_numbers():
     key = jax.random.key(3)
     logits = np.asarray(jax.random.normal(key, (4,)), np.float64)
     expected = np.exp(logits) / np.sum(np.exp(logits))
-    weights = aggregators.random_weights_weights(jnp.zeros((4, 4)), key)
+    weights = aggregators.random_weights(jnp.zeros((4, 4)), key)
     np.testing.assert_allclose(weights, expected, rtol=1e-6)
 
 
 def test_random_weights_are_drawn_anew_in_each_step():
     """Their mean over many steps is equal weights, with all of them different."""
-    tx = aggregators.random_weights(0)
+    tx = aggregators.random(0)
     g = jnp.eye(3)
 
     def body(state, _):
@@ -82,14 +82,14 @@ def test_random_weights_are_drawn_anew_in_each_step():
 
 def test_random_weights_of_absent_players_are_shared_out():
     present = jnp.array([True, False, True])
-    weights = reduced(aggregators.random_weights(1), jnp.eye(3), present=present)
+    weights = reduced(aggregators.random(1), jnp.eye(3), present=present)
     assert weights[1] == 0
     np.testing.assert_allclose(jnp.sum(weights), 1.0, rtol=1e-6)
 
 
 @pytest.mark.parametrize(
     "tx",
-    [aggregators.mean(), aggregators.sum(), aggregators.random_weights()],
+    [aggregators.mean(), aggregators.sum(), aggregators.random()],
     ids=["mean", "sum", "random"],
 )
 def test_contract(tx):

@@ -94,9 +94,9 @@ def test_opposed_rows_give_zero():
 
 def test_preference_argument_and_errors():
     g = jnp.asarray(RIGHT_ANGLES, jnp.float32)
-    tx = aggregators.config((1.0, 1.0))
+    tx = aggregators.conflict_free((1.0, 1.0))
     given = jnp.array([2.0, 1.0])
     update, _ = tx.update(g, tx.init(g[0]), preference=given)
     np.testing.assert_allclose(update, [2.0, 1.0], rtol=1e-6)
     with pytest.raises(ValueError, match="`length` must be one of projection, minimum"):
-        aggregators.config(length="median")
+        aggregators.conflict_free(length="median")

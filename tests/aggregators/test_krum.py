@@ -15,7 +15,7 @@ ROWS = np.array([[1.0], [1.5], [1.75], [9.0]])
 
 
 def test_by_hand():
-    """With one neighbour each, the scores are .25, .0625, .0625 and 7.25^2."""
+    """With one neighbor each, the scores are .25, .0625, .0625 and 7.25^2."""
     weights = weight_rules.weights("krum", ROWS, num_byzantine=1)
     np.testing.assert_array_equal(weights, [0.0, 1.0, 0.0, 0.0])
     two = weight_rules.weights("krum", ROWS, num_byzantine=1, num_selected=2)
@@ -57,7 +57,7 @@ def test_hostile_players_are_not_selected():
     assert not np.any(weights[5:])
 
 
-def test_absent_players_are_nobodys_neighbours():
+def test_absent_players_are_nobodys_neighbors():
     """Without the second row, the third is nearest to the first."""
     present = jnp.array([True, False, True, True])
     weights = aggregators.krum_weights(

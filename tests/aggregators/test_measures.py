@@ -2,14 +2,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 
 G = jnp.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
 
 
 def measured(g, **given):
-    tx = aggregators.sum(num_players=len(g), measure=True, **given)
+    tx = aggregators.sum(num_players=len(g), monitor=True, **given)
     _, state = tx.update(g, tx.init(g[0]))
     return state.measures
 
@@ -57,7 +57,7 @@ def test_dropped_players_are_counted_and_weigh_nothing():
 
 
 def test_absent_players_are_not_dropped_ones():
-    tx = aggregators.sum(num_players=3, measure=True)
+    tx = aggregators.sum(num_players=3, monitor=True)
     present = jnp.array([True, False, True])
     g = G.at[1].set(jnp.nan)
     _, state = tx.update(g, tx.init(g[0]), present=present)
@@ -65,17 +65,17 @@ def test_absent_players_are_not_dropped_ones():
 
 
 def test_mean_over_steps_and_diagnostics():
-    tx = aggregators.sum(num_players=3, measure=True)
+    tx = aggregators.sum(num_players=3, monitor=True)
     _, state = tx.update(G, tx.init(G[0]))
     _, state = tx.update(jnp.abs(G), state)
-    found = no.diagnostics(state)["conflicting_pairs"]
+    found = neo.diagnostics(state)["conflicting_pairs"]
     np.testing.assert_allclose(found.latest, 0.0)
     np.testing.assert_allclose(found.mean, 1 / 6, rtol=1e-6)
 
 
 def test_one_row_for_each_scope():
     tree = {"a": G, "b": jnp.abs(G), "c": jnp.ones((3, 5))}
-    tx = aggregators.sum(scope=no.per_leaf, num_players=3, measure=True)
+    tx = aggregators.sum(scope=neo.per_leaf, num_players=3, monitor=True)
     one = {name: leaf[0] for name, leaf in tree.items()}
     _, state = tx.update(tree, tx.init(one))
     measures = state.measures
@@ -87,7 +87,7 @@ def test_one_row_for_each_scope():
 def test_residual_is_the_solvers():
     """IMTL-G of opposed players cannot make their shares equal."""
     g = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
-    tx = aggregators.imtl_g(num_players=2, measure=True)
+    tx = aggregators.imtl_g(num_players=2, monitor=True)
     _, state = tx.update(g, tx.init(g[0]))
     np.testing.assert_allclose(state.measures.latest.residual, [1.0], rtol=1e-6)
     np.testing.assert_array_equal(state.measures.latest.min_norm_ratio, [0.0])
@@ -95,6 +95,6 @@ def test_residual_is_the_solvers():
 
 def test_needs_the_number_of_players():
     with pytest.raises(
-        ValueError, match=r"`num_players` must be given for measure=Tru"
+        ValueError, match=r"`num_players` must be given for monitor=Tru"
     ):
-        aggregators.mean(measure=True)
+        aggregators.mean(monitor=True)

@@ -117,7 +117,7 @@ STATIONARY = ("upgrad", "dual_proj", "mgda")
 @functools.cache
 def measured(name, count, size):
     """An aggregator that measures, with its step."""
-    tx = getattr(aggregators, name)(num_players=count, measure=True)
+    tx = getattr(aggregators, name)(num_players=count, monitor=True)
     state = tx.init(jnp.zeros(size))
     return jax.jit(lambda g: tx.update(g, state))
 
@@ -173,7 +173,7 @@ BY_SCALE = {
     "nash_mtl": (aggregators.nash_mtl(), 0.0),
     "fairgrad": (aggregators.fairgrad(2.0), -1 / 3),
     "imtl_g": (aggregators.imtl_g(), 1.0),
-    "config": (aggregators.config(), 1.0),
+    "config": (aggregators.conflict_free(), 1.0),
     "aligned_mtl": (aggregators.aligned_mtl(), 1.0),
     "pcgrad": (aggregators.pcgrad(None), 1.0),
     "gradvac": (aggregators.gradvac(3, key=None), 1.0),

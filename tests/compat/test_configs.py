@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import goldens
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 DEFAULTS = {
@@ -50,19 +50,21 @@ PLAYERS = {"opponent_mode": "mean_excluding_self", "player_reduction": "mean"}
 
 
 def test_defaults():
-    assert no.NEATConfig().as_dict() == DEFAULTS
-    assert no.PlayerNEATConfig().as_dict() == DEFAULTS | PLAYERS
+    assert neo.compat.NEATConfig().as_dict() == DEFAULTS
+    assert neo.compat.PlayerNEATConfig().as_dict() == DEFAULTS | PLAYERS
 
 
 def test_round_trip_through_json():
-    config = no.PlayerNEATConfig(alpha=0.5, player_reduction="sum", lookahead_k=3)
-    again = no.PlayerNEATConfig(**json.loads(json.dumps(config.as_dict())))
+    config = neo.compat.PlayerNEATConfig(
+        alpha=0.5, player_reduction="sum", lookahead_k=3
+    )
+    again = neo.compat.PlayerNEATConfig(**json.loads(json.dumps(config.as_dict())))
     assert again == config
 
 
 def test_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
-        no.NEATConfig().alpha = 1.0
+        neo.compat.NEATConfig().alpha = 1.0
 
 
 FROM_ZERO = ("alpha", "weight_decay", "sparsity_l1", "prune_threshold")
@@ -91,7 +93,7 @@ OUTSIDE = (
 
 
 @pytest.mark.parametrize(("name", "value"), OUTSIDE)
-@pytest.mark.parametrize("config", [no.NEATConfig, no.PlayerNEATConfig])
+@pytest.mark.parametrize("config", [neo.compat.NEATConfig, neo.compat.PlayerNEATConfig])
 def test_values_out_of_range_are_named(config, name, value):
     with pytest.raises(ValueError, match=rf"{name}.* must be .*got ") as error:
         config(**{name: value})
@@ -110,17 +112,17 @@ def test_values_out_of_range_are_named(config, name, value):
     ],
 )
 def test_ends_of_the_ranges_are_accepted(name, value):
-    assert getattr(no.NEATConfig(**{name: value}), name) == value
+    assert getattr(neo.compat.NEATConfig(**{name: value}), name) == value
 
 
 @pytest.mark.parametrize("name", PLAYERS)
 def test_choices_of_players(name):
     with pytest.raises(ValueError, match=rf"^`{name}` must be one of .*, got other\.$"):
-        no.PlayerNEATConfig(**{name: "other"})
+        neo.compat.PlayerNEATConfig(**{name: "other"})
 
 
 def test_from_config_is_a_transformation():
-    tx = no.from_config(no.NEATConfig())
+    tx = neo.compat.from_config(neo.compat.NEATConfig())
     assert isinstance(tx, optax.GradientTransformationExtraArgs)
 
 
@@ -128,7 +130,10 @@ def test_the_default_is_the_default_optimizer():
     params, gradient = jnp.array([1.0, -2.0]), jnp.array([0.5, 0.25])
     updates = [
         tx.update(gradient, tx.init(params), params)[0]
-        for tx in (no.from_config(no.NEATConfig(learning_rate=0.1)), no.neat(0.1))
+        for tx in (
+            neo.compat.from_config(neo.compat.NEATConfig(learning_rate=0.1)),
+            neo.neat(0.1),
+        )
     ]
     properties.assert_trees_equal(*updates)
 
@@ -136,7 +141,7 @@ def test_the_default_is_the_default_optimizer():
 @pytest.mark.parametrize("config", [None, {"alpha": 0.5}, 0.1])
 def test_what_is_no_configuration_is_refused(config):
     with pytest.raises(ValueError, match=r"^`config` must be a NEATConfig, got "):
-        no.from_config(config)
+        neo.compat.from_config(config)
 
 
 BETWEEN_PLAYERS = goldens.load("neat_player_step")
@@ -147,7 +152,7 @@ BETWEEN_PLAYERS = goldens.load("neat_player_step")
 )
 def test_recorded_steps_between_players(name):
     case = BETWEEN_PLAYERS[name]
-    tx = no.from_config(no.PlayerNEATConfig(**case["config"]))
+    tx = neo.compat.from_config(neo.compat.PlayerNEATConfig(**case["config"]))
     shape = case["inputs"]["shape"]
     param = jnp.asarray(goldens.array(case["inputs"]["param"], shape), jnp.float32)
     state, update = tx.init(param), jax.jit(tx.update)
@@ -160,23 +165,25 @@ def test_recorded_steps_between_players(name):
 
 
 def test_options_without_meaning_between_players_are_refused():
-    config = no.PlayerNEATConfig(**BETWEEN_PLAYERS["ignored_options_enabled"]["config"])
+    config = neo.compat.PlayerNEATConfig(
+        **BETWEEN_PLAYERS["ignored_options_enabled"]["config"]
+    )
     with pytest.raises(ValueError, match="must be 'momentum' between players, got"):
-        no.from_config(config)
+        neo.compat.from_config(config)
 
 
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_coupled_decay_between_players_passes_through_the_momentum(decoupled):
     """One step of size 1: 0.1 * (1 + 2 * 0.5) coupled, 0.1 * 1 + 2 * 0.5 else."""
-    config = no.PlayerNEATConfig(
+    config = neo.compat.PlayerNEATConfig(
         learning_rate=1.0, weight_decay=0.5, decouple_weight_decay=decoupled
     )
-    tx, param = no.from_config(config), jnp.array([2.0])
+    tx, param = neo.compat.from_config(config), jnp.array([2.0])
     update, _ = tx.update(jnp.ones((3, 1)), tx.init(param), param)
     assert update[0] == pytest.approx(-1.1 if decoupled else -0.2)
 
 
 def test_a_single_gradients_optimizer_names_the_player_axis():
-    tx = no.from_config(no.NEATConfig())
+    tx = neo.compat.from_config(neo.compat.NEATConfig())
     with pytest.raises(ValueError, match="A leading player axis must be reduced"):
         tx.update(jnp.zeros((4, 3)), tx.init(jnp.zeros(3)))

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 ADAM_LIKE = dict(
@@ -15,21 +15,23 @@ ADAM_LIKE = dict(
     bias_correction=True,
 )
 PRESETS = {
-    no.neat_adaptive: no.NEATConfig(
+    neo.compat.neat_adaptive: neo.compat.NEATConfig(
         learning_rate=0.008,
         adaptive_correction=True,
         adaptive_correction_max_scale=2.5,
         **ADAM_LIKE,
     ),
-    no.neat_adaptive_alpha: no.NEATConfig(adaptive_alpha=True, **ADAM_LIKE),
-    no.neat_lion: no.NEATConfig(
+    neo.compat.neat_adaptive_alpha: neo.compat.NEATConfig(
+        adaptive_alpha=True, **ADAM_LIKE
+    ),
+    neo.compat.neat_lion: neo.compat.NEATConfig(
         learning_rate=3e-4,
         alpha=0.2,
         update_mode="lion",
         adaptive_alpha=True,
         gradient_centralization=True,
     ),
-    no.neat_light: no.NEATConfig(
+    neo.compat.neat_light: neo.compat.NEATConfig(
         learning_rate=0.05, sparsity_l1=1e-3, prune_threshold=5e-3
     ),
 }
@@ -51,16 +53,16 @@ def descend(tx):
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.__name__)
 def test_is_the_authors_configuration(preset):
-    expected = descend(no.from_config(PRESETS[preset]))
+    expected = descend(neo.compat.from_config(PRESETS[preset]))
     properties.assert_trees_close(descend(preset()), expected, rtol=1e-6)
-    properties.assert_trees_close(descend(preset(measure=True)), expected, rtol=1e-6)
+    properties.assert_trees_close(descend(preset(monitor=True)), expected, rtol=1e-6)
 
 
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.__name__)
 def test_measure_and_learning_rate(preset):
     params = jnp.ones(2)
-    state = preset(0.5, measure=True).init(params)
-    assert "conflict" in no.diagnostics(state)
+    state = preset(0.5, monitor=True).init(params)
+    assert "conflict" in neo.diagnostics(state)
     with pytest.raises(
         ValueError, match=r"^`learning_rate` must be in \(0, inf\), got 0"
     ):

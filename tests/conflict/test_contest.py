@@ -10,19 +10,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 import samplers
 
 RULES = optax.chain(
-    no.detect_conflict(), no.project_conflict(2.0), no.clip_correction(0.4)
+    neo.detect_conflict(), neo.project_conflict(2.0), neo.clip_correction(0.4)
 )
-MEASURED = optax.chain(RULES, no.measure_correction())
+MEASURED = optax.chain(RULES, neo.monitor_correction())
 
 
 @functools.cache
 def _compiled(rules):
-    tx = no.contest(no.given(), rules)
+    tx = neo.contest(neo.opponents.given(), rules)
     return jax.jit(lambda g, **extra: tx.update(g, tx.init(g), **extra))
 
 
@@ -52,7 +52,7 @@ def test_rules_see_step_size_and_alignment():
         return contest._replace(on_gradient=contest.size + contest.step), state
 
     rules = optax.GradientTransformation(optax.init_empty_state, look)
-    tx = no.contest(no.previous_gradient(), rules)
+    tx = neo.contest(neo.opponents.previous_gradient(), rules)
     state = tx.init(jnp.ones(3))
     for _ in range(2):
         update, state = tx.update(jnp.ones(3), state)
@@ -68,8 +68,8 @@ def test_the_bound_holds(pair):
 
 
 STRONG = [
-    no.neat_rules(3.0, correction=correction, clip_ratio=0.4)
-    for correction in (no.project_conflict, no.dampen_conflict)
+    neo.neat_rules(3.0, correction=correction, clip_ratio=0.4)
+    for correction in (neo.project_conflict, neo.dampen_conflict)
 ]
 
 
@@ -97,7 +97,7 @@ def test_decisions_are_scale_free(pair):
     def decide(gradient, opponent):
         update, state = correct(gradient, opponent, MEASURED)
         size = np.max(np.abs(gradient))
-        conflict = no.diagnostics(state)["conflict"].mean
+        conflict = neo.diagnostics(state)["conflict"].mean
         return conflict, np.asarray(update, np.float64) / size
 
     properties.assert_scale_free(decide, *pair)
@@ -106,14 +106,14 @@ def test_decisions_are_scale_free(pair):
 @pytest.mark.parametrize("scale", [1e-12, 1e12])
 def test_a_trajectory_is_scale_free(scale):
     """All adaptive rules, over ten steps: only the update scales."""
-    rules = no.neat_rules(
+    rules = neo.neat_rules(
         0.5,
         alpha_range=(0.0, 1.0),
         correction_range=(1.0, 2.0),
         conflict_threshold=0.1,
-        measure=True,
+        monitor=True,
     )
-    tx = no.contest(no.momentum(0.5), rules, watch_decay=0.5)
+    tx = neo.contest(neo.opponents.momentum(0.5), rules, watch_decay=0.5)
     step = jax.jit(tx.update)
 
     def run(factor):
@@ -122,7 +122,7 @@ def test_a_trajectory_is_scale_free(scale):
         for _ in range(10):
             gradient = jnp.asarray(factor * rng.normal(size=3), jnp.float32)
             update, state = step(gradient, state)
-        unitless = no.diagnostics(state)
+        unitless = neo.diagnostics(state)
         unitless.pop("opponent_norm")
         return update / factor, unitless
 
@@ -130,16 +130,16 @@ def test_a_trajectory_is_scale_free(scale):
 
 
 def test_the_output_is_handed_on_instead_of_the_corrected_gradient():
-    history = no.momentum(0.5).histories[0]
-    output = no.Output(history, lambda corrected, memory, _: memory - corrected)
-    tx = no.contest(no.momentum(0.5), RULES, output=output)
+    history = neo.opponents.momentum(0.5).histories[0]
+    output = neo.Output(history, lambda corrected, memory, _: memory - corrected)
+    tx = neo.contest(neo.opponents.momentum(0.5), RULES, output=output)
     state = tx.init(jnp.zeros(1))
     update, state = tx.update(jnp.ones(1), state)
     assert (update, state.memories) == (-0.5, (0.5,))
 
 
 def test_accumulator_dtype():
-    tx = no.neat_correction(accumulator_dtype=jnp.float32)
+    tx = neo.neat_correction(accumulator_dtype=jnp.float32)
     gradient = jnp.ones(2, "bfloat16")
     state = tx.init(gradient)
     update, state = tx.update(gradient, state)
@@ -155,15 +155,15 @@ def test_low_precision_is_measured_in_float32():
     _, state = correct(gradient, opponent, MEASURED)
     g, o = np.asarray(gradient, np.float64), np.asarray(opponent, np.float64)
     expected = -(g @ o) / np.linalg.norm(g) / np.linalg.norm(o)
-    measured = no.diagnostics(state)["conflict"].mean
+    measured = neo.diagnostics(state)["conflict"].mean
     np.testing.assert_allclose(measured, expected, rtol=1e-5)
 
 
 def test_a_leaf_that_is_not_finite_skips_its_scope_only():
-    """Per leaf the neighbour goes on; over the whole tree all of it waits."""
+    """Per leaf the neighbor goes on; over the whole tree all of it waits."""
     gradient = {"bad": jnp.array([jnp.nan, 1.0]), "good": jnp.ones(2)}
-    for scope, good in ((no.per_leaf, 1.0), (no.whole_tree, 0.0)):
-        tx = no.neat_correction(scope=scope)
+    for scope, good in ((neo.per_leaf, 1.0), (neo.whole_tree, 0.0)):
+        tx = neo.neat_correction(scope=scope)
         update, state = tx.update(gradient, tx.init(gradient))
         np.testing.assert_array_equal(update["bad"], [0.0, 0.0])
         np.testing.assert_array_equal(update["good"], [good, good])
@@ -174,7 +174,7 @@ def test_a_leaf_that_is_not_finite_skips_its_scope_only():
 @pytest.mark.parametrize("steps", [1, 2])
 def test_the_default_path_is_differentiable(steps):
     """The derivative through `update` agrees with finite differences."""
-    tx = no.scale_by_neat(0.5, alpha=0.5)
+    tx = neo.scale_by_neat(0.5, alpha=0.5)
 
     def loss(gradient):
         state = tx.init(gradient)
@@ -192,7 +192,7 @@ def test_the_default_path_is_differentiable(steps):
 
 
 def test_the_derivative_at_zero_is_finite():
-    tx = no.scale_by_neat()
+    tx = neo.scale_by_neat()
     zero = jnp.zeros(2)
     derivative = jax.grad(lambda g: jnp.sum(tx.update(g, tx.init(zero))[0]))(zero)
     np.testing.assert_allclose(derivative, [0.1, 0.1], rtol=1e-6)
@@ -211,7 +211,7 @@ def test_the_derivative_at_zero_is_finite():
     ],
 )
 def test_gradients_that_do_not_fit(gradient, message):
-    tx = no.neat_correction()
+    tx = neo.neat_correction()
     state = tx.init({"w": jnp.ones(3)})
     with pytest.raises(ValueError, match=message):
         tx.update(gradient, state)
@@ -221,14 +221,14 @@ def test_integer_parameters():
     with pytest.raises(
         ValueError, match=r"^`params` must have floating or complex leav"
     ):
-        no.neat_correction().init({"step": jnp.ones((), jnp.int32)})
+        neo.neat_correction().init({"step": jnp.ones((), jnp.int32)})
 
 
 @pytest.mark.parametrize("name", ["opponent", "metric"])
 def test_extra_trees_that_do_not_fit(name):
     gradient = jnp.ones(2)
     extra = {"opponent": gradient} | {name: jnp.ones(3)}
-    tx = no.contest(no.given(), RULES)
+    tx = neo.contest(neo.opponents.given(), RULES)
     with pytest.raises(
         ValueError, match=rf"^`{name}` must have the shapes of `updates`"
     ):
@@ -237,12 +237,12 @@ def test_extra_trees_that_do_not_fit(name):
 
 def test_bad_watch_decay():
     with pytest.raises(ValueError, match=r"^`watch_decay` must be in \[0, 1\), got 1"):
-        no.contest(no.given(), RULES, watch_decay=1.0)
+        neo.contest(neo.opponents.given(), RULES, watch_decay=1.0)
 
 
 def test_complex_leaves_are_pairs_of_real_ones():
     """Over the whole tree both sum the same products, so they decide alike."""
-    tx = no.neat_correction(0.8, scope=no.whole_tree)
+    tx = neo.neat_correction(0.8, scope=neo.whole_tree)
     split = optax.contrib.split_real_and_imaginary(tx)
     keys = jax.random.split(jax.random.key(3), 5)
     stack = [jax.random.normal(key, (4,), jnp.complex64) for key in keys]

@@ -5,13 +5,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.conflict import _decide
 from neat_optax.conflict._alignment import Alignment
 from neat_optax.conflict._passes import Measured, MeasuredHistory
 from properties import assert_same_types, assert_trees_close
 
-RULES = no.neat_rules(1.0, correction_range=(1.0, 3.0))
+RULES = neo.neat_rules(1.0, correction_range=(1.0, 3.0))
 STEP = jnp.array(3, jnp.int32)
 
 

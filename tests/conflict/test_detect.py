@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-import neat_optax as no
+import neat_optax as neo
 import samplers
 from conflict.test_alignment import align, make_contest
 from neat_optax.conflict._detect import conflict
 
 
 def detect(gradient, opponent, threshold=0.0):
-    rule = no.detect_conflict(threshold)
+    rule = neo.detect_conflict(threshold)
     contest = make_contest(gradient, opponent)
     return rule.update(contest, rule.init(contest))[0]
 
@@ -51,7 +51,7 @@ def test_conflict_is_symmetric_and_in_range(pair):
 
 
 def test_a_scheduled_threshold():
-    rule = no.detect_conflict(lambda step: 0.7 - 0.2 * step)
+    rule = neo.detect_conflict(lambda step: 0.7 - 0.2 * step)
     contest = make_contest([3.0, 4.0], [-2.0, 0.0])
     found = [
         rule.update(contest._replace(step=np.int32(t)), rule.init(contest))[0].conflict
@@ -63,4 +63,4 @@ def test_a_scheduled_threshold():
 @pytest.mark.parametrize("threshold", [-0.1, 1.1])
 def test_bad_thresholds(threshold):
     with pytest.raises(ValueError, match=r"^`threshold` must be in \[0, 1\], got "):
-        no.detect_conflict(threshold)
+        neo.detect_conflict(threshold)

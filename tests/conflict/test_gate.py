@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from conflict.test_alignment import make_contest
 
 OPPOSED = make_contest([1.0, 0.0], [-1.0, 0.0], on_opponent=jnp.asarray(0.5))
@@ -17,28 +17,28 @@ def gated(rule, **fields):
 
 @pytest.mark.parametrize(("step", "expected"), [(0, 0.0), (1, 0.0), (2, 0.5), (3, 0.5)])
 def test_warmup(step, expected):
-    assert gated(no.gate_by_warmup(2), step=np.int32(step)) == expected
+    assert gated(neo.gate_by_warmup(2), step=np.int32(step)) == expected
 
 
 def test_no_warmup():
-    assert gated(no.gate_by_warmup(0)) == 0.5
+    assert gated(neo.gate_by_warmup(0)) == 0.5
 
 
 @pytest.mark.parametrize(
     ("conflict", "expected"), [(0.0, 0.0), (0.29, 0.0), (0.3, 0.5), (1.0, 0.5)]
 )
 def test_threshold(conflict, expected):
-    assert gated(no.gate_by_conflict(0.3), conflict=jnp.asarray(conflict)) == expected
+    assert gated(neo.gate_by_conflict(0.3), conflict=jnp.asarray(conflict)) == expected
 
 
 def test_a_threshold_of_one_lets_exact_opposition_pass():
     rounded = jnp.asarray(np.nextafter(np.float32(1), np.float32(0)))
-    assert gated(no.gate_by_conflict(1.0), conflict=rounded) == 0.5
+    assert gated(neo.gate_by_conflict(1.0), conflict=rounded) == 0.5
 
 
 def test_both_coefficients_are_gated():
     contest = OPPOSED._replace(on_gradient=jnp.asarray(0.25))
-    rule = no.gate_by_warmup(1)
+    rule = neo.gate_by_warmup(1)
     closed, _ = rule.update(contest, rule.init(contest))
     assert (closed.on_gradient, closed.on_opponent) == (0.0, 0.0)
 
@@ -47,6 +47,6 @@ def test_bad_arguments():
     with pytest.raises(
         ValueError, match=r"^`steps` must be an integer >= 0, got -1\.$"
     ):
-        no.gate_by_warmup(-1)
+        neo.gate_by_warmup(-1)
     with pytest.raises(ValueError, match=r"^`threshold` must be in \[0, 1\], got 2\.$"):
-        no.gate_by_conflict(2)
+        neo.gate_by_conflict(2)

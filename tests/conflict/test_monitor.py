@@ -5,14 +5,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from conflict.test_alignment import make_contest
 
 
 def test_the_contest_is_handed_on_unchanged():
     contest = make_contest([3.0, 4.0], [-2.0, 0.0], on_opponent=jnp.asarray(0.5))
-    rule = no.measure_correction()
+    rule = neo.monitor_correction()
     after, state = rule.update(contest, rule.init(contest))
     assert after is contest
     np.testing.assert_allclose(state.latest.correction_ratio, 0.2, rtol=1e-6)
@@ -23,7 +23,7 @@ def test_the_contest_is_handed_on_unchanged():
 
 def test_an_idle_correction_is_not_active():
     contest = make_contest([3.0, 4.0], [-2.0, 0.0])
-    rule = no.measure_correction()
+    rule = neo.monitor_correction()
     latest = rule.update(contest, rule.init(contest))[1].latest
     assert (latest.active, latest.correction_ratio) == (0.0, 0.0)
 
@@ -31,7 +31,7 @@ def test_an_idle_correction_is_not_active():
 def test_measuring_changes_no_update():
     params = jnp.array([1.0, -1.0])
     gradient = jnp.array([0.5, 2.0])
-    for measure in (no.measure_update, lambda tx: tx):
+    for measure in (neo.monitor_update, lambda tx: tx):
         tx = measure(optax.adam(0.1))
         update, _ = tx.update(gradient, tx.init(params), params)
         np.testing.assert_allclose(update, [-0.1, -0.1], rtol=1e-5)
@@ -39,7 +39,7 @@ def test_measuring_changes_no_update():
 
 def test_measure_update_reads_the_applied_step():
     """Heavy ball: g = 1, then -1 against a momentum of .9: the step ascends."""
-    tx = no.measure_update(optax.sgd(0.1, momentum=0.9))
+    tx = neo.monitor_update(optax.sgd(0.1, momentum=0.9))
     params = {"x": jnp.zeros(1), "y": jnp.zeros(2)}
     state = tx.init(params)
     for sign in (1.0, -0.5):
@@ -51,10 +51,10 @@ def test_measure_update_reads_the_applied_step():
 
 
 def test_off_costs_nothing():
-    """Without `measure` the state holds what it needs and no more."""
+    """Without `monitor` the state holds what it needs and no more."""
     params = {"x": jnp.zeros(3), "y": jnp.zeros((2, 2))}
-    plain = jax.tree.leaves(no.neat(0.1).init(params))
+    plain = jax.tree.leaves(neo.neat(0.1).init(params))
     assert [x.shape for x in plain] == [(), (3,), (2, 2)]
-    measuring = no.neat(0.1, measure=True).init(params)
+    measuring = neo.neat(0.1, monitor=True).init(params)
     assert len(jax.tree.leaves(measuring)) > len(plain)
     properties.assert_finite(measuring)

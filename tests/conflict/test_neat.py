@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import goldens
-import neat_optax as no
+import neat_optax as neo
 import properties
 import samplers
 from neat_optax import reference
@@ -116,11 +116,11 @@ def _agrees(case, tx, config):
 @pytest.mark.parametrize("name", STEPS | ADAPTERS)
 def test_agrees_with_the_original(name):
     case = (STEPS | ADAPTERS)[name]
-    config = no.NEATConfig(**case["config"])
-    tx = no.from_config(config)
+    config = neo.compat.NEATConfig(**case["config"])
+    tx = neo.compat.from_config(config)
     if name == TORCH_LAYOUT:
         plain = dataclasses.replace(config, gradient_centralization=False)
-        tx = optax.chain(optax.centralize(), no.from_config(plain))
+        tx = optax.chain(optax.centralize(), neo.compat.from_config(plain))
     differs = name in goldens.DIFFERENCES and name not in ONLY_STATE_DIFFERS
     assert _agrees(case, tx, config) != differs
 
@@ -157,7 +157,7 @@ def _check_against_oracle(tree, config, seed, dtype, **tolerance):
         gradients[2] = {
             k: g.at[(0,) * g.ndim].set(jnp.nan) for k, g in gradients[2].items()
         }
-    tx = no.from_config(config)
+    tx = neo.compat.from_config(config)
     state, update = tx.init(params), jax.jit(tx.update)
     wide = {k: np.asarray(v, np.float64) for k, v in params.items()}
     for gradient, expected in zip(
@@ -187,7 +187,7 @@ def test_agrees_with_the_oracle_in_float64(tree, config, seed):
 @given(samplers.opposed_pairs(), st.sampled_from([1e-12, 1e12]))
 def test_the_oracle_is_scale_free(pair, scale):
     gradient, opponent = (x.astype(np.float64) for x in pair)
-    config = no.NEATConfig(
+    config = neo.compat.NEATConfig(
         opponent_source="previous_gradient", adaptive_correction=True
     )
 
@@ -203,7 +203,7 @@ def test_the_oracle_is_scale_free(pair, scale):
 
 def test_first_step_by_hand():
     """p = [1, -2], g = [.5, -.25], lr .1: momentum .1 g, so p - .01 g."""
-    tx = no.neat(0.1)
+    tx = neo.neat(0.1)
     params = jnp.array([1.0, -2.0])
     update, _ = tx.update(jnp.array([0.5, -0.25]), tx.init(params), params)
     np.testing.assert_allclose(update, [-0.005, 0.0025], rtol=1e-6)

@@ -5,16 +5,16 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 
-ALPHA_ONE = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
-NO_RULES = no.detect_conflict()
+ALPHA_ONE = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
+NO_RULES = neo.detect_conflict()
 GRADIENTS = (4.0, 2.0, -2.0)
 
 
 def directions(whom, rules=NO_RULES, gradients=GRADIENTS, **extra):
     """What the opponent shows at each step of one-element gradients."""
-    tx = no.contest(whom, rules)
+    tx = neo.contest(whom, rules)
     state, seen = tx.init(jnp.zeros(1)), []
     for step, gradient in enumerate(gradients):
         memories = tuple(state.memories)
@@ -24,37 +24,51 @@ def directions(whom, rules=NO_RULES, gradients=GRADIENTS, **extra):
 
 
 def test_previous_gradient():
-    assert directions(no.previous_gradient()) == [0.0, 4.0, 2.0]
+    assert directions(neo.opponents.previous_gradient()) == [0.0, 4.0, 2.0]
 
 
 def test_gradient_ema():
-    assert directions(no.gradient_ema(0.5)) == [0.0, 2.0, 2.0]
+    assert directions(neo.opponents.gradient_ema(0.5)) == [0.0, 2.0, 2.0]
 
 
 def test_momentum_learns_from_the_corrected_gradient():
     """The third gradient is fully projected away: the average only decays."""
     gradients = (*GRADIENTS, 0.0)
-    seen = directions(no.momentum(0.5), ALPHA_ONE, gradients)
+    seen = directions(neo.opponents.momentum(0.5), ALPHA_ONE, gradients)
     assert seen == [0.0, 2.0, 2.0, 1.0]
-    assert directions(no.gradient_ema(0.5), ALPHA_ONE, gradients)[-1] == 0.0
+    assert directions(neo.opponents.gradient_ema(0.5), ALPHA_ONE, gradients)[-1] == 0.0
 
 
 def test_blended():
     """A quarter of the previous gradient and three quarters of the average."""
-    blend = no.blended(no.previous_gradient(), no.gradient_ema(0.5), 0.25)
+    blend = neo.opponents.blended(
+        neo.opponents.previous_gradient(), neo.opponents.gradient_ema(0.5), 0.25
+    )
     assert directions(blend) == [0.0, 2.5, 2.0]
 
 
 def test_given():
-    assert directions(no.given(), opponent=jnp.full(1, 7.0)) == [7.0, 7.0, 7.0]
-    blend = no.blended(no.given(), no.previous_gradient(), 0.5)
+    assert directions(neo.opponents.given(), opponent=jnp.full(1, 7.0)) == [
+        7.0,
+        7.0,
+        7.0,
+    ]
+    blend = neo.opponents.blended(
+        neo.opponents.given(), neo.opponents.previous_gradient(), 0.5
+    )
     assert directions(blend, opponent=jnp.full(1, 6.0)) == [3.0, 5.0, 4.0]
 
 
 def test_scheduled_decays_and_weights():
-    assert directions(no.gradient_ema(lambda step: 0.5 * (step > 0))) == [0.0, 4.0, 3.0]
-    blend = no.blended(
-        no.previous_gradient(), no.gradient_ema(0.5), lambda step: 1.0 * (step == 1)
+    assert directions(neo.opponents.gradient_ema(lambda step: 0.5 * (step > 0))) == [
+        0.0,
+        4.0,
+        3.0,
+    ]
+    blend = neo.opponents.blended(
+        neo.opponents.previous_gradient(),
+        neo.opponents.gradient_ema(0.5),
+        lambda step: 1.0 * (step == 1),
     )
     assert directions(blend) == [0.0, 4.0, 2.0]
 
@@ -62,30 +76,52 @@ def test_scheduled_decays_and_weights():
 @pytest.mark.parametrize(
     ("make", "buffers"),
     [
-        (lambda: no.given(), 0),
-        (lambda: no.momentum(0.9), 1),
-        (lambda: no.blended(no.momentum(0.9), no.momentum(0.9)), 1),
-        (lambda: no.blended(no.momentum(0.9), no.momentum(0.8)), 2),
-        (lambda: no.blended(no.momentum(0.9), no.gradient_ema(0.9)), 2),
-        (lambda: no.blended(no.gradient_ema(0.9), no.previous_gradient()), 2),
+        (lambda: neo.opponents.given(), 0),
+        (lambda: neo.opponents.momentum(0.9), 1),
+        (
+            lambda: neo.opponents.blended(
+                neo.opponents.momentum(0.9), neo.opponents.momentum(0.9)
+            ),
+            1,
+        ),
+        (
+            lambda: neo.opponents.blended(
+                neo.opponents.momentum(0.9), neo.opponents.momentum(0.8)
+            ),
+            2,
+        ),
+        (
+            lambda: neo.opponents.blended(
+                neo.opponents.momentum(0.9), neo.opponents.gradient_ema(0.9)
+            ),
+            2,
+        ),
+        (
+            lambda: neo.opponents.blended(
+                neo.opponents.gradient_ema(0.9), neo.opponents.previous_gradient()
+            ),
+            2,
+        ),
     ],
 )
 def test_equal_histories_share_one_buffer(make, buffers):
-    assert len(no.contest(make(), NO_RULES).init(jnp.ones(2)).memories) == buffers
+    assert len(neo.contest(make(), NO_RULES).init(jnp.ones(2)).memories) == buffers
 
 
 def test_one_schedule_is_one_buffer():
     def decay(step):
         return 0.9 + 0 * step
 
-    both = no.blended(no.momentum(decay), no.momentum(decay))
-    assert len(no.contest(both, NO_RULES).init(jnp.ones(2)).memories) == 1
+    both = neo.opponents.blended(
+        neo.opponents.momentum(decay), neo.opponents.momentum(decay)
+    )
+    assert len(neo.contest(both, NO_RULES).init(jnp.ones(2)).memories) == 1
 
 
 def test_the_optimizers_own_momentum_is_the_opponents_buffer():
-    assert len(no.scale_by_neat(0.9).init(jnp.ones(2)).memories) == 1
-    same = no.scale_by_neat(0.9, opponent=no.momentum(0.9))
-    other = no.scale_by_neat(0.9, opponent=no.momentum(0.8))
+    assert len(neo.scale_by_neat(0.9).init(jnp.ones(2)).memories) == 1
+    same = neo.scale_by_neat(0.9, opponent=neo.opponents.momentum(0.9))
+    other = neo.scale_by_neat(0.9, opponent=neo.opponents.momentum(0.8))
     assert len(same.init(jnp.ones(2)).memories) == 1
     assert len(other.init(jnp.ones(2)).memories) == 2
 
@@ -93,10 +129,18 @@ def test_the_optimizers_own_momentum_is_the_opponents_buffer():
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: no.momentum(1.0), r"^`decay` must be in \[0, 1\), got 1\.0\.$"),
-        (lambda: no.gradient_ema(-0.1), r"^`decay` must be in \[0, 1\), got -0\.1\.$"),
         (
-            lambda: no.blended(no.given(), no.given(), 1.5),
+            lambda: neo.opponents.momentum(1.0),
+            r"^`decay` must be in \[0, 1\), got 1\.0\.$",
+        ),
+        (
+            lambda: neo.opponents.gradient_ema(-0.1),
+            r"^`decay` must be in \[0, 1\), got -0\.1\.$",
+        ),
+        (
+            lambda: neo.opponents.blended(
+                neo.opponents.given(), neo.opponents.given(), 1.5
+            ),
             r"^`weight` must be in \[0, 1\], got 1\.5\.$",
         ),
     ],
@@ -107,7 +151,7 @@ def test_bad_arguments(make, message):
 
 
 def test_a_missing_direction_is_named():
-    tx = no.neat(0.1, opponent=no.given())
+    tx = neo.neat(0.1, opponent=neo.opponents.given())
     params = jnp.ones(2)
     with pytest.raises(
         ValueError, match=r"^`opponent` must be passed to update for gi"
@@ -117,11 +161,11 @@ def test_a_missing_direction_is_named():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_direction_that_is_not_finite_corrects_nothing(bad):
-    tx = no.neat_correction(opponent=no.given(), measure=True)
+    tx = neo.neat_correction(opponent=neo.opponents.given(), monitor=True)
     gradient = jnp.ones(2)
     update, state = tx.update(
         gradient, tx.init(gradient), opponent=jnp.array([bad, -1.0])
     )
     np.testing.assert_array_equal(update, gradient)
-    measured = no.diagnostics(state)
+    measured = neo.diagnostics(state)
     assert (measured["conflict"].mean, measured["opponent_norm"].mean) == (0.0, 0.0)

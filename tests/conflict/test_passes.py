@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.conflict import _passes
 from neat_optax.conflict._plan import Plan, make_plan
 
@@ -16,9 +16,9 @@ RATE = 0.1
 
 
 def test_a_plan_names_each_buffer_once():
-    momentum = no.momentum(0.9)
-    output = no.Output(momentum.histories[0], lambda *leaves: leaves[1])
-    blend = no.blended(momentum, no.gradient_ema(0.8), 0.5)
+    momentum = neo.opponents.momentum(0.9)
+    output = neo.Output(momentum.histories[0], lambda *leaves: leaves[1])
+    blend = neo.opponents.blended(momentum, neo.opponents.gradient_ema(0.8), 0.5)
     plan = make_plan(blend, 0.8, output)
     assert len(plan.histories) == 3
     assert (plan.opponent_slots, plan.watch_slots) == ((0, 1), (1, 2))
@@ -26,13 +26,13 @@ def test_a_plan_names_each_buffer_once():
 
 
 def test_a_plan_without_watching_or_output():
-    plan = make_plan(no.given(), None, None)
+    plan = make_plan(neo.opponents.given(), None, None)
     assert plan == Plan((), plan.look, True, (), (), None, None)
 
 
 def test_measure_by_hand():
     """g = [3, 4], e = [1, 0], previous = [-3, -4]: |g - e|^2 = 4 + 16."""
-    plan = make_plan(no.gradient_ema(0.5), 0.5, None)
+    plan = make_plan(neo.opponents.gradient_ema(0.5), 0.5, None)
     memories = (jnp.array([1.0, 0.0]), jnp.array([-3.0, -4.0]))
     metric = jnp.array([1.0, 2.0])
     measured = _passes.measure(
@@ -48,7 +48,9 @@ def test_measure_by_hand():
 @pytest.mark.parametrize("finite", [True, False])
 def test_combine_by_hand(finite):
     """u = 1.5 g - 2 o; the average learns from u, the previous gradient from g."""
-    blend = no.blended(no.momentum(0.5), no.previous_gradient(), 0.5)
+    blend = neo.opponents.blended(
+        neo.opponents.momentum(0.5), neo.opponents.previous_gradient(), 0.5
+    )
     plan = make_plan(blend, None, None)
     memories = (jnp.array([2.0]), jnp.array([4.0]))
     verdict = _passes.Verdict(jnp.asarray(finite), jnp.asarray(0.5), jnp.asarray(-2.0))
@@ -72,9 +74,9 @@ def _donating_step(tx):
 @pytest.mark.parametrize(
     "tx",
     [
-        no.scale_by_neat(),
+        neo.scale_by_neat(),
         pytest.param(
-            no.neat_correction(),
+            neo.neat_correction(),
             marks=pytest.mark.skipif(
                 jax.__version_info__ < (0, 11),
                 reason="this XLA drops the optimization barrier before it decides "
@@ -98,7 +100,7 @@ def _bytes(tree):
 
 def test_the_state_is_that_of_sgd_with_momentum_plus_scalars():
     params = {"w": jnp.ones((32, 8)), "b": jnp.ones(8)}
-    ours = no.scale_by_neat().init(params)
+    ours = neo.scale_by_neat().init(params)
     theirs = optax.sgd(RATE, momentum=0.9).init(params)
     scalars = [x for x in jax.tree.leaves(ours) if x.ndim == 0]
     assert _bytes(ours) - _bytes(scalars) == _bytes(theirs)

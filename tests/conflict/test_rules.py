@@ -4,10 +4,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from conflict.test_alignment import make_contest
 from conflict.test_correct import GRADIENT, OPPONENT, decide
-from neat_optax.conflict._monitor import MeasureCorrectionState
+from neat_optax.conflict._monitor import MonitorCorrectionState
 
 CONTEST = make_contest(
     GRADIENT, OPPONENT, noise=jnp.asarray(0.8), steadiness=jnp.asarray(0.4)
@@ -15,7 +15,7 @@ CONTEST = make_contest(
 
 
 def on_opponent(steps=1, **options):
-    return float(decide(no.neat_rules(**options), CONTEST, steps).on_opponent)
+    return float(decide(neo.neat_rules(**options), CONTEST, steps).on_opponent)
 
 
 def test_default_by_hand():
@@ -24,13 +24,13 @@ def test_default_by_hand():
 
 
 def test_alpha_zero_is_the_control():
-    decided = decide(no.neat_rules(0.0), CONTEST)
+    decided = decide(neo.neat_rules(0.0), CONTEST)
     assert (decided.on_gradient, decided.on_opponent) == (0.0, 0.0)
     np.testing.assert_allclose(decided.conflict, 0.6, rtol=1e-6)
 
 
 def test_another_correction():
-    decided = decide(no.neat_rules(0.5, correction=no.dampen_conflict), CONTEST)
+    decided = decide(neo.neat_rules(0.5, correction=neo.dampen_conflict), CONTEST)
     np.testing.assert_allclose(decided.on_gradient, -0.3, rtol=1e-6)
 
 
@@ -62,9 +62,9 @@ def test_gates(options, steps, acts):
 
 
 def test_measure_comes_last():
-    rules = no.neat_rules(0.5, warmup_steps=9, measure=True)
+    rules = neo.neat_rules(0.5, warmup_steps=9, monitor=True)
     state = rules.update(CONTEST, rules.init(CONTEST))[1]
-    assert isinstance(state[-1], MeasureCorrectionState)
+    assert isinstance(state[-1], MonitorCorrectionState)
     assert state[-1].latest.correction_ratio == 0.0
     np.testing.assert_allclose(state[-1].latest.conflict, 0.6, rtol=1e-6)
 
@@ -80,10 +80,10 @@ BAD = [
     ("conflict_decay", 1.0, r"must be in \[0, 1\), got 1\.0\."),
     ("noise_decay", -0.5, r"must be in \[0, 1\), got -0\.5\."),
 ]
-RECIPES = [no.neat_rules, no.neat_correction, no.scale_by_neat]
+RECIPES = [neo.neat_rules, neo.neat_correction, neo.scale_by_neat]
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, lambda **bad: no.neat(0.1, **bad)])
+@pytest.mark.parametrize("recipe", [*RECIPES, lambda **bad: neo.neat(0.1, **bad)])
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
 def test_bad_arguments_are_named_as_they_were_passed(recipe, name, value, message):
     with pytest.raises(ValueError, match=rf"^`{name}` .*{message}"):
@@ -93,7 +93,10 @@ def test_bad_arguments_are_named_as_they_were_passed(recipe, name, value, messag
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"opponent": no.momentum}, r"^`opponent` must be .*did you forget to call it"),
+        (
+            {"opponent": neo.opponents.momentum},
+            r"^`opponent` must be .*did you forget to call it",
+        ),
         ({"opponent": "momentum"}, r"^`opponent` must be of type Opponent, got 'mom"),
         ({"scope": "per_leaf"}, r"^`scope` must be of type Scope, got 'per_leaf'"),
         ({"accumulator_dtype": "int8"}, r"^`accumulator_dtype` must be a floating dt"),
@@ -102,7 +105,7 @@ def test_bad_arguments_are_named_as_they_were_passed(recipe, name, value, messag
 )
 def test_arguments_of_another_kind(options, message):
     with pytest.raises(ValueError, match=message):
-        no.neat_correction(**options)
+        neo.neat_correction(**options)
 
 
 BAD_OF_NEAT = [
@@ -122,18 +125,18 @@ BAD_OF_NEAT = [
     ("centralize", 0, r"must be True or False, got 0\."),
     ("decouple_weight_decay", 1, r"must be True or False, got 1\."),
     ("precondition_conflict", 1, r"must be True or False, got 1\."),
-    ("measure", 1, r"must be True or False, got 1\."),
+    ("monitor", 1, r"must be True or False, got 1\."),
 ]
 
 
 @pytest.mark.parametrize(("name", "value", "message"), BAD_OF_NEAT)
 def test_bad_arguments_of_the_full_optimizer(name, value, message):
     with pytest.raises(ValueError, match=rf"^`{name}` {message}$"):
-        no.neat(**({"learning_rate": 0.1} | {name: value}))
+        neo.neat(**({"learning_rate": 0.1} | {name: value}))
 
 
 @pytest.mark.parametrize("option", ["weight_decay", "l1", "prune_threshold"])
 def test_missing_params_are_named(option):
-    tx = no.neat(0.1, **{option: 0.1})
+    tx = neo.neat(0.1, **{option: 0.1})
     with pytest.raises(ValueError, match=r"params"):
         tx.update(jnp.ones(2), tx.init(jnp.ones(2)))

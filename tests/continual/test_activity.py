@@ -7,9 +7,9 @@ import optax
 import pytest
 from flax import linen, nnx
 
-import neat_optax as no
+import neat_optax as neo
 from layer_chains import inputs
-from neat_optax.plasticity import layer_activity
+from neat_optax.continual import layer_activity
 
 
 class Net(nnx.Module):
@@ -59,7 +59,7 @@ def test_activities_of_a_linen_model():
     np.testing.assert_allclose(
         activity["first"], jnp.abs(jnp.tanh(layer)).mean(axis=0), rtol=1e-4
     )
-    tx = no.reset_dormant(optax.adam(0.1), ("first", "head"), every=1)
+    tx = neo.continual.reset_dormant(optax.adam(0.1), ("first", "head"), every=1)
     tx.update(params, tx.init(params), params, activity=activity)
 
 
@@ -104,7 +104,7 @@ def accuracy_after_training(wrap):
 def test_a_dead_network_learns_again():
     dead = accuracy_after_training(optax.with_extra_args_support)
     revived = accuracy_after_training(
-        lambda inner: no.reset_dormant(inner, NNX_LAYERS, every=20)
+        lambda inner: neo.continual.reset_dormant(inner, NNX_LAYERS, every=20)
     )
     assert dead < 0.6
     assert revived > 0.95

@@ -9,7 +9,7 @@ import optax
 import pytest
 
 import layer_chains as chains
-import neat_optax as no
+import neat_optax as neo
 import properties
 from layer_chains import ACTIVITY, LAYERS, touched, train
 
@@ -35,7 +35,7 @@ def replaced(before, after):
 
 def test_utilities_and_one_replacement_by_hand():
     ones = lambda key, shape, dtype: jnp.full(shape, 7.0, dtype)  # noqa: ARG005, E731
-    tx = no.continual_backprop(
+    tx = neo.continual.continual_backprop(
         optax.sgd(1.0),
         ("first", "head"),
         replacement_rate=0.25,
@@ -70,7 +70,9 @@ def test_utilities_and_one_replacement_by_hand():
 
 def test_the_least_useful_go_and_nothing_else_moves():
     optimizer = optax.adam(0.01)
-    tx = no.continual_backprop(optimizer, LAYERS, replacement_rate=0.2, maturity=2)
+    tx = neo.continual.continual_backprop(
+        optimizer, LAYERS, replacement_rate=0.2, maturity=2
+    )
     visited = train(tx, PARAMS, 3, ACTIVITY)
     plain = train(optax.with_extra_args_support(optimizer), PARAMS, 3, ACTIVITY)
     properties.assert_trees_equal(visited[1][0], plain[1][0])
@@ -85,7 +87,9 @@ def test_the_least_useful_go_and_nothing_else_moves():
 @pytest.mark.parametrize("name", chains.OPTIMIZERS)
 def test_moments_are_reset_whatever_the_optimizer(name):
     optimizer = chains.OPTIMIZERS[name][0]
-    tx = no.continual_backprop(optimizer, LAYERS, replacement_rate=0.2, maturity=2)
+    tx = neo.continual.continual_backprop(
+        optimizer, LAYERS, replacement_rate=0.2, maturity=2
+    )
     plain = train(optax.with_extra_args_support(optimizer), PARAMS, 3, ACTIVITY)
     _, state = train(tx, PARAMS, 3, ACTIVITY)[-1]
     marks = touched([("first", 2), ("second", 1)], PARAMS)
@@ -101,7 +105,7 @@ def test_moments_are_reset_whatever_the_optimizer(name):
 def test_as_many_are_replaced_as_the_rate_says(rate):
     """A unit once in so many steps, or several at once."""
     maturity, steps = 5, 120
-    tx = no.continual_backprop(
+    tx = neo.continual.continual_backprop(
         optax.sgd(0.01), LAYERS, replacement_rate=rate, maturity=maturity
     )
     states = [tx.init(PARAMS)] + [s for _, s in train(tx, PARAMS, steps)]
@@ -124,7 +128,7 @@ def test_as_many_are_replaced_as_the_rate_says(rate):
 
 def test_a_quota_is_not_lost_to_rounding():
     """Ten times a tenth is one, in every precision."""
-    tx = no.continual_backprop(
+    tx = neo.continual.continual_backprop(
         optax.sgd(0.0), ("first", "head"), replacement_rate=0.1 / 3, maturity=0
     )
     visited = train(tx, small(), 10, {"first": jnp.ones(3)}, still)
@@ -133,7 +137,7 @@ def test_a_quota_is_not_lost_to_rounding():
 
 
 def test_the_young_are_safe():
-    tx = no.continual_backprop(
+    tx = neo.continual.continual_backprop(
         optax.sgd(0.01), LAYERS, replacement_rate=1.0, maturity=3
     )
     visited = train(tx, PARAMS, 9, ACTIVITY)
@@ -143,7 +147,9 @@ def test_the_young_are_safe():
 
 def test_without_a_rate_it_is_the_optimizer():
     optimizer = optax.adam(0.01)
-    tx = no.continual_backprop(optimizer, LAYERS, replacement_rate=0.0, maturity=0)
+    tx = neo.continual.continual_backprop(
+        optimizer, LAYERS, replacement_rate=0.0, maturity=0
+    )
     found = train(tx, PARAMS, 4)[-1][0]
     expected = train(optax.with_extra_args_support(optimizer), PARAMS, 4)[-1][0]
     properties.assert_trees_equal(found, expected)
@@ -151,7 +157,7 @@ def test_without_a_rate_it_is_the_optimizer():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_activities_that_are_not_finite_leave_no_trace(bad):
-    tx = no.continual_backprop(optax.sgd(0.01), LAYERS)
+    tx = neo.continual.continual_backprop(optax.sgd(0.01), LAYERS)
     state = tx.init(PARAMS)
     _, state = tx.update(PARAMS, state, PARAMS, activity=ACTIVITY)
     broken = {**ACTIVITY, "first": ACTIVITY["first"].at[0].set(bad)}
@@ -167,7 +173,7 @@ def test_outgoing_weights_of_a_flattened_convolution():
         "conv": {"kernel": jnp.ones((2, 2, 1, 3))},
         "dense": {"kernel": kernel},
     }
-    tx = no.continual_backprop(
+    tx = neo.continual.continual_backprop(
         optax.sgd(0.1), ("conv", "dense"), utility_decay=0.0, maturity=0
     )
     activity = {"conv": jnp.array([1.0, 2.0, 3.0])}
@@ -179,7 +185,7 @@ def test_outgoing_weights_of_a_flattened_convolution():
 def test_the_key_decides_what_is_drawn():
     kernels = []
     for key in (0, 1, jax.random.key(0)):
-        tx = no.continual_backprop(
+        tx = neo.continual.continual_backprop(
             optax.sgd(0.1), LAYERS, replacement_rate=0.2, maturity=0, key=key
         )
         params, _ = train(tx, PARAMS, 1, ACTIVITY)[0]
@@ -206,11 +212,11 @@ def test_the_key_decides_what_is_drawn():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        no.continual_backprop(optax.sgd(0.1), LAYERS, **options)
+        neo.continual.continual_backprop(optax.sgd(0.1), LAYERS, **options)
 
 
 def test_missing_activity():
-    tx = no.continual_backprop(optax.sgd(0.1), LAYERS)
+    tx = neo.continual.continual_backprop(optax.sgd(0.1), LAYERS)
     message = (
         r"^`activity` must be passed to update for continual_backprop, got None\.$"
     )

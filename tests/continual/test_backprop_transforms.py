@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import AxisType
 
 import layer_chains as chains
-import neat_optax as no
+import neat_optax as neo
 import properties
 from layer_chains import ACTIVITY, LAYERS, train
 
@@ -30,7 +30,9 @@ def steps_of(tx, count):
     return lambda carry: jax.lax.scan(step_of(tx), carry, None, length=count)[0]
 
 
-FAST = no.continual_backprop(optax.adam(0.01), LAYERS, replacement_rate=0.1, maturity=1)
+FAST = neo.continual.continual_backprop(
+    optax.adam(0.01), LAYERS, replacement_rate=0.1, maturity=1
+)
 
 
 def test_jit_and_scan_equal_single_steps():
@@ -70,7 +72,7 @@ def test_sharded_equals_unsharded(axis_type):
 def test_dtypes_are_kept(dtype):
     with jax.enable_x64(dtype == "float64"):
         params = chains.dense_params(dtype=dtype)
-        tx = no.continual_backprop(
+        tx = neo.continual.continual_backprop(
             optax.sgd(0.1, momentum=0.9), LAYERS, replacement_rate=0.2, maturity=0
         )
         state = tx.init(params)
@@ -82,7 +84,7 @@ def test_dtypes_are_kept(dtype):
 
 def test_under_optaxs_wrappers():
     kwargs = dict(replacement_rate=0.1, maturity=1)
-    injected = optax.inject_hyperparams(no.continual_backprop)(
+    injected = optax.inject_hyperparams(neo.continual.continual_backprop)(
         optimizer=optax.adam(0.01), layers=LAYERS, **kwargs
     )
     expected, _ = train(FAST, PARAMS, 4)[-1]

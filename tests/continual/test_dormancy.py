@@ -7,7 +7,7 @@ import optax
 import pytest
 
 import layer_chains as chains
-import neat_optax as no
+import neat_optax as neo
 import properties
 from layer_chains import (
     DEAD,
@@ -19,7 +19,7 @@ from layer_chains import (
     train,
     with_dead_units,
 )
-from neat_optax.plasticity import dormant_fraction, dormant_units
+from neat_optax.continual import dormant_fraction, dormant_units
 
 PARAMS = chains.dense_params()
 
@@ -41,7 +41,7 @@ def test_activities_that_are_not_finite_say_nothing(bad):
 
 def test_one_reset_by_hand():
     ones = lambda key, shape, dtype: jnp.full(shape, 7.0, dtype)  # noqa: ARG005, E731
-    tx = no.reset_dormant(
+    tx = neo.continual.reset_dormant(
         optax.sgd(1.0), ("first", "head"), every=2, threshold=0.5, init=ones
     )
     params = {
@@ -65,7 +65,7 @@ def test_one_reset_by_hand():
 def test_dead_units_start_afresh_and_nothing_else_moves():
     params = with_dead_units()
     optimizer = optax.adam(0.01)
-    tx = no.reset_dormant(optimizer, LAYERS, every=3)
+    tx = neo.continual.reset_dormant(optimizer, LAYERS, every=3)
     visited = train(tx, params, 3)
     plain = train(optax.with_extra_args_support(optimizer), params, 3)
     properties.assert_trees_equal(visited[1][0], plain[1][0])
@@ -84,7 +84,7 @@ def test_dead_units_start_afresh_and_nothing_else_moves():
 def test_a_reset_of_dead_units_leaves_the_output_unchanged():
     params = with_dead_units()
     still = lambda p: jax.tree.map(jnp.zeros_like, p)  # noqa: E731
-    tx = no.reset_dormant(optax.sgd(0.1), LAYERS, every=1)
+    tx = neo.continual.reset_dormant(optax.sgd(0.1), LAYERS, every=1)
     new, _ = train(tx, params, 1, grads=still)[0]
     before, after = forward(params, inputs())[0], forward(new, inputs())[0]
     np.testing.assert_allclose(after, before, rtol=1e-5, atol=1e-6)
@@ -100,7 +100,7 @@ def test_a_reset_takes_away_a_units_own_contribution_alone():
         "second": jnp.ones(6),
     }
     still = lambda p: jax.tree.map(jnp.zeros_like, p)  # noqa: E731
-    tx = no.reset_dormant(optax.sgd(0.1), LAYERS, every=1)
+    tx = neo.continual.reset_dormant(optax.sgd(0.1), LAYERS, every=1)
     new, _ = train(tx, params, 1, activity=activity, grads=still)[0]
     without = forward(silence(params, "first", 3), inputs())[0]
     np.testing.assert_allclose(forward(new, inputs())[0], without, rtol=1e-5, atol=1e-6)
@@ -128,7 +128,9 @@ def test_flattened_convolutions_have_their_channels_last():
         return x.reshape(len(x), -1) @ params["dense"]["kernel"]
 
     activity = {"conv": jnp.array([1, 0, 1, 1.0]), "again": jnp.ones(5).at[2].set(0)}
-    tx = no.reset_dormant(optax.sgd(0.1), ("conv", "again", "dense"), every=1)
+    tx = neo.continual.reset_dormant(
+        optax.sgd(0.1), ("conv", "again", "dense"), every=1
+    )
     still = jax.tree.map(jnp.zeros_like, params)
     updates, _ = tx.update(still, tx.init(params), params, activity=activity)
     new = optax.apply_updates(params, updates)
@@ -145,7 +147,7 @@ def test_flattened_convolutions_have_their_channels_last():
 
 def test_a_period_with_a_bad_activity_resets_nothing():
     params = with_dead_units()
-    tx = no.reset_dormant(optax.sgd(0.0), LAYERS, every=2)
+    tx = neo.continual.reset_dormant(optax.sgd(0.0), LAYERS, every=2)
     state = tx.init(params)
     for step in range(4):
         activity = forward(params, inputs())[1]
@@ -165,7 +167,9 @@ def test_the_key_decides_what_is_drawn():
     kernels = [
         np.asarray(
             train(
-                no.reset_dormant(optax.sgd(0.1), LAYERS, every=1, key=key), params, 1
+                neo.continual.reset_dormant(optax.sgd(0.1), LAYERS, every=1, key=key),
+                params,
+                1,
             )[0][0]["first"]["kernel"]
         )
         for key in (0, 1, jax.random.key(0))
@@ -195,7 +199,9 @@ def test_the_key_decides_what_is_drawn():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        no.reset_dormant(optax.sgd(0.1), **{"layers": LAYERS, "every": 2, **options})
+        neo.continual.reset_dormant(
+            optax.sgd(0.1), **{"layers": LAYERS, "every": 2, **options}
+        )
 
 
 @pytest.mark.parametrize(
@@ -215,7 +221,7 @@ def test_bad_arguments(options, message):
 )
 def test_layers_that_do_not_fit(layers, message):
     with pytest.raises(ValueError, match=message):
-        no.reset_dormant(optax.sgd(0.1), layers).init(PARAMS)
+        neo.continual.reset_dormant(optax.sgd(0.1), layers).init(PARAMS)
 
 
 @pytest.mark.parametrize(
@@ -240,6 +246,6 @@ def test_layers_that_do_not_fit(layers, message):
     ],
 )
 def test_bad_activity(activity, message):
-    tx = no.reset_dormant(optax.sgd(0.1), LAYERS)
+    tx = neo.continual.reset_dormant(optax.sgd(0.1), LAYERS)
     with pytest.raises(ValueError, match=message):
         tx.update(PARAMS, tx.init(PARAMS), PARAMS, activity=activity)

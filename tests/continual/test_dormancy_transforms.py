@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType
 
 import layer_chains as chains
-import neat_optax as no
+import neat_optax as neo
 import properties
 from layer_chains import (
     DEAD,
@@ -25,7 +25,7 @@ from layer_chains import (
 
 def test_jit_and_scan_equal_single_steps():
     params = with_dead_units()
-    tx = no.reset_dormant(optax.adam(0.01), LAYERS, every=2)
+    tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=2)
 
     def body(carry, _):
         params, state = carry
@@ -46,7 +46,7 @@ def test_jit_and_scan_equal_single_steps():
 
 def test_vmap_equals_a_loop():
     sets = [with_dead_units(), silence(chains.dense_params(4), "second", 3)]
-    tx = no.reset_dormant(optax.adam(0.01), LAYERS, every=1)
+    tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=1)
 
     def two_steps(params):
         state = tx.init(params)
@@ -70,7 +70,7 @@ def test_sharded_equals_unsharded(axis_type):
     """Units are divided among devices, as incoming and as outgoing weights."""
     params = with_dead_units()
     activity = forward(params, inputs())[1]
-    tx = no.reset_dormant(optax.adam(0.01), LAYERS, every=2)
+    tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=2)
     expected, state = train(tx, params, 2, activity)[-1]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
     with jax.set_mesh(mesh):
@@ -87,7 +87,7 @@ def test_sharded_equals_unsharded(axis_type):
 def test_dtypes_are_kept(dtype):
     with jax.enable_x64(dtype == "float64"):
         params = chains.dense_params(dtype=dtype)
-        tx = no.reset_dormant(optax.sgd(0.01, momentum=0.9), LAYERS, every=2)
+        tx = neo.continual.reset_dormant(optax.sgd(0.01, momentum=0.9), LAYERS, every=2)
         state = tx.init(params)
         activity = {"first": jnp.ones(8).at[0].set(0), "second": jnp.ones(6)}
         updates, after = tx.update(params, state, params, activity=activity)
@@ -102,7 +102,7 @@ def test_dtypes_are_kept(dtype):
 def test_moments_are_reset_whatever_the_optimizer(name):
     params = with_dead_units()
     optimizer = chains.OPTIMIZERS[name][0]
-    tx = no.reset_dormant(optimizer, LAYERS, every=4)
+    tx = neo.continual.reset_dormant(optimizer, LAYERS, every=4)
     plain = train(optax.with_extra_args_support(optimizer), params, 4)
     _, state = train(tx, params, 4)[-1]
     marks = touched(DEAD, params)
@@ -119,7 +119,9 @@ def test_moments_are_reset_whatever_the_optimizer(name):
 def test_slow_parameters_start_where_the_new_weights_are():
     params = with_dead_units()
     inner = optax.contrib.schedule_free_sgd(0.1)
-    new, state = train(no.reset_dormant(inner, LAYERS, every=2), params, 2)[-1]
+    new, state = train(neo.continual.reset_dormant(inner, LAYERS, every=2), params, 2)[
+        -1
+    ]
     z = state.inner.z["first"]["kernel"][:, 2]
     np.testing.assert_allclose(z, new["first"]["kernel"][:, 2], rtol=1e-6)
 
@@ -128,7 +130,7 @@ def test_other_parameters_and_missing_biases():
     params = {**with_dead_units(), "scale": jnp.ones(()), "none": None}
     del params["second"]["bias"]
     activity = {"first": jnp.zeros(8), "second": jnp.ones(6), "unknown": jnp.ones(1)}
-    tx = no.reset_dormant(optax.adam(0.1), LAYERS, every=1)
+    tx = neo.continual.reset_dormant(optax.adam(0.1), LAYERS, every=1)
     new, state = train(tx, params, 1, activity)[0]
     properties.assert_same_types(new, params)
     properties.assert_same_types(state, tx.init(params))
@@ -138,8 +140,8 @@ def test_other_parameters_and_missing_biases():
 
 def test_under_optaxs_wrappers():
     params = with_dead_units()
-    tx = no.reset_dormant(optax.adam(0.01), LAYERS, every=2)
-    injected = optax.inject_hyperparams(no.reset_dormant)(
+    tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=2)
+    injected = optax.inject_hyperparams(neo.continual.reset_dormant)(
         optimizer=optax.adam(0.01), layers=LAYERS, every=2
     )
     expected, _ = train(tx, params, 3)[-1]
@@ -158,7 +160,10 @@ def test_under_optaxs_wrappers():
 
 def test_a_step_without_a_reset_draws_no_weights():
     """Both conditions are real branches, not selections."""
-    params, tx = with_dead_units(), no.reset_dormant(optax.adam(0.01), LAYERS, every=9)
+    params, tx = (
+        with_dead_units(),
+        neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=9),
+    )
     activity = forward(params, inputs())[1]
     text = str(
         jax.make_jaxpr(lambda p, s: tx.update(p, s, p, activity=activity))(

@@ -8,7 +8,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 
 RNG = np.random.default_rng(2)
 PARAMS = {
@@ -29,7 +29,7 @@ def run(tx, params, steps, grads=None):
 
 
 def test_shrinks_the_new_parameters_by_hand():
-    tx = no.shrink_and_perturb(0.5, 0.0, every=3)
+    tx = neo.continual.shrink_and_perturb(0.5, 0.0, every=3)
     visited = run(tx, jnp.array([8.0, -4.0]), 6, grads=jnp.array([1.0, 1.0]))
     assert [w.tolist() for w in visited] == [
         [9.0, -3.0],
@@ -42,7 +42,7 @@ def test_shrinks_the_new_parameters_by_hand():
 
 
 def test_the_noise_has_the_spread_of_the_start():
-    tx = no.shrink_and_perturb(1.0, 0.2, every=1)
+    tx = neo.continual.shrink_and_perturb(1.0, 0.2, every=1)
     after = run(tx, PARAMS, 1)[0]
     change = np.asarray(after["kernel"] - PARAMS["kernel"])
     assert np.std(change) == pytest.approx(0.2 * 3.0, rel=0.03)
@@ -52,7 +52,7 @@ def test_the_noise_has_the_spread_of_the_start():
 
 def test_shrunk_to_nothing_a_network_is_drawn_afresh():
     ones = lambda key, shape, dtype: jnp.ones(shape, dtype)  # noqa: ARG005, E731
-    tx = no.shrink_and_perturb(0.0, 1.0, every=1, init=ones)
+    tx = neo.continual.shrink_and_perturb(0.0, 1.0, every=1, init=ones)
     params = {"kernel": PARAMS["kernel"], "bias": jnp.full(64, 7.0)}
     after = run(tx, params, 1)[0]
     np.testing.assert_allclose(after["kernel"], 1.0, atol=1e-5)
@@ -61,7 +61,7 @@ def test_shrunk_to_nothing_a_network_is_drawn_afresh():
 
 def test_small_steps_have_a_stationary_spread():
     """With factor s and noise n the variance tends to n^2 / (1 - s^2)."""
-    tx = no.shrink_and_perturb(0.9, 0.1, every=1)
+    tx = neo.continual.shrink_and_perturb(0.9, 0.1, every=1)
     after = run(tx, PARAMS, 80)[-1]
     expected = 3.0 * 0.1 / np.sqrt(1 - 0.81)
     assert np.std(after["kernel"]) == pytest.approx(expected, rel=0.03)
@@ -69,7 +69,7 @@ def test_small_steps_have_a_stationary_spread():
 
 def test_another_key_and_another_step_draw_other_noise():
     kernels = [
-        run(no.shrink_and_perturb(0.0, 1.0, every=1, key=key), PARAMS, 2)
+        run(neo.continual.shrink_and_perturb(0.0, 1.0, every=1, key=key), PARAMS, 2)
         for key in (0, 1, jax.random.key(0))
     ]
     first, other, same = ([np.asarray(p["kernel"]) for p in k] for k in kernels)
@@ -80,14 +80,14 @@ def test_another_key_and_another_step_draw_other_noise():
 
 def test_a_mask_leaves_parameters_out():
     mask = {"kernel": True, "bias": False}
-    tx = no.shrink_and_perturb(0.0, 0.0, every=1, mask=mask)
+    tx = neo.continual.shrink_and_perturb(0.0, 0.0, every=1, mask=mask)
     after = run(tx, {**PARAMS, "bias": jnp.ones(64)}, 1)[0]
     assert np.all(np.asarray(after["kernel"]) == 0)
     assert np.all(np.asarray(after["bias"]) == 1)
 
 
 def test_scan_and_vmap_equal_a_loop():
-    tx = no.shrink_and_perturb(0.5, 0.1, every=2)
+    tx = neo.continual.shrink_and_perturb(0.5, 0.1, every=2)
     start = jnp.arange(12.0).reshape(2, 6)
 
     def steps(w):
@@ -109,7 +109,7 @@ def test_scan_and_vmap_equal_a_loop():
 
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 def test_sharded_equals_unsharded(axis_type):
-    tx = no.shrink_and_perturb(0.5, 0.5, every=2)
+    tx = neo.continual.shrink_and_perturb(0.5, 0.5, every=2)
     expected = run(tx, PARAMS, 2)[-1]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
     specs = {"kernel": P(None, "data"), "bias": P("data")}
@@ -139,4 +139,6 @@ def test_sharded_equals_unsharded(axis_type):
 )
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
-        no.shrink_and_perturb(**{"shrink": 0.5, "noise": 0.1, "every": 2, **options})
+        neo.continual.shrink_and_perturb(
+            **{"shrink": 0.5, "noise": 0.1, "every": 2, **options}
+        )

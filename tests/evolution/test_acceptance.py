@@ -98,7 +98,7 @@ def test_acceptance_is_near_the_target_in_every_generation(target):
 
 @pytest.mark.parametrize("rate", [0.2, 0.3, 0.5])
 def test_a_slow_threshold_does_not_lag(rate):
-    """Without what is owed, more than the target clear a bar that lags behind."""
+    """Without what is deficit, more than the target clear a bar that lags behind."""
     scores = landscape(64, 300)
     lagging = evo.quantile._replace(balances=False)
     shares = [

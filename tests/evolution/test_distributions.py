@@ -4,10 +4,10 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.evolution import (
     Gaussian,
-    centred_ranks,
+    centered_ranks,
     init_gaussian,
     pgpe_value_and_grad,
     raw,
@@ -105,7 +105,7 @@ def test_the_rate_of_snes():
 
 @pytest.mark.parametrize(
     ("fn", "shaping"),
-    [(snes_value_and_grad, None), (pgpe_value_and_grad, centred_ranks)],
+    [(snes_value_and_grad, None), (pgpe_value_and_grad, centered_ranks)],
 )
 def test_the_sphere_is_solved_and_sigma_shrinks(fn, shaping):
     options = {} if shaping is None else {"shaping": shaping}
@@ -133,7 +133,7 @@ def test_players_have_gradients_of_both_parts(fn):
     for leaf, one in zip(jax.tree.leaves(grads), jax.tree.leaves(state), strict=True):
         assert leaf.shape == (3, *one.shape)
         np.testing.assert_array_equal(leaf[0], leaf[2])
-    tx = optax.chain(no.aggregators.upgrad(), optax.sgd(0.1))
+    tx = optax.chain(neo.aggregators.upgrad(), optax.sgd(0.1))
     updates, _ = tx.update(grads, tx.init(state), state)
     assert isinstance(optax.apply_updates(state, updates), Gaussian)
 

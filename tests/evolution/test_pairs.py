@@ -8,16 +8,16 @@ import pytest
 from es_losses import KEY, PARAMS, assert_trees_close, gradients_of, loss, two_losses
 from neat_optax.evolution import (
     _pairs,
-    centred_ranks,
+    centered_ranks,
     es_value_and_grad,
     nes_utilities,
     raw,
-    standardised,
+    standardized,
 )
 from oracle import es as es_oracle
 
 SHAPINGS = pytest.mark.parametrize(
-    "shaping", [raw, centred_ranks, standardised, nes_utilities], ids=lambda s: s.name
+    "shaping", [raw, centered_ranks, standardized, nes_utilities], ids=lambda s: s.name
 )
 
 
@@ -53,8 +53,8 @@ def test_ranks_do_not_see_an_increasing_map_of_the_loss():
     def mapped(params):
         return 16 * loss(params)
 
-    _, before = gradients_of(loss, 0.2, 9, shaping=centred_ranks)(KEY, PARAMS)
-    _, after = gradients_of(mapped, 0.2, 9, shaping=centred_ranks)(KEY, PARAMS)
+    _, before = gradients_of(loss, 0.2, 9, shaping=centered_ranks)(KEY, PARAMS)
+    _, after = gradients_of(mapped, 0.2, 9, shaping=centered_ranks)(KEY, PARAMS)
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         np.testing.assert_array_equal(a, b)
 
@@ -105,7 +105,7 @@ def test_raw_leaves_out_pairs_with_a_failure(bad):
 @pytest.mark.parametrize("bad", [jnp.nan, jnp.inf, -jnp.inf])
 def test_under_ranks_a_failure_is_the_worst(bad):
     found, expected = (
-        gradients_of(failing(b), 0.4, 12, shaping=centred_ranks)(KEY, jnp.zeros(3))
+        gradients_of(failing(b), 0.4, 12, shaping=centered_ranks)(KEY, jnp.zeros(3))
         for b in (bad, 1e9)
     )
     np.testing.assert_array_equal(found[1], expected[1])

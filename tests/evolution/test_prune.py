@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import evolution as evo
 from neat_optax.evolution import BreederState
@@ -48,26 +48,26 @@ def test_children_inherit_the_mask_of_their_first_parent():
     masks = np.asarray(state.pruning.mask["kernel"])
     first = first._replace(fitness=jnp.array([0.0, 5.0, 4.0, 3.0, 2.0, 1.0]))
     second, after = step.update(jax.random.key(1), first, state)
-    mothers = np.asarray(after.inner.mothers)
-    assert len(set(mothers.tolist())) > 1
-    np.testing.assert_array_equal(after.pruning.mask["kernel"], masks[mothers])
-    np.testing.assert_array_equal(second.params["kernel"] != 0, masks[mothers])
+    first_parents = np.asarray(after.inner.first_parents)
+    assert len(set(first_parents.tolist())) > 1
+    np.testing.assert_array_equal(after.pruning.mask["kernel"], masks[first_parents])
+    np.testing.assert_array_equal(second.params["kernel"] != 0, masks[first_parents])
 
 
 def test_masks_are_those_of_the_weights_at_the_time():
     """As `make_mask` gives them for each individual by itself."""
-    step = evo.prune_population(evo.chain(BREEDER), 0.5, scope=no.whole_tree)
+    step = evo.prune_population(evo.chain(BREEDER), 0.5, scope=neo.whole_tree)
     given = population()
     bred, state = step.update(KEY, given, step.init(given))
     inner = evo.chain(BREEDER)
     dense, _ = inner.update(KEY, given, inner.init(given))
     for i in range(6):
         one = {k: v for k, v in evo.individual(dense, i).items() if k != "n"}
-        mask = no.sparsity.make_mask(one, 0.5, scope=no.whole_tree)
-        expected = no.sparsity.apply_mask(one, mask)
+        mask = neo.sparsity.make_mask(one, 0.5, scope=neo.whole_tree)
+        expected = neo.sparsity.apply_mask(one, mask)
         found = {k: v for k, v in evo.individual(bred, i).items() if k != "n"}
         properties.assert_trees_equal(found, expected)
-    assert bred.params["n"].tolist() == state.inner[0].mothers.tolist()
+    assert bred.params["n"].tolist() == state.inner[0].first_parents.tolist()
 
 
 def test_only_pruned_elites_lose_their_fitness():
@@ -108,11 +108,11 @@ def mothers_as_they_are():
     return evo.PopulationTransformation(init, update)
 
 
-@pytest.mark.parametrize("score", [no.sparsity.magnitude, no.sparsity.random(3)])
+@pytest.mark.parametrize("score", [neo.sparsity.magnitude, neo.sparsity.random(3)])
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
 def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
     step = evo.prune_population(
-        mothers_as_they_are(), 0.5, scope=no.whole_tree, score=score
+        mothers_as_they_are(), 0.5, scope=neo.whole_tree, score=score
     )
     given = population(16)
     expected, _ = step.update(KEY, given, step.init(given))

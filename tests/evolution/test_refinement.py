@@ -6,12 +6,12 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import evolution as evo
 
 KEY = jax.random.key(0)
-CHAIN = optax.chain(no.neat_correction(0.5), optax.adam(0.1))
+CHAIN = optax.chain(neo.neat_correction(0.5), optax.adam(0.1))
 
 
 def loss(params, key):

@@ -9,18 +9,18 @@ from hypothesis import strategies as st
 
 from neat_optax.evolution import (
     Shaping,
-    centred_ranks,
+    centered_ranks,
     nes_utilities,
     raw,
-    standardised,
+    standardized,
 )
 from oracle import es as es_oracle
 
 EVERY = pytest.mark.parametrize(
-    "shaping", [raw, centred_ranks, standardised, nes_utilities], ids=lambda s: s.name
+    "shaping", [raw, centered_ranks, standardized, nes_utilities], ids=lambda s: s.name
 )
 RANKS = pytest.mark.parametrize(
-    "shaping", [centred_ranks, nes_utilities], ids=lambda s: s.name
+    "shaping", [centered_ranks, nes_utilities], ids=lambda s: s.name
 )
 
 
@@ -45,9 +45,9 @@ def test_by_hand():
     values = [[3.0, 1.0], [2.0, 10.0]]
     np.testing.assert_allclose(shaped(raw, values), [[-1, -3], [-2, 6]])
     expected = [[1 / 6, -1 / 2], [-1 / 6, 1 / 2]]
-    np.testing.assert_allclose(shaped(centred_ranks, values), expected, rtol=1e-6)
+    np.testing.assert_allclose(shaped(centered_ranks, values), expected, rtol=1e-6)
     expected = np.array([[-1, -3], [-2, 6]]) / np.sqrt(12.5)
-    np.testing.assert_allclose(shaped(standardised, values), expected, rtol=1e-6)
+    np.testing.assert_allclose(shaped(standardized, values), expected, rtol=1e-6)
     second = np.log(1.5) / (np.log(1.5) + np.log(3))
     expected = [[1, 1 - 4 * (1 - second)], [1 - 4 * second, 1]]
     np.testing.assert_allclose(shaped(nes_utilities, values), expected, rtol=1e-5)
@@ -55,7 +55,7 @@ def test_by_hand():
 
 def test_ties_share_the_mean_of_their_ranks():
     expected = [[-0.5, 0.0], [0.0, 0.5]]
-    np.testing.assert_array_equal(shaped(centred_ranks, [[1, 2], [2, 3]]), expected)
+    np.testing.assert_array_equal(shaped(centered_ranks, [[1, 2], [2, 3]]), expected)
 
 
 @EVERY
@@ -68,8 +68,8 @@ def test_utilities_add_up_to_zero(shaping, values):
 
 @hypothesis.given(values=losses())
 def test_ranks_agree_with_counting(values):
-    expected = es_oracle.centred_ranks(values)
-    np.testing.assert_allclose(shaped(centred_ranks, values), expected, atol=1e-6)
+    expected = es_oracle.centered_ranks(values)
+    np.testing.assert_allclose(shaped(centered_ranks, values), expected, atol=1e-6)
 
 
 @RANKS
@@ -81,10 +81,10 @@ def test_ranks_are_the_same_under_every_increasing_map(shaping, values):
 
 
 @hypothesis.given(values=losses())
-def test_standardised_is_the_same_under_every_increasing_affine_map(values):
-    before = shaped(standardised, values)
+def test_standardized_is_the_same_under_every_increasing_affine_map(values):
+    before = shaped(standardized, values)
     for affine in (lambda x: 4 * x, lambda x: x / 8 + 3, lambda x: x * 2.0**100):
-        after = shaped(standardised, affine(values))
+        after = shaped(standardized, affine(values))
         np.testing.assert_allclose(after, before, atol=1e-4)
 
 
@@ -120,7 +120,7 @@ def test_a_failed_evaluation_is_defined(shaping, bad):
     if shaping is raw:
         expected = 1.5 * np.array([[0, 0], [-1.5, 1.5], [-0.5, 0.5]])
     else:
-        stands_for = 5.0 if shaping is standardised else 99.0
+        stands_for = 5.0 if shaping is standardized else 99.0
         values[0, 1] = stands_for
         expected = shaped(shaping, values)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
@@ -143,5 +143,5 @@ def test_under_jit_and_vmap(shaping):
 
 
 def test_a_shaping_shows_its_name():
-    assert repr(centred_ranks) == "<shaping centred_ranks>"
+    assert repr(centered_ranks) == "<shaping centered_ranks>"
     assert repr(Shaping("mine", lambda losses: losses)) == "<shaping mine>"

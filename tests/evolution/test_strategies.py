@@ -16,14 +16,18 @@ from es_losses import (
     loss_in_numpy,
     two_losses,
 )
-from neat_optax.evolution import centred_ranks, es_value_and_grad, raw, standardised
+from neat_optax.evolution import centered_ranks, es_value_and_grad, raw, standardized
 from oracle import es as es_oracle
 
 
 @pytest.mark.parametrize("batch_size", [None, 4])
-@pytest.mark.parametrize("name", ["raw", "centred_ranks", "standardised"])
+@pytest.mark.parametrize("name", ["raw", "centered_ranks", "standardized"])
 def test_gradients_agree_with_the_oracle_for_the_same_noise(name, batch_size):
-    shaping = {"raw": raw, "centred_ranks": centred_ranks, "standardised": standardised}
+    shaping = {
+        "raw": raw,
+        "centered_ranks": centered_ranks,
+        "standardized": standardized,
+    }
     fn = gradients_of(loss, 0.3, 10, shaping=shaping[name], batch_size=batch_size)
     value, grads = fn(KEY, PARAMS)
     leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves(PARAMS)]

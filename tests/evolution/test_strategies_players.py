@@ -14,7 +14,7 @@ from es_losses import (
     loss,
     two_losses,
 )
-from neat_optax.evolution import centred_ranks, raw
+from neat_optax.evolution import centered_ranks, raw
 
 
 @pytest.mark.parametrize("num_pairs", [16, 64])
@@ -41,7 +41,7 @@ def test_players_that_agree_in_part_are_seen_to():
 
 @pytest.mark.parametrize("batch_size", [None, 3])
 @pytest.mark.parametrize("players", [1, 5])
-@pytest.mark.parametrize("shaping", [raw, centred_ranks], ids=lambda s: s.name)
+@pytest.mark.parametrize("shaping", [raw, centered_ranks], ids=lambda s: s.name)
 def test_equal_losses_give_equal_gradients(shaping, players, batch_size):
     fn = gradients_of(
         lambda p: jnp.stack([loss(p)] * players),
@@ -59,7 +59,7 @@ def test_equal_losses_give_equal_gradients(shaping, players, batch_size):
         np.testing.assert_array_equal(leaf, np.broadcast_to(leaf[:1], leaf.shape))
 
 
-@pytest.mark.parametrize("shaping", [raw, centred_ranks], ids=lambda s: s.name)
+@pytest.mark.parametrize("shaping", [raw, centered_ranks], ids=lambda s: s.name)
 def test_each_player_has_the_gradient_of_its_loss_alone(shaping):
     _, grads = gradients_of(two_losses, 0.2, 9, shaping=shaping)(KEY, PARAMS)
     for player in range(2):

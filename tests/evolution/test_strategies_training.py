@@ -6,9 +6,9 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from es_losses import KEY, PARAMS, gradients_of, keys, loss
-from neat_optax.evolution import Shaping, centred_ranks, raw
+from neat_optax.evolution import Shaping, centered_ranks, raw
 
 
 def points():
@@ -43,7 +43,7 @@ def train(fn, tx, steps):
     return params, values[0]
 
 
-@pytest.mark.parametrize("shaping", [raw, centred_ranks], ids=lambda s: s.name)
+@pytest.mark.parametrize("shaping", [raw, centered_ranks], ids=lambda s: s.name)
 def test_with_adam_a_small_network_learns(shaping):
     def of_all(params, x, y):
         return jnp.mean(squared_errors(params, x, y))
@@ -55,7 +55,7 @@ def test_with_adam_a_small_network_learns(shaping):
 
 
 @pytest.mark.parametrize(
-    "reduce", [no.aggregators.upgrad(), no.player_neat_correction()]
+    "reduce", [neo.aggregators.upgrad(), neo.player_neat_correction()]
 )
 def test_players_in_a_chain_with_what_corrects_conflicts(reduce):
     def of_halves(params, x, y):

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import properties
 from neat_optax import evolution as evo
 from neat_optax.evolution import _draws
+from neat_optax.evolution._draws import fan_in_scale
 from oracle import evolution as oracle
 
 KEY = jax.random.key(1)
@@ -99,9 +100,9 @@ def test_gaussian_is_normal():
 
 
 def test_the_unit_follows_the_number_of_inputs():
-    assert evo.fan_in_scale((3, 3, 4, 8)) == 1 / 6
-    assert (evo.fan_in_scale((25,)), evo.fan_in_scale(())) == (0.2, 1.0)
-    assert evo.fan_in_scale((0, 3)) == 1.0
+    assert fan_in_scale((3, 3, 4, 8)) == 1 / 6
+    assert (fan_in_scale((25,)), fan_in_scale(())) == (0.2, 1.0)
+    assert fan_in_scale((0, 3)) == 1.0
     assert evo.absolute((7, 7)) == 1.0
 
 
@@ -113,7 +114,7 @@ def test_reset_draws_a_share_afresh():
     assert np.std(fresh) == pytest.approx(0.25, rel=0.02)
 
 
-def test_reset_asks_the_initialiser_with_the_shape_of_one_individual():
+def test_reset_asks_the_initializer_with_the_shape_of_one_individual():
     shapes = []
 
     def init(key, shape, dtype):

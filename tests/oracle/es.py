@@ -40,7 +40,7 @@ def raw(losses):
     return losses
 
 
-def centred_ranks(losses):
+def centered_ranks(losses):
     """By counting: those below, and half of the others that are equal."""
     flat = np.where(np.isfinite(losses), losses, np.inf).ravel()
     below = (flat[None] < flat[:, None]).sum(axis=1)
@@ -49,14 +49,14 @@ def centred_ranks(losses):
     return ranks.reshape(losses.shape)
 
 
-def standardised(losses):
+def standardized(losses):
     worst = losses[np.isfinite(losses)].max()
     filled = np.where(np.isfinite(losses), losses, worst)
     return (filled - filled.mean()) / filled.std()
 
 
 def nes_weights(size):
-    """The weights of Wierstra et al. (2014), rank 1 first: to be maximised."""
+    """The weights of Wierstra et al. (2014), rank 1 first: to be maximized."""
     ranks = np.arange(1, size + 1)
     raw_weights = np.maximum(0.0, np.log(size / 2 + 1) - np.log(ranks))
     return raw_weights / raw_weights.sum() - 1 / size

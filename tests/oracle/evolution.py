@@ -88,11 +88,11 @@ def thresholds(
     """
     found: list[tuple[float, float]] = []
     for scores in generations:
-        owed = 0.0
+        deficit = 0.0
         for _, share in found:
-            owed = sorted((-0.5, owed + target - share, 0.5))[1]
+            deficit = sorted((-0.5, deficit + target - share, 0.5))[1]
         ranked = sorted(scores, reverse=True)
-        share = min(max(target + owed, 0), 1)
+        share = min(max(target + deficit, 0), 1)
         wanted = math.floor(share * len(ranked) + 0.501)
         wanted = min(max(wanted, 1), len(ranked))
         following = ranked[min(wanted, len(ranked) - 1)]

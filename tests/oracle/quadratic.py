@@ -26,7 +26,7 @@ def unit_rows(rows):
 
 
 def nonnegative_least_squares(columns, target):
-    """The `y >= 0` that minimises `|columns y - target|`.
+    """The `y >= 0` that minimizes `|columns y - target|`.
 
     Args:
       columns: of shape `[N, K]`.

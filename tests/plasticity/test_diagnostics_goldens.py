@@ -8,8 +8,8 @@ import jax
 import numpy as np
 import optax
 
-import neat_optax as no
-from neat_optax.plasticity._effects import MeasureEffectState
+import neat_optax as neo
+from neat_optax.plasticity._effects import MonitorEffectState
 from plasticity_goldens import CASES, CLOSE, alphas, as_arrays, of, optimizer
 
 NOT_RECORDED = {
@@ -73,7 +73,7 @@ def measured(state):
     """Sizes and latest values by name, those of several holders side by side."""
 
     def is_measured(node):
-        return isinstance(node, MeasureEffectState)
+        return isinstance(node, MonitorEffectState)
 
     found = {}
     for holder in jax.tree.leaves(state, is_leaf=is_measured):
@@ -175,17 +175,20 @@ def of_controller(steps):
 
 def ours(case):
     """What the measures say, under the original's names."""
-    steps = Steps(optimizer(case["config"], measure=True), case)
+    steps = Steps(optimizer(case["config"], monitor=True), case)
     found = of_coefficients(steps) | of_norms(steps)
     if "signal_norm" in steps:
         return found | of_residuals(steps)
     if "modulation_norm" in steps:
         return found | of_modulation(steps, case)
     full, alone = (
-        no.scale_by_plasticity(**x) for x in alphas(case["config"]["plasticity"])
+        neo.plasticity.scale_by_plasticity(**x)
+        for x in alphas(case["config"]["plasticity"])
     )
     # With a strength of 0 it adds nothing, and measures the difference of the two.
-    beside = Steps(no.orthogonal_residual(full, alone, strength=0, measure=True), case)
+    beside = Steps(
+        neo.plasticity.orthogonal_residual(full, alone, strength=0, monitor=True), case
+    )
     found["plasticity_delta_norm"] = norm(beside["signal_norm"])
     return found | (of_controller(steps) if "rate_signal" in steps else {})
 
@@ -212,7 +215,7 @@ def test_median(case):
     """
     config = case["config"]["plasticity"]
     width = config.get("max_alpha", 2.0) - config.get("min_alpha", 0.2)
-    medians = Steps(optimizer(case["config"], measure=True), case)["plasticity_median"]
+    medians = Steps(optimizer(case["config"], monitor=True), case)["plasticity_median"]
     recorded = case["expected"]["diagnostics_cumulative"]["alpha_median"]
     off = width / 128 + width / 4096 + 1e-6
     inside = np.min(medians) - off <= recorded <= np.max(medians) + off

@@ -1,4 +1,4 @@
-"""What is the same of the measures of all wrappers and stabilisers."""
+"""What is the same of the measures of all wrappers and stabilizers."""
 
 import functools
 
@@ -8,16 +8,24 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 FACTORIES = {
-    "bound": functools.partial(no.bound_residual, no.scale_by_plasticity()),
-    "orthogonal": functools.partial(no.orthogonal_residual, no.scale_by_plasticity()),
-    "modulate": functools.partial(no.modulate, optax.scale_by_adam(), strength=2.0),
-    "rate": functools.partial(no.modulate_rate, optax.identity(), strength=3.0),
-    "clip": no.clip_leaf_norm,
-    "stabilise": functools.partial(no.stabilise, rate=0.5),
+    "bound": functools.partial(
+        neo.plasticity.bound_residual, neo.plasticity.scale_by_plasticity()
+    ),
+    "orthogonal": functools.partial(
+        neo.plasticity.orthogonal_residual, neo.plasticity.scale_by_plasticity()
+    ),
+    "modulate": functools.partial(
+        neo.plasticity.modulate, optax.scale_by_adam(), strength=2.0
+    ),
+    "rate": functools.partial(
+        neo.plasticity.modulate_rate, optax.identity(), strength=3.0
+    ),
+    "clip": neo.plasticity.clip_leaf_norm,
+    "stabilize": functools.partial(neo.plasticity.stabilize, rate=0.5),
 }
 EACH = pytest.mark.parametrize("make", FACTORIES.values(), ids=FACTORIES)
 
@@ -42,7 +50,7 @@ def play(tx, gradients):
 @EACH
 def test_measures_change_nothing_and_cost_no_state_where_they_are_off(make):
     gradients = history(3)
-    out, states = play(make(measure=True), gradients)
+    out, states = play(make(monitor=True), gradients)
     plain, plain_states = play(make(), gradients)
     properties.assert_trees_close(out, plain, rtol=1e-6)
     assert plain_states[-1].measures == ()
@@ -52,7 +60,7 @@ def test_measures_change_nothing_and_cost_no_state_where_they_are_off(make):
 
 @EACH
 def test_the_mean_is_over_all_steps(make):
-    _, states = play(make(measure=True), history(5))
+    _, states = play(make(monitor=True), history(5))
     latest = [state.measures.latest for state in states]
     mean = jax.tree.map(lambda *x: np.mean(x, axis=0), *latest)
     properties.assert_trees_close(states[-1].measures.mean, mean, rtol=1e-5)
@@ -64,7 +72,7 @@ def test_the_mean_is_over_all_steps(make):
 @pytest.mark.parametrize("dtype", ["float16", "bfloat16", "float64", "complex64"])
 def test_measures_are_float32(make, dtype):
     with jax.enable_x64(dtype == "float64"):
-        tx = make(measure=True)
+        tx = make(monitor=True)
         gradients = history(2, dtype)
         _, states = play(tx, gradients)
         properties.assert_same_types(states[-1], tx.init(gradients[0]))
@@ -77,7 +85,7 @@ def test_measures_are_float32(make, dtype):
 def test_what_is_not_finite_is_not_remembered(make, bad):
     gradients = history(3)
     gradients[1]["a"] = gradients[1]["a"].at[0, 0].set(bad)
-    _, states = play(make(measure=True), gradients)
+    _, states = play(make(monitor=True), gradients)
     for state in states:
         properties.assert_finite(state.measures)
 
@@ -87,10 +95,10 @@ def test_vmap_equals_a_loop(make):
     """To within the rounding of a cosine that is 0 in exact arithmetic."""
     gradients = history(2)
     stacked = jax.tree.map(lambda *x: jnp.stack(x), *gradients)
-    tx = make(measure=True)
+    tx = make(monitor=True)
 
     def one(gradient):
-        return no.diagnostics(tx.update(gradient, tx.init(gradient))[1])
+        return neo.diagnostics(tx.update(gradient, tx.init(gradient))[1])
 
     mapped = jax.jit(jax.vmap(one))(stacked)
     expected = jax.tree.map(lambda *x: jnp.stack(x), *map(one, gradients))
@@ -100,7 +108,7 @@ def test_vmap_equals_a_loop(make):
 def test_a_state_can_be_donated():
     """Its arrays are distinct from the start."""
     u = jnp.array([3.0, 4.0])
-    tx = no.clip_leaf_norm(measure=True)
+    tx = neo.plasticity.clip_leaf_norm(monitor=True)
     state = tx.init(u)
     step = jax.jit(tx.update, donate_argnums=1)
     for _ in range(2):
@@ -110,7 +118,7 @@ def test_a_state_can_be_donated():
 
 @EACH
 def test_nothing_recorded_of_nothing(make):
-    tx = make(measure=True)
+    tx = make(monitor=True)
     _, after = tx.update({}, tx.init({}))
     assert after.measures.size.shape == (0,)
 
@@ -118,8 +126,11 @@ def test_nothing_recorded_of_nothing(make):
 def test_no_name_is_used_twice():
     """Those of coefficients and corrections stand beside them."""
     g = history(1)[0]
-    parts = [make(measure=True) for make in FACTORIES.values()][1:]
-    parts += [no.scale_by_plasticity(measure=True), no.neat_correction(measure=True)]
-    alone = [set(no.diagnostics(tx.init(g))) for tx in parts]
-    together = no.diagnostics(optax.chain(*parts).init(g))
+    parts = [make(monitor=True) for make in FACTORIES.values()][1:]
+    parts += [
+        neo.plasticity.scale_by_plasticity(monitor=True),
+        neo.neat_correction(monitor=True),
+    ]
+    alone = [set(neo.diagnostics(tx.init(g))) for tx in parts]
+    together = neo.diagnostics(optax.chain(*parts).init(g))
     assert len(together) == sum(map(len, alone))

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
-from neat_optax.plasticity import _measuring, median
+from neat_optax.plasticity import _measuring
+from neat_optax.plasticity._measuring import median
 
 LEVELS = [0.2, 0.2, 0.5, 1.0, 1.7, 2.0]
 
@@ -41,7 +42,7 @@ def test_counts(shape):
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e25])
 def test_what_is_not_finite_is_measured_as_zero(bad):
-    tx = no.scale_by_plasticity(measure=True)
+    tx = neo.plasticity.scale_by_plasticity(monitor=True)
     found = []
     for entry in (bad, 0.0):
         g = {"a": jnp.array([1.0, entry, 3.0]), "b": jnp.array([2.0])}
@@ -51,13 +52,13 @@ def test_what_is_not_finite_is_measured_as_zero(bad):
 
 def test_measures():
     g = {"a": jnp.array([0.0, 1.0, 3.0, 4.0]), "b": jnp.array([2.0])}
-    tx = no.scale_by_plasticity(
-        activity_weight=0, gradient_weight=1, memory_weight=0, measure=True
+    tx = neo.plasticity.scale_by_plasticity(
+        activity_weight=0, gradient_weight=1, memory_weight=0, monitor=True
     )
     step = jax.jit(tx.update)
     _, state = step(g, tx.init(g))
     _, state = step(g, state)
-    found = no.diagnostics(state, g)
+    found = neo.diagnostics(state, g)
     alpha = np.array([0.2, 0.5, 1.5, 2.0])
     expected = dict(
         plasticity=alpha.mean(),
@@ -79,7 +80,7 @@ def test_measures():
 
 
 def test_nothing_recorded_of_nothing():
-    tx = no.scale_by_plasticity(measure=True)
+    tx = neo.plasticity.scale_by_plasticity(monitor=True)
     state = tx.init({})
     _, after = tx.update({}, state)
     assert after.measures.size.shape == (0,)

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import plasticity
-from neat_optax.plasticity import momentum, trust_ratio
+from neat_optax.plasticity import trust_ratio
 from oracle import plasticity as oracle
 
 SEEDS = st.integers(0, 2**32 - 1)
@@ -30,14 +30,16 @@ def test_agrees_with_the_oracle(seed, strength, ratio):
     norms = np.linalg.norm(p) / np.linalg.norm(base)
     directions = {
         plasticity.gain: base,
-        momentum(0.75, debias=False): 0.25 * g,
-        momentum(0.75): g,
+        momentum_target(0.75, debias=False): 0.25 * g,
+        momentum_target(0.75): g,
         trust_ratio: (np.clip(norms, 0.5, 1.5) - 1) * base,
     }
     for target, direction in directions.items():
         with jax.enable_x64():
             scaled = optax.chain(optax.scale_by_sign(), optax.scale(0.5))
-            tx = no.modulate(scaled, target=target, strength=strength, ratio=ratio)
+            tx = neo.plasticity.modulate(
+                scaled, target=target, strength=strength, ratio=ratio
+            )
             out = once(tx, jnp.asarray(g), jnp.asarray(p))
         expected = oracle.modulated(base, alpha, direction, strength, ratio)
         np.testing.assert_allclose(out, expected, rtol=1e-7, atol=1e-12)
@@ -48,14 +50,14 @@ def test_agrees_with_the_oracle(seed, strength, ratio):
 )
 def test_strength_zero_is_the_base(base):
     np.testing.assert_array_equal(
-        once(no.modulate(base, strength=0.0), G), once(base, G)
+        once(neo.plasticity.modulate(base, strength=0.0), G), once(base, G)
     )
 
 
 def test_a_phase_is_a_schedule_of_the_strength():
     late = optax.piecewise_constant_schedule(0.0, {})
     phase = lambda step: jnp.where(step >= 1, 0.5, late(step))  # noqa: E731
-    tx = no.modulate(optax.identity(), strength=phase, ratio=9.0)
+    tx = neo.plasticity.modulate(optax.identity(), strength=phase, ratio=9.0)
     state = tx.init(G)
     first, state = tx.update(G, state)
     second, state = tx.update(G, state)
@@ -65,7 +67,7 @@ def test_a_phase_is_a_schedule_of_the_strength():
 
 def test_where():
     g = {"head": G, "trunk": G}
-    tx = no.modulate(
+    tx = neo.plasticity.modulate(
         optax.identity(), strength=1.0, where=lambda path, _: path[0] == "h"
     )
     out = once(tx, g)
@@ -78,12 +80,12 @@ def head(path, leaf):
     return path == "head"
 
 
-@pytest.mark.parametrize("target", [plasticity.gain, momentum(0.75)], ids=repr)
+@pytest.mark.parametrize("target", [plasticity.gain, momentum_target(0.75)], ids=repr)
 def test_a_leaf_left_out_has_no_memory(target):
     """Neither for its coefficients nor for the target, and the others keep theirs."""
     g = {"head": G, "trunk": jnp.ones((3, 2))}
-    tx = no.modulate(optax.identity(), target=target, where=head)
-    alone = no.modulate(optax.identity(), target=target)
+    tx = neo.plasticity.modulate(optax.identity(), target=target, where=head)
+    alone = neo.plasticity.modulate(optax.identity(), target=target)
     states = tx.init(g), alone.init({"head": G})
     shapes = [sorted(x.shape for x in jax.tree.leaves(s)) for s in states]
     assert shapes[0] == shapes[1]
@@ -97,7 +99,9 @@ def test_a_leaf_left_out_has_no_memory(target):
 
 def test_specs_of_a_state_with_leaves_left_out():
     g = {"head": G, "trunk": jnp.ones((3, 2))}
-    tx = no.modulate(optax.identity(), target=momentum(0.75), where=head)
+    tx = neo.plasticity.modulate(
+        optax.identity(), target=momentum_target(0.75), where=head
+    )
     left_out = lambda x: isinstance(x, optax.MaskedNode)  # noqa: E731
     specs = optax.tree.map_params(
         tx, lambda x, spec: x if left_out(x) else spec, tx.init(g), g, is_leaf=left_out
@@ -112,11 +116,11 @@ def test_specs_of_a_state_with_leaves_left_out():
 def test_measures(ratio, share, shortened):
     """What is added is 0.4 times as long as the update, and the trunk is left out."""
     g = {"head": G, "trunk": jnp.ones((3, 2))}
-    tx = no.modulate(
-        optax.identity(), strength=1.0, ratio=ratio, where=head, measure=True
+    tx = neo.plasticity.modulate(
+        optax.identity(), strength=1.0, ratio=ratio, where=head, monitor=True
     )
     _, state = jax.jit(tx.update)(g, tx.init(g))
-    found = no.diagnostics(state, g)
+    found = neo.diagnostics(state, g)
     expected = dict(
         modulation_norm=share * np.sqrt(10),
         modulation_share=share,
@@ -141,24 +145,26 @@ def test_measures(ratio, share, shortened):
     ids=["update", "zero gradient", "not finite", "zero update"],
 )
 def test_measures_where_nothing_can_be_added(base, gradient, active):
-    tx = no.modulate(base, target=momentum(0.5), strength=1.0, measure=True)
+    tx = neo.plasticity.modulate(
+        base, target=momentum_target(0.5), strength=1.0, monitor=True
+    )
     out, state = tx.update(gradient, tx.init(gradient))
     updates = base.update(gradient, base.init(gradient))[0]
-    assert no.diagnostics(state)["modulation_active"].latest == active
+    assert neo.diagnostics(state)["modulation_active"].latest == active
     assert np.array_equal(out, updates) == (not active)
 
 
 def test_trust_ratio_needs_the_parameters():
-    tx = no.modulate(optax.identity(), target=trust_ratio)
+    tx = neo.plasticity.modulate(optax.identity(), target=trust_ratio)
     with pytest.raises(ValueError, match=r"`params` must be passed to update for mod"):
         once(tx, G)
 
 
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"`target` must be of type Target, got"):
-        no.modulate(optax.identity(), target=momentum)  # pyright: ignore
+        neo.plasticity.modulate(optax.identity(), target=momentum_target)  # pyright: ignore
     with pytest.raises(ValueError, match=r"`strength` must be in \[0, inf\), got -1"):
-        no.modulate(optax.identity(), strength=-1)
-    with pytest.raises(ValueError, match=r"`measure` must be True or False, got 1"):
-        no.modulate(optax.identity(), measure=1)  # pyright: ignore
+        neo.plasticity.modulate(optax.identity(), strength=-1)
+    with pytest.raises(ValueError, match=r"`monitor` must be True or False, got 1"):
+        neo.plasticity.modulate(optax.identity(), monitor=1)  # pyright: ignore
     assert repr(trust_ratio) == "<target trust_ratio>"

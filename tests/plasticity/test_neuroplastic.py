@@ -14,7 +14,7 @@ from plasticity_goldens import (
     of,
     optimizer,
     options,
-    stabiliser,
+    stabilizer,
 )
 
 
@@ -56,9 +56,9 @@ def _times(kept, scale):
 
 
 @of("stabilize")
-def test_stabiliser(case):
+def test_stabilizer(case):
     update = jnp.asarray(case["inputs"]["update"], jnp.float32)
-    tx = stabiliser(case["config"])
+    tx = stabilizer(case["config"])
     actual, _ = tx.update(update, tx.init(update))
     np.testing.assert_allclose(actual, case["expected"]["update"], **CLOSE)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from oracle import plasticity as oracle
 
@@ -37,7 +37,9 @@ def direction(x):
 def test_bound_agrees_with_the_oracle(seed, ratio):
     g, moved = pair(seed)
     with jax.enable_x64():
-        out = once(no.bound_residual(direction(jnp.asarray(moved)), ratio), g)
+        out = once(
+            neo.plasticity.bound_residual(direction(jnp.asarray(moved)), ratio), g
+        )
     np.testing.assert_allclose(out, oracle.bounded(g, moved, ratio), rtol=1e-9)
     properties.assert_bound_holds(out, g, ratio)
 
@@ -47,7 +49,7 @@ def test_orthogonal_agrees_with_the_oracle(seed, ratio, strength, match_norm):
     g, signal = pair(seed)
     with jax.enable_x64():
         inner = direction(jnp.asarray(signal + g))
-        tx = no.orthogonal_residual(
+        tx = neo.plasticity.orthogonal_residual(
             inner, strength=strength, ratio=ratio, match_norm=match_norm
         )
         out = once(tx, g)
@@ -62,27 +64,31 @@ def test_orthogonal_agrees_with_the_oracle(seed, ratio, strength, match_norm):
 def test_by_hand():
     g, s = jnp.array([2.0, 0.0]), jnp.array([5.0, 8.0])
     reference = direction(jnp.array([1.0, 0.0]))
-    tx = no.orthogonal_residual(direction(s), reference, strength=0.25, ratio=9.0)
-    assert once(tx, g).tolist() == [2.0, 2.0]
-    tx = no.orthogonal_residual(direction(s), strength=0.25, match_norm=True)
-    assert once(tx, g).tolist() == [2.0, 0.5]
-    assert once(no.bound_residual(direction(s), 0.5), g).tolist() == pytest.approx(
-        [2 + 3 / 73**0.5, 8 / 73**0.5]
+    tx = neo.plasticity.orthogonal_residual(
+        direction(s), reference, strength=0.25, ratio=9.0
     )
+    assert once(tx, g).tolist() == [2.0, 2.0]
+    tx = neo.plasticity.orthogonal_residual(
+        direction(s), strength=0.25, match_norm=True
+    )
+    assert once(tx, g).tolist() == [2.0, 0.5]
+    assert once(
+        neo.plasticity.bound_residual(direction(s), 0.5), g
+    ).tolist() == pytest.approx([2 + 3 / 73**0.5, 8 / 73**0.5])
 
 
 def test_scope():
     """Over the whole tree, a long gradient lends its length to a short one."""
     g = {"a": jnp.array([3.0]), "b": jnp.array([0.0])}
     moved = direction({"a": jnp.array([3.0]), "b": jnp.array([1.0])})
-    assert once(no.bound_residual(moved, 1.0), g)["b"].item() == 0
-    together = no.bound_residual(moved, 1.0, scope=no.whole_tree)
+    assert once(neo.plasticity.bound_residual(moved, 1.0), g)["b"].item() == 0
+    together = neo.plasticity.bound_residual(moved, 1.0, scope=neo.whole_tree)
     assert once(together, g)["b"].item() == 1
 
 
 def test_zero_gradients_and_those_that_are_not_finite():
     zero, bad = jnp.zeros(2), jnp.array([1.0, np.nan])
-    for wrap in (no.bound_residual, no.orthogonal_residual):
+    for wrap in (neo.plasticity.bound_residual, neo.plasticity.orthogonal_residual):
         assert once(wrap(direction(jnp.ones(2))), zero).tolist() == [0, 0]
         assert once(wrap(optax.scale(2.0)), bad).tolist() == [0, 0]
         assert once(wrap(direction(bad)), jnp.ones(2)).tolist() == [1, 1]
@@ -90,13 +96,15 @@ def test_zero_gradients_and_those_that_are_not_finite():
 
 def recorded(tx, gradient, params=None):
     """Each measure of the first step, by scope or by path."""
-    found = no.diagnostics(tx.update(gradient, tx.init(gradient))[1], params)
+    found = neo.diagnostics(tx.update(gradient, tx.init(gradient))[1], params)
     return {name: value.per_leaf for name, value in found.items()}
 
 
 def test_measures_of_a_bound():
     """The residual 2 g is four times as long as the ratio allows."""
-    found = recorded(no.bound_residual(optax.scale(3.0), 0.5, measure=True), G)
+    found = recorded(
+        neo.plasticity.bound_residual(optax.scale(3.0), 0.5, monitor=True), G
+    )
     expected = dict(
         residual_gradient_norm=5,
         signal_norm=10,
@@ -116,7 +124,9 @@ def test_measures_of_a_bound():
 def test_measures_of_an_orthogonal_part(ratio, longest):
     """The signal (2, 11) is (6, 8) along the gradient, and (-4, 3) across."""
     signal = direction(G + jnp.array([2.0, 11.0]))
-    tx = no.orthogonal_residual(signal, strength=0.4, ratio=ratio, measure=True)
+    tx = neo.plasticity.orthogonal_residual(
+        signal, strength=0.4, ratio=ratio, monitor=True
+    )
     found = recorded(tx, G)
     expected = dict(
         signal_norm=np.sqrt(125),
@@ -133,19 +143,21 @@ def test_measures_of_an_orthogonal_part(ratio, longest):
 
 def test_measures_of_scopes():
     g = {"a": jnp.array([3.0]), "b": jnp.array([4.0]), "c": jnp.ones(2)}
-    scope = no.by_label({"a": "one", "b": "one", "c": "two"})
-    tx = no.bound_residual(optax.scale(2.0), 9.0, scope=scope, measure=True)
+    scope = neo.by_label({"a": "one", "b": "one", "c": "two"})
+    tx = neo.plasticity.bound_residual(optax.scale(2.0), 9.0, scope=scope, monitor=True)
     _, state = tx.update(g, tx.init(g))
     assert state.measures.size.tolist() == [2, 2]
     np.testing.assert_allclose(state.measures.latest.signal_norm, [5, 2**0.5], 1e-6)
     np.testing.assert_allclose(recorded(tx, g)["residual_share"], [1, 1], rtol=1e-6)
 
 
-@pytest.mark.parametrize("wrap", [no.bound_residual, no.orthogonal_residual])
+@pytest.mark.parametrize(
+    "wrap", [neo.plasticity.bound_residual, neo.plasticity.orthogonal_residual]
+)
 def test_without_direction_a_step_is_skipped_and_not_shortened(wrap):
     g = dict(zero=jnp.zeros(2), bad=jnp.array([1.0, np.nan]), odd=G, fine=G)
     moved = dict(g, zero=G, odd=jnp.array([np.inf, 0.0]), fine=jnp.array([-4.0, 3.0]))
-    found = recorded(wrap(direction(moved), ratio=0.0, measure=True), g, g)
+    found = recorded(wrap(direction(moved), ratio=0.0, monitor=True), g, g)
     skipped = {name: bool(x) for name, x in found["residual_skipped"].items()}
     assert skipped == dict(zero=True, bad=True, odd=True, fine=False)
     shortened = {name: bool(x) for name, x in found["residual_shortened"].items()}
@@ -153,11 +165,13 @@ def test_without_direction_a_step_is_skipped_and_not_shortened(wrap):
     assert not any(found["residual_norm"].values())
 
 
-@pytest.mark.parametrize("wrap", [no.bound_residual, no.orthogonal_residual])
+@pytest.mark.parametrize(
+    "wrap", [neo.plasticity.bound_residual, neo.plasticity.orthogonal_residual]
+)
 def test_wrong_arguments(wrap):
     with pytest.raises(ValueError, match=r"`ratio` must be in \[0, inf\), got -1"):
         wrap(optax.identity(), ratio=-1)
     with pytest.raises(ValueError, match=r"`scope` must be of type Scope, got 3"):
         wrap(optax.identity(), scope=3)
     with pytest.raises(ValueError, match=r"`match_norm` must be True or False"):
-        no.orthogonal_residual(optax.identity(), match_norm=1)
+        neo.plasticity.orthogonal_residual(optax.identity(), match_norm=1)

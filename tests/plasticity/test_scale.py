@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax import plasticity, sparsity
 from oracle import plasticity as oracle
@@ -37,7 +37,7 @@ def draw_history(seed, steps=4, shape=(3, 2)):
 def test_by_hand():
     """Signals 0.5 and 1.5 of gradient and activity; the memory starts the same."""
     g = jnp.array([1.0, -3.0])
-    (update,), state = played(no.scale_by_plasticity(), [g])
+    (update,), state = played(neo.plasticity.scale_by_plasticity(), [g])
     np.testing.assert_allclose(update, [0.6 * 1, 1.4 * -3], rtol=1e-6)
     np.testing.assert_allclose(state.activity, [0.05, 0.15], rtol=1e-6)
     np.testing.assert_allclose(state.momentum, [0.1, -0.3], rtol=1e-6)
@@ -56,7 +56,7 @@ def test_agrees_with_the_oracle(seed, strength, is_complex):
     if is_complex:
         history = history * (1 + 0.5j)
     with jax.enable_x64():
-        tx = no.scale_by_plasticity(
+        tx = neo.plasticity.scale_by_plasticity(
             **{k: float(x) for k, x in zip(names, numbers, strict=True)}
         )
         updates, _ = played(tx, [jnp.asarray(g) for g in history])
@@ -70,7 +70,7 @@ def test_coefficients_stay_inside_and_nothing_ascends(seed, strength):
     history = [jnp.asarray(g, jnp.float32) for g in draw_history(seed)]
     for alpha in played(plasticity.coefficients(strength=strength), history)[0]:
         assert np.all((alpha >= np.float32(0.2)) & (alpha <= 2))
-    updates, _ = played(no.scale_by_plasticity(strength=strength), history)
+    updates, _ = played(neo.plasticity.scale_by_plasticity(strength=strength), history)
     assert all(np.all(u * g >= 0) for u, g in zip(updates, history, strict=True))
 
 
@@ -88,7 +88,7 @@ def test_a_weight_of_zero_allocates_no_buffer():
     p = jnp.ones((3, 2))
 
     def buffers(**kwargs):
-        state = no.scale_by_plasticity(**kwargs).init(p)
+        state = neo.plasticity.scale_by_plasticity(**kwargs).init(p)
         return sum(x.size for x in jax.tree.leaves(state)) // 6
 
     assert buffers() == 3
@@ -99,8 +99,8 @@ def test_a_weight_of_zero_allocates_no_buffer():
 
 def test_strength_zero_is_the_gradient_alone():
     history = [jnp.asarray(g, jnp.float32) for g in draw_history(3)]
-    gated = played(no.scale_by_plasticity(strength=0.0), history)[0]
-    alone = played(no.scale_by_plasticity(**GRAD_ONLY), history)[0]
+    gated = played(neo.plasticity.scale_by_plasticity(strength=0.0), history)[0]
+    alone = played(neo.plasticity.scale_by_plasticity(**GRAD_ONLY), history)[0]
     properties.assert_trees_close(gated, alone)
 
 
@@ -138,7 +138,7 @@ def test_granularity_of_arrays_without_groups(shape):
 def test_scope():
     """Over the whole tree, an array with small gradients is less plastic."""
     g = {"a": jnp.array([1.0]), "b": jnp.array([3.0])}
-    tx = no.scale_by_plasticity(scope=no.whole_tree, **GRAD_ONLY)
+    tx = neo.plasticity.scale_by_plasticity(scope=neo.whole_tree, **GRAD_ONLY)
     update, _ = tx.update(g, tx.init(g))
     assert (update["a"].item(), update["b"].item()) == (0.5, 4.5)
 
@@ -146,21 +146,21 @@ def test_scope():
 def test_where():
     """Other leaves are handed on bit for bit, and have no memory."""
     g = {"dense": jnp.array([1.0, -3.0]), "norm": jnp.array([jnp.nan, 3.0])}
-    tx = no.scale_by_plasticity(where=lambda path, _: path == "dense")
+    tx = neo.plasticity.scale_by_plasticity(where=lambda path, _: path == "dense")
     state = tx.init(g)
     assert isinstance(state.momentum["norm"], optax.MaskedNode)
     update, after = jax.jit(tx.update)(g, state)
     np.testing.assert_array_equal(update["norm"], g["norm"])
     np.testing.assert_allclose(update["dense"], [0.6, -4.2], rtol=1e-6)
     properties.assert_same_types(after, state)
-    fresh = no.reset_moments(tx, after, g, jax.tree.map(lambda x: x == x, g))
+    fresh = neo.reset_moments(tx, after, g, jax.tree.map(lambda x: x == x, g))
     assert not np.any(fresh.activity["dense"])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf, 1e30])
 def test_what_is_not_finite_counts_as_zero(bad):
     good, poor = jnp.array([1.0, 0.0, -3.0]), jnp.array([1.0, bad, -3.0])
-    tx = no.scale_by_plasticity()
+    tx = neo.plasticity.scale_by_plasticity()
     properties.assert_trees_equal(played(tx, [poor, good]), played(tx, [good, good]))
 
 
@@ -168,20 +168,22 @@ def test_strength_as_a_schedule():
     """The original's warm-up over epochs: clip((epoch - 1) / warmup, 0, 1)."""
     gate = optax.linear_schedule(0.0, 1.0, 2)
     history = [jnp.asarray(g, jnp.float32) for g in draw_history(5)]
-    updates = played(no.scale_by_plasticity(strength=gate), history)[0]
+    updates = played(neo.plasticity.scale_by_plasticity(strength=gate), history)[0]
     for t, share in enumerate((0.0, 0.5, 1.0, 1.0)):
-        fixed = played(no.scale_by_plasticity(strength=share), history)[0]
+        fixed = played(neo.plasticity.scale_by_plasticity(strength=share), history)[0]
         properties.assert_trees_close(updates[t], fixed[t])
 
 
 def test_composes_with_conflict_rules():
-    tx = optax.chain(no.neat_correction(0.5), no.neuroplastic(0.1, measure=True))
+    tx = optax.chain(
+        neo.neat_correction(0.5), neo.plasticity.neuroplastic(0.1, monitor=True)
+    )
     p, g = jnp.ones(3), jnp.array([1.0, -2.0, 0.5])
     state = tx.init(p)
     for sign in (1, -1):
         update, state = tx.update(sign * g, state, p)
     properties.assert_finite(update)
-    assert "plasticity" in no.diagnostics(state)
+    assert "plasticity" in neo.diagnostics(state)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +197,7 @@ def test_composes_with_conflict_rules():
         (dict(granularity=3), r"`granularity` must be of type Granularity, got 3"),
         (dict(scope=3), r"`scope` must be of type Scope, got 3"),
         (dict(where=3), r"`where` must be a function, got 3"),
-        (dict(measure=3), r"`measure` must be True or False, got 3"),
+        (dict(monitor=3), r"`monitor` must be True or False, got 3"),
         (
             dict(activity_weight=0, gradient_weight=0, memory_weight=0),
             r"weight` must be in \(0, inf\), got 0",
@@ -204,4 +206,4 @@ def test_composes_with_conflict_rules():
 )
 def test_wrong_arguments(kwargs, message):
     with pytest.raises(ValueError, match=message):
-        no.scale_by_plasticity(**kwargs)
+        neo.plasticity.scale_by_plasticity(**kwargs)

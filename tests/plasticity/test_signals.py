@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax.plasticity import _signals, memory_signal
+from neat_optax.plasticity import _signals
+from neat_optax.plasticity._signals import memory_signal
 
 BAD = [np.nan, np.inf, -np.inf]
 LAST = np.nextafter(np.float32(2.0**64), np.float32(0))  # the last with a square

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 from neat_optax.plasticity import homeostatic, memoryless
 from oracle import plasticity as oracle
@@ -17,7 +17,7 @@ SEEDS = st.integers(0, 2**32 - 1)
 
 def test_clip_leaf_norm():
     u = {"long": jnp.array([3.0, 4.0]), "short": jnp.array([0.25])}
-    tx = no.clip_leaf_norm(1.0)
+    tx = neo.plasticity.clip_leaf_norm(1.0)
     out, _ = tx.update(u, tx.init(u))
     np.testing.assert_allclose(out["long"], [0.6, 0.8], rtol=1e-6)
     assert out["short"].item() == 0.25
@@ -27,7 +27,7 @@ def test_clip_leaf_norm():
 def test_gains_agree_with_the_oracle(seed, rate):
     rng = np.random.default_rng(seed)
     sizes = 10.0 ** rng.uniform(-4, 4, size=6) * (rng.uniform(size=6) < 0.8)
-    tx = no.stabilise(0.5, rate, minimum=0.01, maximum=50.0)
+    tx = neo.plasticity.stabilize(0.5, rate, minimum=0.01, maximum=50.0)
     state, found = tx.init(jnp.zeros(3)), []
     for size in sizes:
         _, state = tx.update(jnp.full(3, size, jnp.float32), state)
@@ -41,7 +41,7 @@ def test_the_size_reaches_the_target_whatever_the_scale(seed):
     """From a distance of at most 1e3 and some, 0.7^60 is below 1e-9."""
     rng = np.random.default_rng(seed)
     u = jnp.asarray(10.0 ** rng.uniform(-2, 2) * rng.normal(size=8), jnp.float32)
-    tx = no.stabilise(0.02, 0.3, minimum=1e-6, maximum=1e6)
+    tx = neo.plasticity.stabilize(0.02, 0.3, minimum=1e-6, maximum=1e6)
     state, step = tx.init(u), jax.jit(tx.update)
     for _ in range(60):
         out, state = step(u, state)
@@ -50,7 +50,7 @@ def test_the_size_reaches_the_target_whatever_the_scale(seed):
 
 def test_memoryless_has_no_state_and_does_not_reach_it():
     u = jnp.full(4, 1.0)
-    tx = no.stabilise(0.02, 0.01, rule=memoryless, minimum=0.5, maximum=1.5)
+    tx = neo.plasticity.stabilize(0.02, 0.01, rule=memoryless, minimum=0.5, maximum=1.5)
     state = tx.init(u)
     assert state.gain == ()
     for _ in range(3):
@@ -60,7 +60,7 @@ def test_memoryless_has_no_state_and_does_not_reach_it():
 
 def test_scopes_share_one_gain():
     u = {"a": jnp.array([3.0]), "b": jnp.array([4.0])}
-    tx = no.stabilise(1.0, 1.0, scope=no.whole_tree)
+    tx = neo.plasticity.stabilize(1.0, 1.0, scope=neo.whole_tree)
     out, state = tx.update(u, tx.init(u))
     assert state.gain.shape == (1,)
     np.testing.assert_allclose(out["a"] / out["b"], 0.75, rtol=1e-6)
@@ -68,7 +68,7 @@ def test_scopes_share_one_gain():
 
 
 def test_what_is_zero_or_not_finite_keeps_the_gain():
-    tx = no.stabilise(1.0, 1.0)
+    tx = neo.plasticity.stabilize(1.0, 1.0)
     _, state = tx.update(jnp.full(2, 4.0), tx.init(jnp.ones(2)))
     for bad in (jnp.zeros(2), jnp.array([1.0, np.nan]), jnp.array([np.inf, 1.0])):
         out, after = tx.update(bad, state)
@@ -82,9 +82,9 @@ def test_measures_of_the_clip():
         "long": jnp.array([3.0, 4.0]),
         "short": jnp.ones(1),
     }
-    tx = no.clip_leaf_norm(2.0, measure=True)
+    tx = neo.plasticity.clip_leaf_norm(2.0, monitor=True)
     _, state = jax.jit(tx.update)(u, tx.init(u))
-    found = no.diagnostics(state, u)
+    found = neo.diagnostics(state, u)
     assert found.keys() == {"unclipped_norm", "clipped"}
     assert found["unclipped_norm"].per_leaf == {"bad": 0, "long": 5, "short": 1}
     assert found["clipped"].per_leaf == {"bad": 0, "long": 1, "short": 0}
@@ -95,12 +95,12 @@ def test_measures_of_the_clip():
 def test_measures_of_the_gains(rule):
     """Sizes 4 and 1; halfway to 1 the gain is a half, and nudged it is 1 - 1.5."""
     u = {"a": jnp.full((2, 2), -4.0), "b": jnp.ones(1), "bad": jnp.array([np.nan])}
-    tx = no.stabilise(1.0, 0.5, rule=rule, minimum=0.25, measure=True)
+    tx = neo.plasticity.stabilize(1.0, 0.5, rule=rule, minimum=0.25, monitor=True)
     _, state = jax.jit(tx.update)(u, tx.init(u))
-    found = no.diagnostics(state, u)
+    found = neo.diagnostics(state, u)
     gain = 0.5 if rule is homeostatic else 0.25
     expected = dict(
-        stabiliser_gain=dict(a=gain, b=1.0, bad=1.0),
+        stabilizer_gain=dict(a=gain, b=1.0, bad=1.0),
         rms_before=dict(a=4.0, b=1.0, bad=0.0),
         rms_after=dict(a=4.0 * gain, b=1.0, bad=0.0),
     )
@@ -112,13 +112,13 @@ def test_measures_of_the_gains(rule):
 
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"`max_norm` must be in \(0, inf\), got 0"):
-        no.clip_leaf_norm(0)
+        neo.plasticity.clip_leaf_norm(0)
     with pytest.raises(ValueError, match=r"`target_rms` must be in \(0, inf\)"):
-        no.stabilise(0.0)
+        neo.plasticity.stabilize(0.0)
     with pytest.raises(ValueError, match=r"`rate` must be in \[0, 1\], got 2"):
-        no.stabilise(rate=2)
+        neo.plasticity.stabilize(rate=2)
     with pytest.raises(ValueError, match=r"`rule` must be of type GainRule"):
-        no.stabilise(rule=0)  # pyright: ignore[reportArgumentType]
-    with pytest.raises(ValueError, match=r"`measure` must be True or False, got None"):
-        no.clip_leaf_norm(measure=None)  # pyright: ignore[reportArgumentType]
+        neo.plasticity.stabilize(rule=0)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"`monitor` must be True or False, got None"):
+        neo.plasticity.clip_leaf_norm(monitor=None)  # pyright: ignore[reportArgumentType]
     assert repr(homeostatic) == "<gain rule homeostatic>"

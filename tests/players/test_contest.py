@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from jax.experimental import checkify
 
-import neat_optax as no
+import neat_optax as neo
 import player_contract
 import samplers
 from oracle import player_contest as player_oracle
@@ -21,14 +21,18 @@ from properties import (
     assert_trees_equal,
 )
 
-FULL = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
+FULL = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
 RULES = {
     "project": FULL,
-    "dampen": optax.chain(no.detect_conflict(0.1), no.dampen_conflict(0.7)),
-    "adaptive": no.neat_rules(0.5, correction_range=(1.0, 3.0), clip_ratio=0.3),
-    "gated": no.neat_rules(0.8, conflict_threshold=0.2, warmup_steps=1),
+    "dampen": optax.chain(neo.detect_conflict(0.1), neo.dampen_conflict(0.7)),
+    "adaptive": neo.neat_rules(0.5, correction_range=(1.0, 3.0), clip_ratio=0.3),
+    "gated": neo.neat_rules(0.8, conflict_threshold=0.2, warmup_steps=1),
 }
-WHOM = {"others": no.others_mean(), "batch": no.batch_mean(), "pairs": no.pairwise()}
+WHOM = {
+    "others": neo.opponents.others_mean(),
+    "batch": neo.opponents.batch_mean(),
+    "pairs": neo.opponents.pairwise(),
+}
 EACH = pytest.mark.parametrize("kind", WHOM)
 ROUNDING = 1e-5  # of the longest player: sums of up to 33 players, and their products
 
@@ -36,7 +40,7 @@ ROUNDING = 1e-5  # of the longest player: sums of up to 33 players, and their pr
 @functools.cache
 def contest(kind="others", rules="project", **options):
     """The contest, with a compiled update that tests with the same options share."""
-    tx = no.player_contest(WHOM[kind], RULES[rules], **options)
+    tx = neo.player_contest(WHOM[kind], RULES[rules], **options)
     return player_contract.compiled(tx)
 
 
@@ -91,7 +95,7 @@ def share(states):
 def test_is_the_contest_of_every_player(count, shape, kind, rules):
     """Two steps, so that averages are shared between them: updates and states."""
     tx = contest(kind, rules, reduce="sum")
-    one = no.contest(no.given(), RULES[rules])
+    one = neo.contest(neo.opponents.given(), RULES[rules])
 
     @jax.jit
     @functools.partial(jax.vmap, in_axes=(0, 0, None))
@@ -114,16 +118,16 @@ def test_is_the_contest_of_every_player(count, shape, kind, rules):
     check()
 
 
-AB = no.by_label({"a": "x", "b": "y", "c": "x"})
+AB = neo.by_label({"a": "x", "b": "y", "c": "x"})
 
 
-@pytest.mark.parametrize("scope", [no.whole_tree, AB])
+@pytest.mark.parametrize("scope", [neo.whole_tree, AB])
 def test_scopes_sum_over_their_leaves(scope):
     """Leaves that share a scope act like one longer leaf."""
     tx = contest(scope=scope)
     g = {"a": player(5, 2, 0), "b": player(5, 3, 1), "c": player(5, 4, 2)}
     actual, _ = update(tx, g)
-    for names in ("abc",) if scope is no.whole_tree else ("ac", "b"):
+    for names in ("abc",) if scope is neo.whole_tree else ("ac", "b"):
         joined = jnp.concatenate([g[n] for n in names], axis=1)
         whole, _ = update(contest(), joined)
         parts = jnp.concatenate([actual[n] for n in names])
@@ -132,7 +136,7 @@ def test_scopes_sum_over_their_leaves(scope):
 
 def test_labels_are_made_from_one_players_shapes():
     """A function that looks at ranks sees those of the parameters."""
-    scope = no.by_label(lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree))
+    scope = neo.by_label(lambda tree: jax.tree.map(lambda x: x.ndim > 1, tree))
     g = player_contract.gradients()
     actual, after = update(contest(scope=scope), g)
     assert_trees_close(actual, update(contest(), g)[0])
@@ -218,7 +222,7 @@ def test_a_mean_and_a_sum_of_preferred_players():
 
 
 def measured_update(kind, g, preference=(1.0,) * 4, present=(True,) * 4):
-    tx = contest(kind, num_players=4, measure=True)
+    tx = contest(kind, num_players=4, monitor=True)
     extra = {"preference": jnp.array(preference), "present": jnp.array(present)}
     return update(tx, g, **extra)
 
@@ -229,7 +233,7 @@ def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
     dropped, state = measured_update("others", g.at[1, 2].set(bad))
     absent, _ = measured_update("others", g, present=(True, False, True, True))
     np.testing.assert_allclose(dropped, absent, rtol=1e-6)
-    assert no.diagnostics(state)["dropped"].latest == 1
+    assert neo.diagnostics(state)["dropped"].latest == 1
 
 
 def test_players_dropped_in_one_leaf_are_dropped_in_all():
@@ -240,7 +244,7 @@ def test_players_dropped_in_one_leaf_are_dropped_in_all():
 
 
 def test_players_that_are_not_finite_can_raise():
-    tx = no.player_contest(no.others_mean(), FULL, raise_nonfinite=True)
+    tx = neo.player_contest(neo.opponents.others_mean(), FULL, raise_nonfinite=True)
     g = player(3)
     bad, state = g.at[1, 0].set(jnp.nan), tx.init(g[0])
     message = "must be finite for every player, got 1 that are not"
@@ -281,11 +285,13 @@ def test_low_precision_is_summed_in_float32():
     np.testing.assert_array_equal(actual, wide.astype(jnp.bfloat16))
 
 
-@pytest.mark.parametrize("opponent", [no.others_mean(), no.pairwise()])
+@pytest.mark.parametrize(
+    "opponent", [neo.opponents.others_mean(), neo.opponents.pairwise()]
+)
 def test_mixed_precision_in_one_scope(opponent):
     with jax.enable_x64(True):
         g = {"a": player(17), "b": player(17).astype(jnp.float64)}
-        tx = no.player_contest(opponent, RULES["adaptive"], scope=no.whole_tree)
+        tx = neo.player_contest(opponent, RULES["adaptive"], scope=neo.whole_tree)
         state = tx.init(jax.tree.map(lambda x: x[0], g))
         u, after = jax.eval_shape(tx.update, g, state)
         assert (u["a"].dtype, u["b"].dtype) == (jnp.float32, jnp.float64)
@@ -293,7 +299,7 @@ def test_mixed_precision_in_one_scope(opponent):
 
 
 def test_the_contract_of_reductions():
-    adaptive = no.player_contest(no.others_mean(), RULES["adaptive"])
+    adaptive = neo.player_contest(neo.opponents.others_mean(), RULES["adaptive"])
     player_contract.check_contract(adaptive)
 
 
@@ -320,7 +326,7 @@ def test_inside_vmap_and_scan():
 def test_recorded_weights_give_the_update(kind):
     g, preference = player(4), (1.0, 2.0, 0.5, 0.0)
     actual, state = measured_update(kind, g, preference)
-    weights = no.diagnostics(state)["weights"].latest
+    weights = neo.diagnostics(state)["weights"].latest
     np.testing.assert_allclose(weights @ g, actual, rtol=1e-4, atol=1e-5)
 
 
@@ -349,30 +355,35 @@ def test_arguments_for_another_number_of_players_are_named(name):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"opponent": no.others_mean}, r"^`opponent` must be others_mean\(\), batch_"),
-        ({"opponent": no.momentum(0.9)}, r"^`opponent` must be others_mean"),
-        ({"rules": no.detect_conflict}, r"^`rules` must be of type .*forget to call"),
+        (
+            {"opponent": neo.opponents.others_mean},
+            r"^`opponent` must be others_mean\(\), batch_",
+        ),
+        ({"opponent": neo.opponents.momentum(0.9)}, r"^`opponent` must be others_mean"),
+        ({"rules": neo.detect_conflict}, r"^`rules` must be of type .*forget to call"),
         ({"scope": "leaf"}, r"^`scope` must be of type Scope, got 'leaf'\.$"),
         ({"reduce": "max"}, r"^`reduce` must be one of mean, sum, got max\.$"),
         ({"preference": (-1.0, 1.0)}, r"^`preference` must be nonnegative numbers"),
         ({"preference": (0.0, 0.0)}, r"^`preference` must be nonnegative numbers"),
         ({"num_players": 0}, r"^`num_players` must be an integer >= 1, got 0\.$"),
-        ({"measure": 1}, r"^`measure` must be True or False, got 1\.$"),
-        ({"measure": True}, r"^`num_players` must be given for measure=True, got"),
+        ({"monitor": 1}, r"^`monitor` must be True or False, got 1\.$"),
+        ({"monitor": True}, r"^`num_players` must be given for monitor=True, got"),
         ({"raise_nonfinite": 1}, r"^`raise_nonfinite` must be True or False, got 1"),
     ],
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        no.player_contest(**{"opponent": no.others_mean(), "rules": FULL, **options})
+        neo.player_contest(
+            **{"opponent": neo.opponents.others_mean(), "rules": FULL, **options}
+        )
 
 
 def test_nothing_to_update():
-    tx = no.player_contest(no.others_mean(), FULL, num_players=3)
+    tx = neo.player_contest(neo.opponents.others_mean(), FULL, num_players=3)
     assert tx.update({}, tx.init({}))[0] == {}
 
 
 def test_another_number_of_players_than_announced_is_refused():
-    tx = no.player_contest(no.others_mean(), FULL, num_players=3)
+    tx = neo.player_contest(neo.opponents.others_mean(), FULL, num_players=3)
     with pytest.raises(ValueError, match="must have 3 players, as `num_players` says"):
         update(tx, player(4))

@@ -6,7 +6,7 @@ import optax
 import pytest
 from flax import nnx
 
-from neat_optax.players import value_and_example_grads, value_and_player_grads
+from neat_optax import value_and_example_grads, value_and_player_grads
 
 PARAMS = {"w": jnp.array([1.0, -2.0, 0.5]), "b": jnp.array(0.25)}
 X = jnp.array([[1.0, 2, 3], [-1, 0.5, 2], [0.0, 1, -1], [2.0, 2, -2]])

@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 from hypothesis import given
 
-import neat_optax as no
+import neat_optax as neo
 import samplers
 import weight_rules
 from neat_optax.reference import _players
 
-OPPONENTS = {"mean_excluding_self": no.others_mean(), "batch_mean": no.batch_mean()}
+OPPONENTS = {
+    "mean_excluding_self": neo.opponents.others_mean(),
+    "batch_mean": neo.opponents.batch_mean(),
+}
 
 
 def oracle(j, alpha, mode):
     """The mean of the corrected gradients: a step from zero without momentum."""
-    config = no.PlayerNEATConfig(
+    config = neo.compat.PlayerNEATConfig(
         learning_rate=1.0, beta=0.0, alpha=alpha, opponent_mode=mode
     )
     start = _players.State(momentum=None, nce=None, conflict_ema=0.0, step=0)
@@ -52,7 +55,7 @@ def test_without_conflict_it_is_the_mean(count):
 def test_pairwise_by_hand():
     """The third harms nobody; the first two are corrected against each other only."""
     j = np.array([[1.0, 0.0, 0.0], [-1.0, 1.0, 0.0], [0.0, 0.0, 1.0]])
-    pair = weight_rules.update("neat", j, alpha=1.0, opponent=no.pairwise())
+    pair = weight_rules.update("neat", j, alpha=1.0, opponent=neo.opponents.pairwise())
     two = weight_rules.update("neat", j[:2], alpha=1.0)
     expected = (2 * two + j[2]) / 3
     np.testing.assert_allclose(pair, expected, rtol=1e-5)

@@ -98,13 +98,13 @@ def test_the_metric_divides_gradient_and_opponent():
 
 ONE_DEVICE = """
     import jax, jax.numpy as jnp, numpy as np
-    import neat_optax as no
+    import neat_optax as neo
     from oracle import player_contest as player_oracle
     from neat_optax import _stacked
 
     assert jax.device_count() == 1
     jax.config.update("jax_numpy_rank_promotion", "raise")
-    tx = no.player_contest(no.others_mean(), no.neat_rules(1.0))
+    tx = neo.player_contest(neo.opponents.others_mean(), neo.neat_rules(1.0))
 
     def words(count, size):
         stack = jax.ShapeDtypeStruct((count, size), jnp.float32)

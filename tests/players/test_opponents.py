@@ -7,20 +7,20 @@ import optax
 import pytest
 from hypothesis import given, settings
 
-import neat_optax as no
+import neat_optax as neo
 import samplers
 from oracle import player_contest as player_oracle
 
-FULL = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
-STRONG = no.neat_rules(5.0, clip_ratio=0.2)
+FULL = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
+STRONG = neo.neat_rules(5.0, clip_ratio=0.2)
 UPDATE = {
     (name, strong): jax.jit(
-        no.player_contest(make(), STRONG if strong else FULL, reduce="sum").update
+        neo.player_contest(make(), STRONG if strong else FULL, reduce="sum").update
     )
     for name, make in (
-        ("others_mean", no.others_mean),
-        ("batch_mean", no.batch_mean),
-        ("pairwise", no.pairwise),
+        ("others_mean", neo.opponents.others_mean),
+        ("batch_mean", neo.opponents.batch_mean),
+        ("pairwise", neo.opponents.pairwise),
     )
     for strong in (False, True)
 }
@@ -28,7 +28,7 @@ UPDATE = {
 
 def added(name, g, strong=False, **extra):
     """The sum of all corrections."""
-    tx = no.player_contest(getattr(no, name)(), STRONG if strong else FULL)
+    tx = neo.player_contest(getattr(neo, name)(), STRONG if strong else FULL)
     g = jnp.asarray(g, jnp.float32)
     update, _ = UPDATE[name, strong](g, tx.init(g[0]), **extra)
     return update - g.sum(axis=0)
@@ -101,7 +101,7 @@ def test_a_conflict_that_the_mean_hides_is_corrected():
 @given(samplers.seeds)
 def test_the_bound_holds_for_the_whole_correction(seed):
     """Each player alone has a preference: its own correction is the update's."""
-    tx = no.player_contest(no.pairwise(), STRONG, reduce="sum")
+    tx = neo.player_contest(neo.opponents.pairwise(), STRONG, reduce="sum")
     g = jnp.asarray(draw(seed, 5))
     tiny = 1e-20  # enough to be met, too little to be seen
     for i in range(len(g)):
@@ -116,7 +116,7 @@ def test_a_player_without_preference_is_nobodys_opponent():
     preference = jnp.array([1.0, 1.0, 0.0, 1.0])
     for name in ("others_mean", "batch_mean", "pairwise"):
         kept = jnp.asarray(g[[0, 1, 3]])
-        tx = no.player_contest(getattr(no, name)(), FULL)
+        tx = neo.player_contest(getattr(neo, name)(), FULL)
         update, state = UPDATE[name, False], tx.init(g[0])
         with_it, _ = update(jnp.asarray(g), state, preference=preference)
         without, _ = update(kept, state)
@@ -124,6 +124,6 @@ def test_a_player_without_preference_is_nobodys_opponent():
 
 
 def test_rules_that_measure_no_conflict_cannot_weigh_pairs():
-    tx = no.player_contest(no.pairwise(), optax.identity())
+    tx = neo.player_contest(neo.opponents.pairwise(), optax.identity())
     with pytest.raises(ValueError, match="must have detect_conflict before pairwise"):
         tx.update(jnp.ones((2, 3)), tx.init(jnp.ones(3)))

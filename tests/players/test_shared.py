@@ -5,9 +5,10 @@ import optax
 import pytest
 from flax import nnx
 
-from neat_optax import aggregators, diagnostics
-from neat_optax.players import (
+from neat_optax import (
     aggregate_shared,
+    aggregators,
+    diagnostics,
     shared_params,
     value_and_player_grads,
 )
@@ -106,7 +107,7 @@ def test_extra_arguments_go_through_and_trees_are_divided():
 
 
 def test_a_library_aggregator_sees_the_trunk_alone():
-    tx = aggregate_shared(aggregators.pcgrad(num_players=2, measure=True), SHARED)
+    tx = aggregate_shared(aggregators.pcgrad(num_players=2, monitor=True), SHARED)
     gradients = {
         "heads": [jnp.array([[1.0, 1], [0, 0]]), jnp.array([[0.0, 0], [2, 2]])],
         "trunk": jnp.stack([PARAMS["trunk"], -PARAMS["trunk"]]),

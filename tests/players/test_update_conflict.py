@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 from properties import assert_same_types, assert_trees_equal
 
@@ -14,7 +14,7 @@ OPPOSED = jnp.array([[1.0, 0.0], [-1.0, 0.1]])
 
 
 def watch(inner, num_players=2):
-    tx = no.measure_update_conflict(inner, num_players)
+    tx = neo.monitor_update_conflict(inner, num_players)
     return optax.GradientTransformationExtraArgs(tx.init, jax.jit(tx.update))
 
 
@@ -23,7 +23,7 @@ def play(tx, steps, **extra):
     state, seen = tx.init(jnp.zeros(2)), []
     for g in steps:
         _, state = tx.update(g, state, jnp.zeros(2), **extra)
-        seen.append(no.diagnostics(state))
+        seen.append(neo.diagnostics(state))
     return seen
 
 
@@ -104,9 +104,9 @@ def test_updates_are_handed_on_unchanged():
 def test_cosines_are_those_of_the_whole_tree():
     g = {"a": jnp.array([[3.0], [0.0]]), "b": jnp.array([[4.0], [-1.0]])}
     along_b = {"a": jnp.zeros(1), "b": -jnp.ones(1)}
-    tx = no.measure_update_conflict(optax.stateless(lambda *_: along_b), 2)
+    tx = neo.monitor_update_conflict(optax.stateless(lambda *_: along_b), 2)
     _, state = tx.update(g, tx.init({"a": jnp.zeros(1), "b": jnp.zeros(1)}))
-    cosines = no.diagnostics(state)["update_cosines"].latest
+    cosines = neo.diagnostics(state)["update_cosines"].latest
     np.testing.assert_allclose(cosines, [0.8, -1.0], rtol=1e-6)
 
 
@@ -126,18 +126,18 @@ def test_absent_players_are_not_harmed():
 
 def test_complex_leaves_and_low_precision():
     g = jnp.array([[1 + 1j], [-1j]])
-    tx = no.measure_update_conflict(optax.stateless(lambda *_: -jnp.array([1j])), 2)
+    tx = neo.monitor_update_conflict(optax.stateless(lambda *_: -jnp.array([1j])), 2)
     _, state = tx.update(g, tx.init(jnp.zeros(1, jnp.complex64)))
-    cosines = no.diagnostics(state)["update_cosines"].latest
+    cosines = neo.diagnostics(state)["update_cosines"].latest
     np.testing.assert_allclose(cosines, [np.sqrt(0.5), -1.0], rtol=1e-6)
     low = OPPOSED.astype(jnp.bfloat16)
-    tx = no.measure_update_conflict(aggregators.mean(), 2)
+    tx = neo.monitor_update_conflict(aggregators.mean(), 2)
     state = tx.init(low[0])
     assert_same_types(jax.eval_shape(tx.update, low, state)[1], state)
 
 
 def test_nothing_to_update():
-    tx = no.measure_update_conflict(aggregators.mean(), 2)
+    tx = neo.monitor_update_conflict(aggregators.mean(), 2)
     update, state = tx.update({}, tx.init({}))
     assert update == {}
     assert_same_types(state, tx.init({}))
@@ -146,6 +146,6 @@ def test_nothing_to_update():
 def test_bad_arguments():
     for bad in (0, 1.5):
         with pytest.raises(ValueError, match=r"^`num_players` must be an integer >= 1"):
-            no.measure_update_conflict(optax.sgd(0.1), bad)
+            neo.monitor_update_conflict(optax.sgd(0.1), bad)
     with pytest.raises(ValueError, match="must have 3 players, as `num_players` says"):
         play(watch(aggregators.mean(), 3), [OPPOSED])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import goldens
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import reference
 
 CASES = goldens.load("neat_player_step")
@@ -15,7 +15,7 @@ ZERO = reference.State()
 def test_agrees_with_the_original(name):
     case = CASES[name]
     shape = case["inputs"]["shape"]
-    config = no.PlayerNEATConfig(**case["config"])
+    config = neo.compat.PlayerNEATConfig(**case["config"])
     param = goldens.array(case["inputs"]["param"], shape)
     state = reference.zeros_like(param)
     for players, expected in zip(
@@ -36,7 +36,7 @@ def test_agrees_with_the_original(name):
 
 
 def test_opposed_players_cancel():
-    config = no.PlayerNEATConfig(alpha=0.5, beta=0.0, learning_rate=0.1)
+    config = neo.compat.PlayerNEATConfig(alpha=0.5, beta=0.0, learning_rate=0.1)
     players = [[1.0, 0.0], [-1.0, 0.0]]
     step = reference.neat_player_step([1.0, 2.0], players, ZERO, config)
     np.testing.assert_allclose(step.param, [1.0, 2.0])
@@ -46,7 +46,7 @@ def test_opposed_players_cancel():
 
 
 def test_one_player_has_no_opponent():
-    config = no.PlayerNEATConfig(alpha=1.0, beta=0.0, learning_rate=0.1)
+    config = neo.compat.PlayerNEATConfig(alpha=1.0, beta=0.0, learning_rate=0.1)
     step = reference.neat_player_step([1.0], [[2.0]], ZERO, config)
     np.testing.assert_allclose(step.param, [0.8])
     assert step.metrics["max_player_conflict"] == 0.0
@@ -54,7 +54,7 @@ def test_one_player_has_no_opponent():
 
 def test_batch_mean_includes_the_player():
     """Players 3 and -1: the mean is 1, so only the second conflicts."""
-    config = no.PlayerNEATConfig(
+    config = neo.compat.PlayerNEATConfig(
         alpha=1.0, beta=0.0, learning_rate=1.0, opponent_mode="batch_mean"
     )
     step = reference.neat_player_step([0.0], [[3.0], [-1.0]], ZERO, config)
@@ -67,4 +67,6 @@ def test_a_missing_or_empty_player_axis_is_refused(players):
     with pytest.raises(
         ValueError, match=r"must have a leading player axis of at least"
     ):
-        reference.neat_player_step([1.0, 2.0], players, ZERO, no.PlayerNEATConfig())
+        reference.neat_player_step(
+            [1.0, 2.0], players, ZERO, neo.compat.PlayerNEATConfig()
+        )

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import goldens
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import reference
 
 CASES = goldens.load("neat_step")
@@ -39,7 +39,7 @@ def assert_agrees(step, expected):
 
 
 def replay(case):
-    config = no.NEATConfig(**case["config"])
+    config = neo.compat.NEATConfig(**case["config"])
     param, state = start(case)
     for gradient, expected in zip(
         case["inputs"]["grads"], case["expected"]["steps"], strict=True
@@ -64,13 +64,13 @@ def test_every_listed_difference_is_one(name):
 def test_the_callers_state_is_not_changed():
     param = np.ones(2)
     state = reference.zeros_like(param)
-    reference.neat_step(param, np.ones(2), state, no.NEATConfig())
+    reference.neat_step(param, np.ones(2), state, neo.compat.NEATConfig())
     assert state.step == 0
     np.testing.assert_array_equal(state.momentum, np.zeros(2))
 
 
 def test_slow_param_of_none_is_the_parameter_that_enters():
-    config = no.NEATConfig(
+    config = neo.compat.NEATConfig(
         learning_rate=1.0, beta=0.0, lookahead_k=1, lookahead_alpha=0.5
     )
     step = reference.neat_step(2.0, 1.0, reference.State(), config)
@@ -79,7 +79,7 @@ def test_slow_param_of_none_is_the_parameter_that_enters():
 
 def test_opposed_pair_by_hand():
     """g = [1, 0], m = [-1, 0], alpha .5: conflict 1, correction [-.5, 0]."""
-    config = no.NEATConfig(alpha=0.5, beta=0.0, learning_rate=0.1)
+    config = neo.compat.NEATConfig(alpha=0.5, beta=0.0, learning_rate=0.1)
     state = reference.State(momentum=np.array([-1.0, 0.0]))
     step = reference.neat_step([1.0, 2.0], [1.0, 0.0], state, config)
     np.testing.assert_allclose(step.state.nce, [-0.5, 0.0])
@@ -92,7 +92,7 @@ def test_opposed_pair_by_hand():
 def test_a_gradient_that_is_not_finite_leaves_the_histories(bad):
     """The average of the conflict sees a zero: .9 * .25."""
     state = reference.State(momentum=np.array([-1.0, 0.0]), conflict_ema=0.25)
-    step = reference.neat_step([1.0, 2.0], [bad, 0.0], state, no.NEATConfig())
+    step = reference.neat_step([1.0, 2.0], [bad, 0.0], state, neo.compat.NEATConfig())
     np.testing.assert_array_equal(step.param, [1.0, 2.0])
     np.testing.assert_array_equal(step.state.momentum, [-1.0, 0.0])
     assert step.state.step == 1
@@ -101,4 +101,6 @@ def test_a_gradient_that_is_not_finite_leaves_the_histories(bad):
 
 def test_a_gradient_of_another_shape_is_refused():
     with pytest.raises(ValueError, match=r"`grad` must have the shape of `param`, got"):
-        reference.neat_step([1.0, 2.0], [1.0], reference.State(), no.NEATConfig())
+        reference.neat_step(
+            [1.0, 2.0], [1.0], reference.State(), neo.compat.NEATConfig()
+        )

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from neat_optax import NEATConfig
+from neat_optax.compat import NEATConfig
 from neat_optax.reference import _vectors as v
 
 ZERO = np.zeros(2)

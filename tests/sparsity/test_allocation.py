@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.sparsity import Allocation, erdos_renyi_kernel, make_mask, uniform
 
 shapes_of = st.lists(
@@ -130,7 +130,7 @@ def test_in_one_scope_only_the_total_counts(cast):
     for sparsity in (0.0, 0.1, 0.5, 0.8, 0.9):
         masks = [
             make_mask(
-                params, cast(sparsity), scope=no.whole_tree, allocation=allocation
+                params, cast(sparsity), scope=neo.whole_tree, allocation=allocation
             )
             for allocation in (uniform, erdos_renyi_kernel)
         ]

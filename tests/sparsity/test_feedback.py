@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
-from neat_optax.sparsity import adapt_level, bang_bang, proportional, start_level
+import neat_optax as neo
+from neat_optax.sparsity import bang_bang, proportional
+from neat_optax.sparsity._feedback import adapt_level, start_level
 
 
 def levels(observed, state=None, **options):
@@ -80,27 +81,27 @@ PARAMS = jnp.asarray(np.random.default_rng(9).normal(size=(10, 10)), jnp.float32
 
 def test_the_original_rule_climbs_until_the_band():
     """Each step prunes 10 of 100 more, until 60 are within 5 of the 50 asked for."""
-    tx = no.adapt_pruning(0.5, tolerance=0.11, control=bang_bang(0.1))
+    tx = neo.sparsity.adapt_pruning(0.5, tolerance=0.11, control=bang_bang(0.1))
     kept, state = play(optax.chain(optax.sgd(0.01), tx), PARAMS, 8)
     assert kept == [90, 80, 70, 60, 60, 60, 60, 60]
     assert float(state[1].target.baseline) == 100
 
 
 def test_proportional_goes_to_the_target():
-    tx = no.adapt_pruning(0.5, tolerance=0.0, control=proportional(1.0))
+    tx = neo.sparsity.adapt_pruning(0.5, tolerance=0.0, control=proportional(1.0))
     assert play(tx, PARAMS, 3)[0] == [50, 50, 50]
 
 
 def test_a_complexity_from_the_caller():
     """Here the network never gets simpler, so that the level saturates."""
-    tx = no.adapt_pruning(0.3, control=bang_bang(0.1), every=2)
+    tx = neo.sparsity.adapt_pruning(0.3, control=bang_bang(0.1), every=2)
     kept, state = play(tx, PARAMS, 8, complexity=7.0)
     assert kept == [90, 90, 80, 80, 70, 70, 70, 70]
     assert float(state.target.baseline) == 7.0
 
 
 def test_a_falling_level_restores_nothing():
-    tx = no.adapt_pruning(0.5, control=bang_bang(0.3))
+    tx = neo.sparsity.adapt_pruning(0.5, control=bang_bang(0.3))
     state, params = tx.init(PARAMS), PARAMS
     sizes = []
     for observed in (10.0, 1.0, 1.0):
@@ -111,7 +112,7 @@ def test_a_falling_level_restores_nothing():
 
 
 def test_the_baseline_is_that_of_the_first_step_that_is_due():
-    tx = no.adapt_pruning(0.5, begin=2)
+    tx = neo.sparsity.adapt_pruning(0.5, begin=2)
     state = tx.init(PARAMS)
     for observed in (5.0, 6.0, 7.0, 8.0):
         _, state = tx.update(PARAMS, state, PARAMS, complexity=observed)
@@ -119,7 +120,7 @@ def test_the_baseline_is_that_of_the_first_step_that_is_due():
 
 
 def test_nothing_is_counted_in_between():
-    tx = no.adapt_pruning(0.5, every=10)
+    tx = neo.sparsity.adapt_pruning(0.5, every=10)
     text = jax.jit(tx.update).lower(PARAMS, tx.init(PARAMS), PARAMS).as_text()
     entry = text.partition("func.func public")[2].partition("func.func private")[0]
     assert "stablehlo.reduce" not in entry
@@ -129,13 +130,19 @@ def test_nothing_is_counted_in_between():
     ("make", "message"),
     [
         (
-            lambda: no.adapt_pruning(1.0),
+            lambda: neo.sparsity.adapt_pruning(1.0),
             r"^`sparsity` must be in \[0, 1\), got 1\.0\.$",
         ),
-        (lambda: no.adapt_pruning(-0.2), r"^`sparsity` must be in \[0, 1\), got -0\.2"),
-        (lambda: no.adapt_pruning(tolerance=-1), r"^`tolerance` must be in \[0, inf\)"),
         (
-            lambda: no.adapt_pruning(control=bang_bang),
+            lambda: neo.sparsity.adapt_pruning(-0.2),
+            r"^`sparsity` must be in \[0, 1\), got -0\.2",
+        ),
+        (
+            lambda: neo.sparsity.adapt_pruning(tolerance=-1),
+            r"^`tolerance` must be in \[0, inf\)",
+        ),
+        (
+            lambda: neo.sparsity.adapt_pruning(control=bang_bang),
             r"^`control` must be of type Cont",
         ),
         (lambda: bang_bang(0), r"^`rate` must be in \(0, inf\), got 0\.$"),

@@ -9,7 +9,7 @@ import optax
 import orbax.checkpoint
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.sparsity import make_mask, n_of_m_mask, nonzero, sparsity
 
 RNG = np.random.default_rng(0)
@@ -30,14 +30,14 @@ def train(tx, params, steps):
 
 
 def test_keep_mask_by_hand():
-    tx = no.keep_mask(jnp.array([True, False]))
+    tx = neo.sparsity.keep_mask(jnp.array([True, False]))
     w = jnp.array([1.0, 2.0])
     updates, _ = tx.update(jnp.array([0.5, 0.5]), tx.init(w), w)
     assert updates.tolist() == [0.5, -2.0]
 
 
 def test_keep_mask_holds_through_momentum_and_decay():
-    tx = optax.chain(optax.adamw(0.1, weight_decay=0.5), no.keep_mask(MASK))
+    tx = optax.chain(optax.adamw(0.1, weight_decay=0.5), neo.sparsity.keep_mask(MASK))
     params, state = train(tx, PARAMS, 5)
     for key in PARAMS:
         np.testing.assert_array_equal(params[key] != 0, MASK[key])
@@ -45,8 +45,10 @@ def test_keep_mask_holds_through_momentum_and_decay():
 
 
 def test_nonzero_goes_on_with_a_sparse_model():
-    sparse = no.sparsity.apply_mask(PARAMS, MASK)
-    params, _ = train(optax.chain(optax.sgd(0.1), no.keep_mask(nonzero)), sparse, 3)
+    sparse = neo.sparsity.apply_mask(PARAMS, MASK)
+    params, _ = train(
+        optax.chain(optax.sgd(0.1), neo.sparsity.keep_mask(nonzero)), sparse, 3
+    )
     np.testing.assert_array_equal(params["kernel"] != 0, MASK["kernel"])
 
 
@@ -65,7 +67,9 @@ def test_nonzero_goes_on_with_a_sparse_model():
         (lambda p: p, r"^`mask` must have boolean leaves, got float32"),
     ],
 )
-@pytest.mark.parametrize("factory", [no.keep_mask, no.straight_through])
+@pytest.mark.parametrize(
+    "factory", [neo.sparsity.keep_mask, neo.sparsity.straight_through]
+)
 def test_a_mask_that_does_not_fit(factory, mask, message):
     tx = factory(mask)
     with pytest.raises(ValueError, match=message):
@@ -75,7 +79,7 @@ def test_a_mask_that_does_not_fit(factory, mask, message):
 def test_straight_through_by_hand():
     """The dense weights go 1, 2 -> 2, 2 -> 3, 2; the larger one is seen."""
     larger = lambda w: w > jnp.min(w)  # noqa: E731
-    tx = optax.chain(optax.sgd(1.0), no.straight_through(larger))
+    tx = optax.chain(optax.sgd(1.0), neo.sparsity.straight_through(larger))
     w = jnp.array([1.5, 2.0])
     state, seen = tx.init(w), []
     for _ in range(3):
@@ -90,7 +94,7 @@ def test_straight_through_is_the_dense_run_seen_through_a_mask():
     """With gradients that do not depend on the parameters."""
     tx = optax.chain(
         optax.sgd(0.1, momentum=0.9),
-        no.straight_through(functools.partial(make_mask, sparsity=0.75)),
+        neo.sparsity.straight_through(functools.partial(make_mask, sparsity=0.75)),
     )
     plain = optax.sgd(0.1, momentum=0.9)
     params, state = PARAMS, tx.init(PARAMS)
@@ -109,7 +113,9 @@ def test_straight_through_is_the_dense_run_seen_through_a_mask():
 
 
 def test_straight_through_asks_every_few_steps():
-    tx = no.straight_through(functools.partial(n_of_m_mask, n=1, m=4), every=2)
+    tx = neo.sparsity.straight_through(
+        functools.partial(n_of_m_mask, n=1, m=4), every=2
+    )
     state, params = tx.init(PARAMS), PARAMS
     masks = []
     for step in range(4):
@@ -123,7 +129,9 @@ def test_straight_through_asks_every_few_steps():
 
 
 def test_straight_through_with_a_fixed_mask_revives_nothing():
-    params, _ = train(optax.chain(optax.sgd(0.1), no.straight_through(MASK)), PARAMS, 4)
+    params, _ = train(
+        optax.chain(optax.sgd(0.1), neo.sparsity.straight_through(MASK)), PARAMS, 4
+    )
     np.testing.assert_array_equal(params["kernel"] != 0, MASK["kernel"])
 
 
@@ -131,13 +139,13 @@ def test_straight_through_with_a_fixed_mask_revives_nothing():
 def test_zeros_are_exact_in_every_precision(dtype):
     params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
     half = functools.partial(make_mask, sparsity=0.5)
-    for last in (no.straight_through(half), no.keep_mask(half)):
+    for last in (neo.sparsity.straight_through(half), neo.sparsity.keep_mask(half)):
         after, _ = train(optax.chain(optax.adam(0.1), last), params, 3)
         assert int(jnp.sum(after["kernel"] == 0)) == 16
 
 
 def test_checkpoints_of_any_step_are_sparse(tmp_path):
-    tx = optax.chain(optax.adam(0.1), no.prune_to_sparsity(0.75))
+    tx = optax.chain(optax.adam(0.1), neo.sparsity.prune_to_sparsity(0.75))
     params, state = train(tx, PARAMS, 1)
     with orbax.checkpoint.StandardCheckpointer() as checkpointer:
         checkpointer.save(tmp_path / "step", {"params": params, "state": state})
@@ -150,7 +158,7 @@ def test_checkpoints_of_any_step_are_sparse(tmp_path):
 
 def test_every_must_be_positive():
     with pytest.raises(ValueError, match=r"^`every` must be an integer >= 1, got 0\.$"):
-        no.straight_through(MASK, every=0)
+        neo.sparsity.straight_through(MASK, every=0)
 
 
 def test_a_bias_that_is_zero_has_not_been_pruned():

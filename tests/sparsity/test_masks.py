@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 import samplers
 from neat_optax._leaves import is_kernel
 from neat_optax.sparsity import apply_mask, blocks, make_mask, units
@@ -57,7 +57,7 @@ def test_each_leaf_by_itself_and_all_together(seed, sparsity):
         expected = [largest([k], kept(k.size, sparsity))[0] for k in kernels]
         assert mask["a"]["bias"].all()
         assert_masks([mask["a"]["w"], mask["b"], mask["c"]], expected)
-        mask = make_mask(params, number(sparsity), scope=no.whole_tree)
+        mask = make_mask(params, number(sparsity), scope=neo.whole_tree)
         expected = largest(kernels, kept(57, sparsity))
         assert mask["a"]["bias"].all()
         assert_masks([mask["a"]["w"], mask["b"], mask["c"]], expected)
@@ -65,7 +65,7 @@ def test_each_leaf_by_itself_and_all_together(seed, sparsity):
 
 def test_labels_share_a_threshold():
     params = random_params(0)
-    scope = no.by_label({"a": "x", "b": "y", "c": "x"})
+    scope = neo.by_label({"a": "x", "b": "y", "c": "x"})
     mask = make_mask(params, 0.5, scope=scope)
     w, c = largest([params["a"]["w"], params["c"]], 16)
     assert_masks([mask["a"]["w"], mask["c"]], [w, c])
@@ -77,8 +77,8 @@ def test_all_options_together():
     params = random_params(1)
     options = {
         "score": jnp.sin,
-        "scope": no.whole_tree,
-        "allocation": no.sparsity.erdos_renyi_kernel,
+        "scope": neo.whole_tree,
+        "allocation": neo.sparsity.erdos_renyi_kernel,
         "granularity": units(0),
         "which": lambda path, leaf: path in ("a/w", "b") and leaf.ndim > 1,
     }
@@ -135,13 +135,13 @@ def test_under_jit_with_a_traced_sparsity():
 def test_a_sharded_tree_is_pruned_where_it_is(axis_type):
     params = {"w": np.random.default_rng(0).normal(size=(16, 5)), "v": np.ones((2, 2))}
     params = jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), params)
-    expected = make_mask(params, 0.6, scope=no.whole_tree)
+    expected = make_mask(params, 0.6, scope=neo.whole_tree)
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
     places = {"w": NamedSharding(mesh, P("data")), "v": NamedSharding(mesh, P())}
     with jax.set_mesh(mesh):
         placed = jax.device_put(params, places)
         for sparsity in (0.6, jnp.float32(0.6)):
-            mask = make_mask(placed, sparsity, scope=no.whole_tree)
+            mask = make_mask(placed, sparsity, scope=neo.whole_tree)
             kept_part = apply_mask(placed, mask)
             for name in params:
                 np.testing.assert_array_equal(mask[name], expected[name])

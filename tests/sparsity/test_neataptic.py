@@ -8,8 +8,9 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
-from neat_optax.sparsity import adapt_level, bang_bang, make_mask, snip, start_level
+import neat_optax as neo
+from neat_optax.sparsity import bang_bang, make_mask, snip
+from neat_optax.sparsity._feedback import adapt_level, start_level
 
 FILE = pathlib.Path(__file__).parents[1] / "data" / "neataptic.json"
 CASES = json.loads(FILE.read_text())
@@ -38,8 +39,8 @@ def scheduled(config):
     ramp = config.get("rampGenerations", 0)
     sparsity = optax.linear_schedule(0.0, target, ramp, begin) if ramp > 0 else target
     every = config.get("interval", 1)
-    score = snip if config.get("method") == "snip" else no.sparsity.magnitude
-    tx = no.prune_to_sparsity(sparsity, begin=begin, every=every, score=score)
+    score = snip if config.get("method") == "snip" else neo.sparsity.magnitude
+    tx = neo.sparsity.prune_to_sparsity(sparsity, begin=begin, every=every, score=score)
     return tx, sparsity
 
 
@@ -48,7 +49,7 @@ def test_scheduled_pruning(case):
     """Active at the same steps, with the same sparsity."""
     if case["name"] in REFUSED:
         with pytest.raises(ValueError, match=r"^`(every|begin|sparsity)` must be"):
-            no.prune_to_sparsity(
+            neo.sparsity.prune_to_sparsity(
                 case["config"]["targetSparsity"],
                 begin=case["config"].get("startGeneration", 0),
                 every=case["config"].get("interval", 1),
@@ -75,7 +76,7 @@ def test_adaptive_pruning(case):
     config = case["config"]
     if case["name"] in REFUSED:
         with pytest.raises(ValueError, match=r"^`sparsity` must be in \[0, 1\)"):
-            no.adapt_pruning(config["targetSparsity"])
+            neo.sparsity.adapt_pruning(config["targetSparsity"])
         return
     steps = case["expected"]["steps"]
     if not config.get("enabled"):
@@ -109,7 +110,7 @@ def test_genome_pruning(case):
     for (target, method), step in zip(
         case["inputs"]["calls"], case["expected"]["steps"], strict=True
     ):
-        score = snip if method == "snip" else no.sparsity.magnitude
+        score = snip if method == "snip" else neo.sparsity.magnitude
         mask &= make_mask(weights * mask, target, score=score, grad=grad)
         kept = np.flatnonzero(np.asarray(mask[0])).tolist()
         if case["name"] in DIFFERENT:
@@ -126,7 +127,7 @@ def test_training_schedule(case):
     begin, end = config["start"], config["end"]
     target = config["targetSparsity"]
     ramp = optax.linear_schedule(0.0, target, end - begin, begin)
-    tx = no.prune_to_sparsity(
+    tx = neo.sparsity.prune_to_sparsity(
         ramp if end > begin else target,
         begin=begin,
         end=end,

@@ -9,7 +9,7 @@ from hypothesis import given
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 import samplers
 
 
@@ -22,34 +22,62 @@ def apply(tx, params, update, metric=None):
 
 
 def test_soft_threshold_by_hand():
-    after = apply(no.soft_threshold(0.5), [2.0, -2.0, 0.25, -0.5], [0.5, 0.0, 0.0, 0.0])
+    after = apply(
+        neo.sparsity.soft_threshold(0.5), [2.0, -2.0, 0.25, -0.5], [0.5, 0.0, 0.0, 0.0]
+    )
     np.testing.assert_array_equal(after, [2.0, -1.5, 0.0, 0.0])
 
 
 def test_prune_below_by_hand():
     """The threshold itself stays."""
-    after = apply(no.prune_below(0.5), [0.5, -0.25, 1.0, 0.25], [0.0, 0.0, -0.75, 0.5])
+    after = apply(
+        neo.sparsity.prune_below(0.5), [0.5, -0.25, 1.0, 0.25], [0.0, 0.0, -0.75, 0.5]
+    )
     np.testing.assert_array_equal(after, [0.5, 0.0, 0.0, 0.75])
 
 
 def test_a_pruned_weight_can_come_back():
-    assert apply(no.prune_below(0.5), [0.0], [0.75]) == 0.75
+    assert apply(neo.sparsity.prune_below(0.5), [0.0], [0.75]) == 0.75
 
 
 @pytest.mark.parametrize(
     ("tx", "expected", "in_metric"),
     [
-        (no.soft_threshold(0.5), [2.0, -1.5, 0.0, -0.125], [2.25, -1.75, 0.0, -0.375]),
         (
-            no.elastic_net(0.5, 1.0),
+            neo.sparsity.soft_threshold(0.5),
+            [2.0, -1.5, 0.0, -0.125],
+            [2.25, -1.75, 0.0, -0.375],
+        ),
+        (
+            neo.sparsity.elastic_net(0.5, 1.0),
             [1.0, -0.75, 0.0, -0.0625],
             [1.5, -7 / 6, 0.0, -0.25],
         ),
-        (no.hard_threshold(0.125), [2.5, -2.0, 0.0, -0.625], [2.5, -2.0, 0.0, -0.625]),
-        (no.hard_threshold(0.5), [2.5, -2.0, 0.0, 0.0], [2.5, -2.0, 0.0, 0.0]),
-        (no.nonnegative_lasso(0.5), [2.0, 0.0, 0.0, 0.0], [2.25, 0.0, 0.0, 0.0]),
-        (no.group_lasso(0.5), [2.0, -1.5, 0.0, -0.125], [2.25, -1.75, 0.0, -0.375]),
-        (no.prune_below(0.5), [2.5, -2.0, 0.0, -0.625], [2.5, -2.0, 0.0, -0.625]),
+        (
+            neo.sparsity.hard_threshold(0.125),
+            [2.5, -2.0, 0.0, -0.625],
+            [2.5, -2.0, 0.0, -0.625],
+        ),
+        (
+            neo.sparsity.hard_threshold(0.5),
+            [2.5, -2.0, 0.0, 0.0],
+            [2.5, -2.0, 0.0, 0.0],
+        ),
+        (
+            neo.sparsity.nonnegative_lasso(0.5),
+            [2.0, 0.0, 0.0, 0.0],
+            [2.25, 0.0, 0.0, 0.0],
+        ),
+        (
+            neo.sparsity.group_lasso(0.5),
+            [2.0, -1.5, 0.0, -0.125],
+            [2.25, -1.75, 0.0, -0.375],
+        ),
+        (
+            neo.sparsity.prune_below(0.5),
+            [2.5, -2.0, 0.0, -0.625],
+            [2.5, -2.0, 0.0, -0.625],
+        ),
     ],
 )
 def test_by_hand_and_in_a_metric_of_two(tx, expected, in_metric):
@@ -61,12 +89,12 @@ def test_by_hand_and_in_a_metric_of_two(tx, expected, in_metric):
 
 
 TXS = {
-    "soft": no.soft_threshold(0.3),
-    "elastic": no.elastic_net(0.3, 0.5),
-    "hard": no.hard_threshold(0.045),
-    "group": no.group_lasso(0.3),
-    "prune": no.prune_below(0.3),
-    "nonnegative": no.nonnegative_lasso(0.3),
+    "soft": neo.sparsity.soft_threshold(0.3),
+    "elastic": neo.sparsity.elastic_net(0.3, 0.5),
+    "hard": neo.sparsity.hard_threshold(0.045),
+    "group": neo.sparsity.group_lasso(0.3),
+    "prune": neo.sparsity.prune_below(0.3),
+    "nonnegative": neo.sparsity.nonnegative_lasso(0.3),
 }
 """All of them zero what is smaller than 0.3."""
 SOFT, PRUNE = TXS["soft"], TXS["prune"]
@@ -93,7 +121,7 @@ def test_zeros_are_exact(tx, seed):
 def test_zeros_are_exact_in_every_precision(tx, params_dtype, update_dtype, metric):
     rng = np.random.default_rng(0)
     params = jnp.asarray(rng.uniform(0.1, 0.15, size=(100, 2)), params_dtype)
-    tx = tx if tx is not TXS["group"] else no.group_lasso(2.0)
+    tx = tx if tx is not TXS["group"] else neo.sparsity.group_lasso(2.0)
     metric = None if metric is None else jnp.full(params.shape, metric, update_dtype)
     after = apply(tx, params, jnp.zeros_like(params, update_dtype), metric)
     assert np.count_nonzero(np.asarray(after, np.float32)) == 0
@@ -109,9 +137,11 @@ def test_a_complex_weight_is_judged_by_its_size(tx):
 
 def test_a_complex_group_has_the_norm_of_its_parts():
     params = jnp.array([[3.0 + 0j], [4.0j]])
-    after = apply(no.group_lasso(2.5), params, 0 * params)
+    after = apply(neo.sparsity.group_lasso(2.5), params, 0 * params)
     np.testing.assert_allclose(after, params / 2, rtol=1e-6)
-    after = apply(no.group_lasso(5.0), params, 0 * params, jnp.full((2, 1), 2.0))
+    after = apply(
+        neo.sparsity.group_lasso(5.0), params, 0 * params, jnp.full((2, 1), 2.0)
+    )
     np.testing.assert_allclose(after, params / 2, rtol=1e-6)
 
 
@@ -124,19 +154,26 @@ def test_an_update_that_is_not_finite_is_not_taken_for_a_small_weight(tx):
 
 
 def elastic(l1):
-    return no.elastic_net(l1, l1)
+    return neo.sparsity.elastic_net(l1, l1)
 
 
-ONE_LEVEL = (no.soft_threshold, no.hard_threshold, no.nonnegative_lasso, no.group_lasso)
+ONE_LEVEL = (
+    neo.sparsity.soft_threshold,
+    neo.sparsity.hard_threshold,
+    neo.sparsity.nonnegative_lasso,
+    neo.sparsity.group_lasso,
+)
 
 
 def test_a_threshold_of_zero_changes_nothing():
-    for tx in [factory(0.0) for factory in (*ONE_LEVEL, elastic, no.prune_below)]:
+    for tx in [
+        factory(0.0) for factory in (*ONE_LEVEL, elastic, neo.sparsity.prune_below)
+    ]:
         np.testing.assert_array_equal(apply(tx, [1.0, 0.0], [0.5, 0.25]), [1.5, 0.25])
     params, update = np.random.default_rng(0).normal(size=(2, 5, 3)).astype("f4")
     for metric in (None, np.exp(params)):
-        change = no.group_lasso(0.0).update
-        state = no.group_lasso(0.0).init(params)
+        change = neo.sparsity.group_lasso(0.0).update
+        state = neo.sparsity.group_lasso(0.0).init(params)
         same, _ = change(jnp.asarray(update), state, jnp.asarray(params), metric=metric)
         np.testing.assert_array_equal(same, update)
 
@@ -153,14 +190,16 @@ def test_groups_are_numbered_by_axis():
         (): np.linalg.norm(params),
     }
     for axis, norm in norms.items():
-        after = apply(no.group_lasso(0.75, axis=axis), params, 0 * params)
+        after = apply(neo.sparsity.group_lasso(0.75, axis=axis), params, 0 * params)
         level = np.maximum(1 - 0.75 / np.maximum(norm, 1e-9), 0)
         np.testing.assert_allclose(after, params * level, rtol=1e-6)
 
 
 def test_a_scalar_is_one_group():
-    np.testing.assert_allclose(apply(no.group_lasso(0.5), 2.0, 0.0), 1.5)
-    np.testing.assert_allclose(apply(no.group_lasso(0.5), 2.0, 0.0, 2.0), 1.75)
+    np.testing.assert_allclose(apply(neo.sparsity.group_lasso(0.5), 2.0, 0.0), 1.5)
+    np.testing.assert_allclose(
+        apply(neo.sparsity.group_lasso(0.5), 2.0, 0.0, 2.0), 1.75
+    )
 
 
 @pytest.mark.parametrize("spec", [P("data"), P(None, "data")], ids=["in", "across"])
@@ -169,7 +208,7 @@ def test_groups_on_a_mesh(spec, axis_type):
     rng = np.random.default_rng(0)
     params, metric = rng.normal(size=(8, 16)), np.exp(rng.normal(size=(8, 16)))
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
-    tx = no.group_lasso(1.5)
+    tx = neo.sparsity.group_lasso(1.5)
     with jax.set_mesh(mesh):
         place = NamedSharding(mesh, spec)
         p, m = (jax.device_put(x.astype("f4"), place) for x in (params, metric))
@@ -180,7 +219,7 @@ def test_groups_on_a_mesh(spec, axis_type):
     np.testing.assert_allclose(change, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize("factory", [*ONE_LEVEL, elastic, no.prune_below])
+@pytest.mark.parametrize("factory", [*ONE_LEVEL, elastic, neo.sparsity.prune_below])
 def test_schedules_count_steps(factory):
     tx = factory(lambda step: 1.0 * (step >= 1))
     params = jnp.array([0.5])
@@ -192,7 +231,7 @@ def test_schedules_count_steps(factory):
 
 @pytest.mark.parametrize(
     ("factory", "name"),
-    [(f, "strength") for f in ONE_LEVEL] + [(no.prune_below, "threshold")],
+    [(f, "strength") for f in ONE_LEVEL] + [(neo.sparsity.prune_below, "threshold")],
 )
 def test_bad_input(factory, name):
     with pytest.raises(
@@ -207,21 +246,25 @@ def test_bad_input(factory, name):
 
 def test_bad_input_of_the_others():
     with pytest.raises(ValueError, match=r"^`l1` must be in \[0, inf\), got -1\.$"):
-        no.elastic_net(-1, 0)
+        neo.sparsity.elastic_net(-1, 0)
     with pytest.raises(ValueError, match=r"^`l2` must be in \[0, inf\), got -1\.$"):
-        no.elastic_net(0, -1)
+        neo.sparsity.elastic_net(0, -1)
     for axis in (0.5, "rows", (0, None)):
         with pytest.raises(ValueError, match=r"^`axis` must be an integer, got .*\.$"):
-            no.group_lasso(0.1, axis=axis)  # pyright: ignore[reportArgumentType]
+            neo.sparsity.group_lasso(0.1, axis=axis)  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"^`metric` must have the shapes of `params`"):
         apply(SOFT, [1.0, 2.0], [0.0, 0.0], [1.0])
     message = r"^`params` must have real leaves, got complex64\.$"
     with pytest.raises(ValueError, match=message):
-        apply(no.nonnegative_lasso(0.1), jnp.ones(2, jnp.complex64), jnp.zeros(2))
+        apply(
+            neo.sparsity.nonnegative_lasso(0.1),
+            jnp.ones(2, jnp.complex64),
+            jnp.zeros(2),
+        )
 
 
 def test_zeros_last_in_the_full_optimizer():
     """Learning rate .1, weight 2: shrinks by .2, after lookahead; then prunes."""
-    tx = no.neat(0.1, beta=0.0, l1=2.0, prune_threshold=0.25, lookahead_period=1)
+    tx = neo.neat(0.1, beta=0.0, l1=2.0, prune_threshold=0.25, lookahead_period=1)
     after = apply(tx, [1.0, 0.3, 0.4], [0.0, 0.0, 0.0])
     np.testing.assert_allclose(after, [0.8, 0.0, 0.0], rtol=1e-6)

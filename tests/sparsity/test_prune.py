@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 import samplers
 
@@ -37,7 +37,7 @@ def zeros(params):
 
 
 def test_by_hand():
-    tx = no.prune_to_sparsity(0.5)
+    tx = neo.sparsity.prune_to_sparsity(0.5)
     w = jnp.array([[3.0, -1.0], [0.5, 2.0]])
     updates, state = tx.update(jnp.full((2, 2), 0.25), tx.init(w), w)
     assert updates.tolist() == [[0.25, 1.0], [-0.5, 0.25]]
@@ -47,7 +47,7 @@ def test_by_hand():
 
 def test_every_step_counts_exactly_what_the_schedule_asks_for():
     schedule = optax.polynomial_schedule(0.0, 0.9, 3, 8, 2)
-    tx = optax.chain(optax.adam(0.1), no.prune_to_sparsity(schedule))
+    tx = optax.chain(optax.adam(0.1), neo.sparsity.prune_to_sparsity(schedule))
     for step, (params, _) in enumerate(train(tx, params_of(0), 14)):
         share = 0.9 * (1 - (1 - np.clip((step - 2) / 8, 0, 1)) ** 3)
         for name, size in (("kernel", 80), ("conv", 72)):
@@ -59,9 +59,9 @@ def test_every_step_counts_exactly_what_the_schedule_asks_for():
 OPTIMIZERS = {
     "momentum": optax.sgd(0.1, momentum=0.9, nesterov=True),
     "decay": optax.adamw(0.1, weight_decay=0.1),
-    "lookahead": no.keep_slow_params(optax.sgd(0.1, momentum=0.9), period=2),
+    "lookahead": neo.keep_slow_params(optax.sgd(0.1, momentum=0.9), period=2),
     "noise": optax.noisy_sgd(0.1, key=jax.random.key(0)),
-    "neat": no.neat(0.1, lookahead_period=2, sign=True),
+    "neat": neo.neat(0.1, lookahead_period=2, sign=True),
     "polyak": optax.chain(optax.trace(0.99), optax.scale(-1.0)),
 }
 
@@ -70,7 +70,9 @@ OPTIMIZERS = {
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_nothing_revives_a_pruned_weight(name, dtype):
     schedule = optax.linear_schedule(0.1, 0.8, 6)
-    tx = optax.chain(OPTIMIZERS[name], no.prune_to_sparsity(schedule, every=2))
+    tx = optax.chain(
+        OPTIMIZERS[name], neo.sparsity.prune_to_sparsity(schedule, every=2)
+    )
     pruned = {key: np.zeros(shape, bool) for key, shape in SHAPES.items()}
     for params, _ in train(tx, params_of(0, dtype), 10, dtype=dtype):
         for key, before in pruned.items():
@@ -81,28 +83,28 @@ def test_nothing_revives_a_pruned_weight(name, dtype):
 
 
 def test_a_falling_schedule_restores_nothing():
-    tx = no.prune_to_sparsity(lambda step: jnp.where(step == 1, 0.5, 0.25))
+    tx = neo.sparsity.prune_to_sparsity(lambda step: jnp.where(step == 1, 0.5, 0.25))
     counts = [zeros(params)["kernel"] for params, _ in train(tx, params_of(0), 4)]
     assert counts == [20, 40, 40, 40]
 
 
 def test_begin_every_and_end():
     schedule = optax.linear_schedule(0.0, 1.0, 20)
-    tx = no.prune_to_sparsity(schedule, begin=2, every=3, end=8)
+    tx = neo.sparsity.prune_to_sparsity(schedule, begin=2, every=3, end=8)
     changed = [int(s.mask["kernel"].sum()) for _, s in train(tx, params_of(0), 12)]
     assert changed == [80, 80, 72, 72, 72, 60, 60, 60, 48, 48, 48, 48]
 
 
 def test_scores_are_those_of_the_parameters_before_the_step():
     """There the gradient was taken, and nothing has to be stored in between."""
-    tx = no.prune_to_sparsity(0.5)
+    tx = neo.sparsity.prune_to_sparsity(0.5)
     w = jnp.array([[1.0, 2.0]])
     updates, _ = tx.update(jnp.array([[5.0, -1.5]]), tx.init(w), w)
     assert optax.apply_updates(w, updates).tolist() == [[0.0, 0.5]]
 
 
 def test_one_threshold_for_the_whole_tree():
-    tx = no.prune_to_sparsity(0.75, scope=no.whole_tree)
+    tx = neo.sparsity.prune_to_sparsity(0.75, scope=neo.whole_tree)
     params = params_of(3)
     _, state = tx.update(params, tx.init(params), params)
     sizes = [np.abs(np.asarray(params[k])).ravel() for k in ("kernel", "conv")]
@@ -113,10 +115,10 @@ def test_one_threshold_for_the_whole_tree():
 
 
 def test_erdos_renyi_and_units_together():
-    tx = no.prune_to_sparsity(
+    tx = neo.sparsity.prune_to_sparsity(
         0.5,
-        allocation=no.sparsity.erdos_renyi_kernel,
-        granularity=no.sparsity.units(-1),
+        allocation=neo.sparsity.erdos_renyi_kernel,
+        granularity=neo.sparsity.units(-1),
         which=lambda path, leaf: path == "kernel" and leaf.ndim == 2,
     )
     params = params_of(4)
@@ -129,9 +131,10 @@ def test_erdos_renyi_and_units_together():
 
 def test_movement_prunes_what_shrinks():
     """Both weights are far from zero; one moves towards it."""
-    tx = no.pass_gradient(
+    tx = neo.pass_gradient(
         optax.chain(
-            optax.sgd(0.1), no.prune_to_sparsity(0.5, score=no.sparsity.movement)
+            optax.sgd(0.1),
+            neo.sparsity.prune_to_sparsity(0.5, score=neo.sparsity.movement),
         )
     )
     w = jnp.array([[5.0, 0.1]])
@@ -140,7 +143,7 @@ def test_movement_prunes_what_shrinks():
 
 
 def test_saliency_without_a_gradient_is_an_error():
-    tx = no.prune_to_sparsity(0.5, score=no.sparsity.saliency)
+    tx = neo.sparsity.prune_to_sparsity(0.5, score=neo.sparsity.saliency)
     w = jnp.ones((2, 2))
     with pytest.raises(
         ValueError,
@@ -154,7 +157,7 @@ def test_saliency_without_a_gradient_is_an_error():
 def test_kept_weights_get_their_update_and_others_land_on_zero(seed, sparsity):
     rng = np.random.default_rng(seed)
     w, u = jnp.asarray(rng.normal(size=(2, 6, 5)), jnp.float32)
-    tx = no.prune_to_sparsity(lambda _: jnp.float32(sparsity))
+    tx = neo.sparsity.prune_to_sparsity(lambda _: jnp.float32(sparsity))
     updates, state = tx.update(u, tx.init(w), w)
     after = optax.apply_updates(w, updates)
     np.testing.assert_array_equal(after, jnp.where(state.mask, w + u, 0))
@@ -164,7 +167,7 @@ def test_kept_weights_get_their_update_and_others_land_on_zero(seed, sparsity):
 
 
 def test_a_run_over_seeds_is_the_single_runs():
-    tx = optax.chain(optax.sgd(0.1), no.prune_to_sparsity(0.7, begin=1))
+    tx = optax.chain(optax.sgd(0.1), neo.sparsity.prune_to_sparsity(0.7, begin=1))
 
     def run(params):
         state = tx.init(params)
@@ -180,7 +183,7 @@ def test_a_run_over_seeds_is_the_single_runs():
 
 def test_no_sort_and_one_byte_for_each_weight():
     params = {"kernel": jnp.ones((256, 256))}
-    tx = no.prune_to_sparsity(optax.linear_schedule(0.0, 0.9, 10))
+    tx = neo.sparsity.prune_to_sparsity(optax.linear_schedule(0.0, 0.9, 10))
     state = tx.init(params)
     text = jax.jit(tx.update).lower(params, state, params).compile().as_text()
     assert " sort(" not in text
@@ -190,7 +193,7 @@ def test_no_sort_and_one_byte_for_each_weight():
 def test_a_step_without_a_change_does_no_search():
     """The search is inside a branch, so that most steps do not pay for it."""
     params = {"kernel": jnp.ones((256, 256))}
-    tx = no.prune_to_sparsity(0.9, every=10)
+    tx = neo.sparsity.prune_to_sparsity(0.9, every=10)
     text = jax.jit(tx.update).lower(params, tx.init(params), params).as_text()
     entry = text.partition("func.func public")[2].partition("func.func private")[0]
     assert "stablehlo.while" not in entry
@@ -199,7 +202,7 @@ def test_a_step_without_a_change_does_no_search():
 @pytest.mark.parametrize("bad", [1.0, -0.1, np.nan, "half", True])
 def test_a_sparsity_outside_its_range(bad):
     with pytest.raises(ValueError, match=r"^`sparsity` must be (in|a number in) \[0,"):
-        no.prune_to_sparsity(bad)
+        neo.sparsity.prune_to_sparsity(bad)
 
 
 @pytest.mark.parametrize(
@@ -216,24 +219,24 @@ def test_a_sparsity_outside_its_range(bad):
         (dict(allocation=2), r"^`allocation` must be of type Allocation, got 2\.$"),
         (dict(which="kernel"), r"^`which` must be a function, got 'kernel'\.$"),
         (
-            dict(granularity=no.sparsity.units),
+            dict(granularity=neo.sparsity.units),
             r"^`granularity` must be of type Granularity, got .* forget to call it\?$",
         ),
     ],
 )
 def test_bad_options(options, message):
     with pytest.raises(ValueError, match=message):
-        no.prune_to_sparsity(0.5, **options)
+        neo.sparsity.prune_to_sparsity(0.5, **options)
 
 
 def test_a_group_that_does_not_fit_is_said_at_init():
-    tx = no.prune_to_sparsity(0.5, granularity=no.sparsity.blocks(3, 3))
+    tx = neo.sparsity.prune_to_sparsity(0.5, granularity=neo.sparsity.blocks(3, 3))
     with pytest.raises(ValueError, match=r"^`shape` must divide the last axes"):
         tx.init({"kernel": jnp.ones((4, 6))})
 
 
 def test_params_are_needed():
-    tx = no.prune_to_sparsity(0.5)
+    tx = neo.sparsity.prune_to_sparsity(0.5)
     with pytest.raises(
         ValueError, match=r"^`params` must be passed to update for prun"
     ):
@@ -244,7 +247,7 @@ def test_params_are_needed():
 def test_arrays_with_nothing_to_choose_from(shape):
     """An empty array stays empty, and one weight is always kept."""
     params = jnp.ones(shape)
-    tx = no.prune_to_sparsity(0.99)
+    tx = neo.sparsity.prune_to_sparsity(0.99)
     updates, state = tx.update(params, tx.init(params), params)
     assert updates.shape == shape
     assert np.all(np.asarray(state.mask))
@@ -252,7 +255,7 @@ def test_arrays_with_nothing_to_choose_from(shape):
 
 def test_an_array_of_equals_keeps_the_later_ones():
     params = jnp.ones((2, 3))
-    tx = no.prune_to_sparsity(0.5)
+    tx = neo.sparsity.prune_to_sparsity(0.5)
     _, state = tx.update(params, tx.init(params), params)
     assert state.mask.tolist() == [[False] * 3, [True] * 3]
 
@@ -268,9 +271,9 @@ def test_a_unit_takes_its_bias_with_it():
         },
         "scale": jnp.ones(2),
     }
-    tx = no.prune_to_sparsity(
+    tx = neo.sparsity.prune_to_sparsity(
         0.5,
-        granularity=no.sparsity.units(-1),
+        granularity=neo.sparsity.units(-1),
         which=lambda path, _: path == "first/kernel",
     )
     _, state = tx.update(params, tx.init(params), params)
@@ -281,7 +284,7 @@ def test_a_unit_takes_its_bias_with_it():
 
 def test_inputs_of_a_layer_leave_its_bias_alone():
     params = {"kernel": jnp.array([[1.0, 1.0], [3.0, 3.0]]), "bias": jnp.ones(2)}
-    tx = no.prune_to_sparsity(0.5, granularity=no.sparsity.units(-2))
+    tx = neo.sparsity.prune_to_sparsity(0.5, granularity=neo.sparsity.units(-2))
     _, state = tx.update(params, tx.init(params), params)
     assert state.mask["kernel"].tolist() == [[False, False], [True, True]]
     assert state.mask["bias"].all()

@@ -9,7 +9,7 @@ import optax
 import pytest
 from flax import nnx
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.sparsity import erdos_renyi_kernel, gradient_magnitude, random, uniform
 
 RNG = np.random.default_rng(5)
@@ -32,7 +32,7 @@ def train(tx, params, steps):
 def test_one_exchange_by_hand():
     """Of four kept weights the two smallest go; by gradient, one comes right back."""
     score = lambda w: jnp.array([[1.0, 1.0, 1.0, 1.0, 0.0, 0.0]]) + 0 * w  # noqa: E731
-    tx = no.grow_and_prune(
+    tx = neo.sparsity.grow_and_prune(
         optax.sgd(1.0), 1 / 3, fraction=0.5, every=1, start=score, allocation=uniform
     )
     w = jnp.array([[4.0, 1.0, 3.0, 2.0, 9.0, 9.0]])
@@ -49,7 +49,7 @@ def test_one_exchange_by_hand():
 
 @pytest.mark.parametrize("grow", [gradient_magnitude, random(3)], ids=["rigl", "set"])
 def test_the_number_of_weights_is_kept_and_a_share_of_them_moves(grow):
-    tx = no.grow_and_prune(
+    tx = neo.sparsity.grow_and_prune(
         optax.adam(0.01), 0.8, fraction=0.25, every=3, grow=grow, allocation=uniform
     )
     masks = [state.mask for _, state, _ in train(tx, PARAMS, 10)]
@@ -65,7 +65,7 @@ def test_the_number_of_weights_is_kept_and_a_share_of_them_moves(grow):
 
 
 def test_rigl_grows_where_the_gradient_is_largest():
-    tx = no.grow_and_prune(optax.sgd(0.1), 0.8, fraction=0.5, every=1)
+    tx = neo.sparsity.grow_and_prune(optax.sgd(0.1), 0.8, fraction=0.5, every=1)
     (_, before, _), (params, after, grads) = train(tx, PARAMS, 2)
     old, new = np.asarray(before.mask["first"]), np.asarray(after.mask["first"])
     grown, off = new & ~old, ~new & ~old
@@ -78,14 +78,16 @@ def test_rigl_grows_where_the_gradient_is_largest():
 def test_random_growth_takes_other_weights_at_each_seed():
     masks = []
     for seed in (1, 2, 1):
-        tx = no.grow_and_prune(optax.sgd(0.1), 0.8, every=1, grow=random(seed))
+        tx = neo.sparsity.grow_and_prune(
+            optax.sgd(0.1), 0.8, every=1, grow=random(seed)
+        )
         masks.append(np.asarray(train(tx, PARAMS, 2)[-1][1].mask["first"]))
     assert not np.array_equal(masks[0], masks[1])
     assert np.array_equal(masks[0], masks[2])
 
 
 def test_an_exchange_moves_no_weight_that_stays():
-    tx = no.grow_and_prune(optax.sgd(0.1), 0.5, every=2)
+    tx = neo.sparsity.grow_and_prune(optax.sgd(0.1), 0.5, every=2)
     visited = train(tx, PARAMS, 3)
     (_, _, _), (before, old, _), (after, new, _) = visited
     stays = np.asarray(old.mask["first"] & new.mask["first"])
@@ -98,7 +100,7 @@ def test_an_exchange_moves_no_weight_that_stays():
 INNER = {
     "adam": (optax.adam(0.01), lambda s: [s[0].mu, s[0].nu]),
     "momentum": (optax.sgd(0.01, momentum=0.9), lambda s: [s[0].trace]),
-    "neat": (no.neat(0.01, beta=0.9), lambda s: jax.tree.leaves(s)),
+    "neat": (neo.neat(0.01, beta=0.9), lambda s: jax.tree.leaves(s)),
     "clipped": (
         optax.chain(optax.clip_by_global_norm(1.0), optax.lion(0.01)),
         lambda s: [s[1][0].mu],
@@ -118,12 +120,12 @@ def test_moments_of_grown_weights_start_afresh_whatever_the_optimizer(name):
     weight is new, as it does in a run that begins there.
     """
     optimizer, memories = INNER[name]
-    tx = no.grow_and_prune(optimizer, 0.7, every=4)
+    tx = neo.sparsity.grow_and_prune(optimizer, 0.7, every=4)
     visited = train(tx, PARAMS, 5)
     (_, old, _), (_, new, grads) = visited[3], visited[4]
     grown = np.asarray(new.mask["first"] & ~old.mask["first"])
     assert grown.sum() > 5
-    masked = no.sparsity.apply_mask(grads, new.mask)
+    masked = neo.sparsity.apply_mask(grads, new.mask)
     _, alone = optimizer.update(masked, optimizer.init(PARAMS), PARAMS)
     if name == "neat":
         tree = optax.tree.map_params(
@@ -146,7 +148,7 @@ def test_moments_of_grown_weights_start_afresh_whatever_the_optimizer(name):
 
 
 def test_pruned_weights_see_no_gradient():
-    tx = no.grow_and_prune(optax.sgd(0.1, momentum=0.9), 0.7, every=100)
+    tx = neo.sparsity.grow_and_prune(optax.sgd(0.1, momentum=0.9), 0.7, every=100)
     _, state, _ = train(tx, PARAMS, 4)[-1]
     trace = np.asarray(state.inner[0].trace["first"])
     assert np.all(trace[~np.asarray(state.mask["first"])] == 0)
@@ -154,7 +156,9 @@ def test_pruned_weights_see_no_gradient():
 
 def test_a_rising_sparsity_prunes_while_it_regrows():
     schedule = optax.linear_schedule(0.2, 0.9, 6)
-    tx = no.grow_and_prune(optax.sgd(0.1), schedule, every=2, allocation=uniform)
+    tx = neo.sparsity.grow_and_prune(
+        optax.sgd(0.1), schedule, every=2, allocation=uniform
+    )
     kept = [int(s.mask["first"].sum()) for _, s, _ in train(tx, PARAMS, 8)]
     asked = [np.floor(600 * (1 - (0.2 + 0.7 * min(s, 6) / 6)) + 1e-3) for s in range(8)]
     assert kept == [asked[s - s % 2] for s in range(8)]
@@ -162,7 +166,7 @@ def test_a_rising_sparsity_prunes_while_it_regrows():
 
 def test_which_sees_the_parameters_themselves():
     params = {"a": PARAMS["first"], "b": PARAMS["first"].astype(jnp.bfloat16)}
-    tx = no.grow_and_prune(
+    tx = neo.sparsity.grow_and_prune(
         optax.sgd(0.1),
         optax.constant_schedule(jnp.float32(0.5)),
         every=1,
@@ -174,7 +178,7 @@ def test_which_sees_the_parameters_themselves():
 
 def test_the_share_follows_its_schedule_to_zero():
     share = optax.cosine_decay_schedule(0.5, 6)
-    tx = no.grow_and_prune(
+    tx = neo.sparsity.grow_and_prune(
         optax.sgd(0.1), 0.5, fraction=share, every=1, end=6, grow=random(1)
     )
     masks = [np.asarray(s.mask["first"]) for _, s, _ in train(tx, PARAMS, 9)]
@@ -184,9 +188,9 @@ def test_the_share_follows_its_schedule_to_zero():
 
 
 def test_erdos_renyi_by_default():
-    tx = no.grow_and_prune(optax.sgd(0.1), 0.8)
+    tx = neo.sparsity.grow_and_prune(optax.sgd(0.1), 0.8)
     state = train(tx, PARAMS, 1)[0][1]
-    expected = no.sparsity.make_mask(PARAMS, 0.8, allocation=erdos_renyi_kernel)
+    expected = neo.sparsity.make_mask(PARAMS, 0.8, allocation=erdos_renyi_kernel)
     for key in ("first", "second"):
         assert int(state.mask[key].sum()) == int(expected[key].sum())
 
@@ -199,7 +203,7 @@ def test_an_nnx_model_trains_sparse_from_the_first_step():
     )
     x = jnp.asarray(RNG.normal(size=(64, 8)), jnp.float32)
     y = jnp.sum(x[:, :2], axis=1, keepdims=True)
-    tx = no.grow_and_prune(optax.adam(1e-2), 0.8, every=10)
+    tx = neo.sparsity.grow_and_prune(optax.adam(1e-2), 0.8, every=10)
     optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
 
     @nnx.jit
@@ -213,7 +217,7 @@ def test_an_nnx_model_trains_sparse_from_the_first_step():
         losses.append(float(step(model, optimizer)))
         params = nnx.as_pure(nnx.state(model, nnx.Param))
         mask = nnx.as_pure(optimizer.opt_state).mask
-        assert float(no.sparsity.sparsity(mask)) == pytest.approx(231 / 288)
+        assert float(neo.sparsity.sparsity(mask)) == pytest.approx(231 / 288)
         zeros = sum(int(jnp.sum(p == 0)) for p in jax.tree.leaves(params) if p.ndim > 1)
         assert zeros >= 231  # what is grown starts at zero
     assert losses[-1] < 0.3 * losses[0]
@@ -230,4 +234,4 @@ def test_an_nnx_model_trains_sparse_from_the_first_step():
 )
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
-        no.grow_and_prune(optax.sgd(0.1), **{"sparsity": 0.5, **options})
+        neo.sparsity.grow_and_prune(optax.sgd(0.1), **{"sparsity": 0.5, **options})

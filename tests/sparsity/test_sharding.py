@@ -10,7 +10,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.sparsity import blocks, erdos_renyi_kernel, units
 
 RNG = np.random.default_rng(0)
@@ -20,16 +20,16 @@ PARAMS = {
 }
 SPECS = {"kernel": P(None, "data"), "bias": P("data")}
 TRANSFORMATIONS = {
-    "units": no.prune_to_sparsity(0.5, granularity=units(-1)),
-    "blocks": no.prune_to_sparsity(0.5, granularity=blocks(2, 4)),
-    "n_of_m": no.n_of_m(2, 4, axis=-1),
-    "grown units": no.grow_and_prune(
+    "units": neo.sparsity.prune_to_sparsity(0.5, granularity=units(-1)),
+    "blocks": neo.sparsity.prune_to_sparsity(0.5, granularity=blocks(2, 4)),
+    "n_of_m": neo.sparsity.n_of_m(2, 4, axis=-1),
+    "grown units": neo.sparsity.grow_and_prune(
         optax.adam(0.1), 0.5, every=1, granularity=units(-1)
     ),
-    "whole tree": no.prune_to_sparsity(
-        0.5, scope=no.whole_tree, allocation=erdos_renyi_kernel
+    "whole tree": neo.sparsity.prune_to_sparsity(
+        0.5, scope=neo.whole_tree, allocation=erdos_renyi_kernel
     ),
-    "group_lasso": no.group_lasso(0.3),
+    "group_lasso": neo.sparsity.group_lasso(0.3),
 }
 
 

@@ -7,8 +7,12 @@ import pytest
 from flax import nnx
 from flax.training.train_state import TrainState
 
-from neat_optax import diagnostics, neat_correction
-from neat_optax.players import value_and_example_grads, value_and_player_grads
+from neat_optax import (
+    diagnostics,
+    neat_correction,
+    value_and_example_grads,
+    value_and_player_grads,
+)
 from neat_optax.training import PlayerTrainState
 
 PARAMS = {"w": jnp.array([1.0, 2.0])}
@@ -95,7 +99,7 @@ def test_steps_of_one_state_compile_once():
 
 
 def test_its_measures_are_found():
-    state = make(optax.chain(neat_correction(0.1, measure=True), optax.sgd(1.0)))
+    state = make(optax.chain(neat_correction(0.1, monitor=True), optax.sgd(1.0)))
     assert diagnostics(state.apply_gradients(grads=PARAMS))["conflict"].latest == 0
 
 

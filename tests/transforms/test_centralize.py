@@ -1,15 +1,15 @@
-"""Gradient centralisation in Flax's layout."""
+"""Gradient centralization in Flax's layout."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 
-import neat_optax as no
+import neat_optax as neo
 
 
 def centre(gradient):
-    tx = no.centralize_outputs()
+    tx = neo.centralize_outputs()
     return tx.update(gradient, tx.init(gradient))[0]
 
 
@@ -26,7 +26,7 @@ def test_vectors_and_scalars_are_left_alone():
     }
 
 
-def test_convolutions_are_centred_over_all_axes_but_the_last():
+def test_convolutions_are_centered_over_all_axes_but_the_last():
     kernel = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2, 4)))
     np.testing.assert_allclose(centre(kernel).sum((0, 1, 2)), np.zeros(4), atol=1e-5)
 

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 
 
 def descend(tx, steps, gradient=1.0):
@@ -21,18 +21,18 @@ def descend(tx, steps, gradient=1.0):
 
 def test_by_hand():
     """Two steps of -.5 from 2 to 1, half-way back to 1.5, and the same again."""
-    tx = no.keep_slow_params(optax.sgd(0.5), period=2, step_size=0.5)
+    tx = neo.keep_slow_params(optax.sgd(0.5), period=2, step_size=0.5)
     assert descend(tx, 4) == [1.5, 1.5, 1.0, 1.0]
 
 
 def test_a_whole_step_is_no_lookahead():
-    tx = no.keep_slow_params(optax.sgd(0.5), period=2, step_size=1.0)
+    tx = neo.keep_slow_params(optax.sgd(0.5), period=2, step_size=1.0)
     assert descend(tx, 3) == [1.5, 1.0, 0.5]
 
 
 def test_agrees_with_optax_lookahead():
     fast = optax.adam(0.1)
-    ours = no.keep_slow_params(fast, 3, 0.25)
+    ours = neo.keep_slow_params(fast, 3, 0.25)
     theirs = optax.lookahead(fast, 3, 0.25)
     params = jnp.array([1.0, -2.0])
     pair = optax.LookaheadParams.init_synced(params)
@@ -49,15 +49,17 @@ def test_agrees_with_optax_lookahead():
 
 
 def test_extra_arguments_reach_the_optimizer():
-    tx = no.keep_slow_params(no.neat(0.1, opponent=no.given(), measure=True))
+    tx = neo.keep_slow_params(
+        neo.neat(0.1, opponent=neo.opponents.given(), monitor=True)
+    )
     params = jnp.ones(2)
     _, state = tx.update(params, tx.init(params), params, opponent=-params)
-    np.testing.assert_allclose(no.diagnostics(state)["conflict"].mean, 1.0, rtol=1e-6)
+    np.testing.assert_allclose(neo.diagnostics(state)["conflict"].mean, 1.0, rtol=1e-6)
 
 
 def test_the_slow_parameters_are_a_copy():
     """Parameters may be donated without taking the slow ones with them."""
-    tx = no.keep_slow_params(optax.sgd(0.1))
+    tx = neo.keep_slow_params(optax.sgd(0.1))
     params = jnp.ones(3)
     state = tx.init(params)
     params = jax.jit(lambda p: p + 1, donate_argnums=0)(params)
@@ -65,7 +67,7 @@ def test_the_slow_parameters_are_a_copy():
 
 
 def test_missing_params():
-    tx = no.keep_slow_params(optax.sgd(0.1))
+    tx = neo.keep_slow_params(optax.sgd(0.1))
     with pytest.raises(
         ValueError, match=r"^`params` must be passed to update for keep_"
     ):
@@ -82,4 +84,4 @@ def test_missing_params():
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        no.keep_slow_params(optax.sgd(0.1), **options)
+        neo.keep_slow_params(optax.sgd(0.1), **options)

@@ -9,7 +9,8 @@ import optax
 import pytest
 
 import properties
-from neat_optax.sparsity import pass_gradient, prune_to_sparsity, saliency
+from neat_optax import pass_gradient
+from neat_optax.sparsity import prune_to_sparsity, saliency
 
 W = {"w": jnp.array([[1.0, 2.0]]), "n": jnp.ones(2)}
 G = {"w": jnp.array([[3.0, 1.0]]), "n": jnp.zeros(2)}

@@ -7,7 +7,7 @@ import optax
 import pytest
 from sklearn import linear_model
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 
 
@@ -20,7 +20,7 @@ def play(tx, gradients):
 
 def test_by_hand():
     """v = .25 * 16 = 4, then 3 + .25 * 4 = 4: 2 / (2 + .5)."""
-    tx = no.precondition(optax.identity(), decay=0.75, eps=0.5)
+    tx = neo.precondition(optax.identity(), decay=0.75, eps=0.5)
     update, state = play(tx, [4.0])
     np.testing.assert_allclose(update, 4 / 2.5)
     update, state = play(tx, [4.0, 2.0])
@@ -29,13 +29,13 @@ def test_by_hand():
 
 
 def test_debiased_first_step_is_the_sign():
-    tx = no.precondition(optax.identity(), decay=0.999, eps=1e-8, debias=True)
+    tx = neo.precondition(optax.identity(), decay=0.999, eps=1e-8, debias=True)
     np.testing.assert_allclose(play(tx, [-3.0])[0], -1.0, rtol=2e-5)
 
 
 def test_plain_momentum_inside_is_adam():
     """Without a correction, and debiased, the two are one optimizer."""
-    ours = no.precondition(no.scale_by_neat(0.9, alpha=0.0, debias=True), debias=True)
+    ours = neo.precondition(neo.scale_by_neat(0.9, alpha=0.0, debias=True), debias=True)
     adam = optax.scale_by_adam(0.9, 0.999, eps=1e-8)
     rng = np.random.default_rng(0)
     params = jnp.zeros(4)
@@ -61,11 +61,11 @@ def _spy():
 
 
 def test_the_metric_is_passed_only_if_asked_for():
-    update, _ = play(no.precondition(_spy()), [4.0])
+    update, _ = play(neo.precondition(_spy()), [4.0])
     np.testing.assert_allclose(update, 1.0)
-    update, _ = play(no.precondition(_spy(), decay=0.0, as_metric=False), [4.0])
+    update, _ = play(neo.precondition(_spy(), decay=0.0, as_metric=False), [4.0])
     np.testing.assert_allclose(update, 1.0, rtol=1e-6)
-    update, _ = play(no.precondition(_spy(), decay=0.75, as_metric=False), [4.0])
+    update, _ = play(neo.precondition(_spy(), decay=0.75, as_metric=False), [4.0])
     np.testing.assert_allclose(update, 2.0, rtol=1e-6)
 
 
@@ -86,7 +86,7 @@ def test_then_gets_the_divided_update_and_the_metric(as_metric):
     seen = []
     inner, then = optax.identity(), optax.chain(_recorder(seen), optax.scale(3.0))
     options = {"decay": 0.75, "eps": 0.5, "as_metric": as_metric}
-    tx = no.precondition(inner, then=then, **options)
+    tx = neo.precondition(inner, then=then, **options)
     state = tx.init(jnp.zeros(1))
     update, state = tx.update(jnp.full(1, 4.0), state, value=1.0)
     np.testing.assert_allclose(update, 3 * 4 / 2.5)
@@ -94,13 +94,13 @@ def test_then_gets_the_divided_update_and_the_metric(as_metric):
     np.testing.assert_allclose(seen[0][1], 2.5)
     assert seen[0][2] == {"value": 1.0}
     assert jax.tree.structure(state.then) == jax.tree.structure(then.init(None))
-    assert no.precondition(inner).init(jnp.zeros(1)).then == ()
+    assert neo.precondition(inner).init(jnp.zeros(1)).then == ()
 
 
 def test_a_proximal_step_then_by_hand():
     """z = 1 - .1 * 4 / 2.5 = .84; the level .5 / 2.5 = .2 leaves .64."""
-    then = optax.chain(optax.scale(-0.1), no.soft_threshold(0.5))
-    tx = no.precondition(optax.identity(), decay=0.75, eps=0.5, then=then)
+    then = optax.chain(optax.scale(-0.1), neo.sparsity.soft_threshold(0.5))
+    tx = neo.precondition(optax.identity(), decay=0.75, eps=0.5, then=then)
     params = jnp.array([1.0, 1.0])
     update, _ = tx.update(jnp.array([4.0, 0.0]), tx.init(params), params)
     np.testing.assert_allclose(params + update, [0.64, 0.0], rtol=1e-6)
@@ -109,11 +109,11 @@ def test_a_proximal_step_then_by_hand():
 def test_then_is_masked_together_with_its_metric():
     params = {"kernel": jnp.ones((2, 2)), "bias": jnp.ones(2)}
     sparse = optax.masked(
-        no.group_lasso(1e3),
+        neo.sparsity.group_lasso(1e3),
         {"kernel": True, "bias": False},
         mask_compatible_extra_args=True,
     )
-    tx = no.precondition(no.scale_by_neat(), then=sparse)
+    tx = neo.precondition(neo.scale_by_neat(), then=sparse)
     update, _ = jax.jit(tx.update)(params, tx.init(params), params)
     np.testing.assert_array_equal(update["kernel"], -1.0)
     assert np.all(update["bias"] > 0)
@@ -149,10 +149,10 @@ def test_a_proximal_step_in_the_metric_has_the_solution_of_the_lasso():
     expected = lasso.fit(features, targets).coef_
     assert 0 < np.count_nonzero(expected) < 6
     rate = 0.02
-    step = optax.chain(optax.scale(-rate), no.soft_threshold(rate * 0.3))
+    step = optax.chain(optax.scale(-rate), neo.sparsity.soft_threshold(rate * 0.3))
     gradient = optax.identity()
-    inside = no.precondition(gradient, decay=0.99, debias=True, then=step)
-    outside = optax.chain(no.precondition(gradient, decay=0.99, debias=True), step)
+    inside = neo.precondition(gradient, decay=0.99, debias=True, then=step)
+    outside = optax.chain(neo.precondition(gradient, decay=0.99, debias=True), step)
     for tx in (step, inside):
         fitted = _fit(tx, features, targets)
         np.testing.assert_allclose(fitted, expected, atol=1e-4)
@@ -161,7 +161,7 @@ def test_a_proximal_step_in_the_metric_has_the_solution_of_the_lasso():
 
 
 def test_the_moment_of_complex_leaves_is_real():
-    tx = no.precondition(optax.identity(), decay=0.75, eps=1e-8)
+    tx = neo.precondition(optax.identity(), decay=0.75, eps=1e-8)
     params = jnp.zeros(1, jnp.complex64)
     update, state = tx.update(jnp.array([4j + 3]), tx.init(params))
     assert state.second_moment.dtype == jnp.float32
@@ -171,7 +171,7 @@ def test_the_moment_of_complex_leaves_is_real():
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e30])
 def test_a_moment_learns_from_finite_gradients_only(bad):
-    tx = no.precondition(no.scale_by_neat(), decay=0.75)
+    tx = neo.precondition(neo.scale_by_neat(), decay=0.75)
     _, before = play(tx, [4.0])
     update, after = play(tx, [4.0, bad])
     np.testing.assert_array_equal(after.second_moment, before.second_moment)
@@ -179,7 +179,7 @@ def test_a_moment_learns_from_finite_gradients_only(bad):
 
 
 def test_low_precision_keeps_the_moments_dtype():
-    tx = no.precondition(optax.identity())
+    tx = neo.precondition(optax.identity())
     state = jax.eval_shape(tx.init, jnp.ones(2, "bfloat16"))
     assert state.second_moment.dtype == jnp.bfloat16
 
@@ -191,12 +191,15 @@ def test_low_precision_keeps_the_moments_dtype():
         ({"eps": 0.0}, r"^`eps` must be in \(0, inf\), got 0\.0\.$"),
         ({"debias": 1}, r"^`debias` must be True or False, got 1\.$"),
         ({"as_metric": None}, r"^`as_metric` must be True or False, got None\.$"),
-        ({"then": no.centralize_outputs}, r"^`then` must be of type .* forget to call"),
+        (
+            {"then": neo.centralize_outputs},
+            r"^`then` must be of type .* forget to call",
+        ),
     ],
 )
 def test_bad_arguments(options, message):
     with pytest.raises(ValueError, match=message):
-        no.precondition(optax.identity(), **options)
+        neo.precondition(optax.identity(), **options)
 
 
 PLAYERS = jnp.array([[1.0, -2.0], [1.0, 3.0]])
@@ -204,7 +207,7 @@ PLAYERS = jnp.array([[1.0, -2.0], [1.0, 3.0]])
 
 def preconditioned(tx, g=PLAYERS, **extra):
     """A first step, debiased: the metric is the mean's size, entry by entry."""
-    tx = no.precondition(tx, debias=True, eps=1e-3)
+    tx = neo.precondition(tx, debias=True, eps=1e-3)
     return jax.jit(tx.update)(g, tx.init(g[0]), **extra)
 
 
@@ -215,7 +218,7 @@ def test_the_moment_of_players_is_that_of_their_mean():
 
 def test_players_that_do_not_take_part_are_not_in_the_moment():
     """Absent, not finite, or nobody left: then the moment stays."""
-    tx = no.precondition(aggregators.mean())
+    tx = neo.precondition(aggregators.mean())
     update_fn, start, everyone = jax.jit(tx.update), tx.init(jnp.zeros(2)), jnp.ones(2)
     first = jnp.array([True, False])
     _, alone = update_fn(PLAYERS[:1], start, present=first[:1])
@@ -230,7 +233,7 @@ def test_players_that_do_not_take_part_are_not_in_the_moment():
 
 def _worst(as_metric):
     """The smallest cosine of a player with the preconditioned update, in ten draws."""
-    tx = no.precondition(aggregators.upgrad(), debias=True, as_metric=as_metric)
+    tx = neo.precondition(aggregators.upgrad(), debias=True, as_metric=as_metric)
     update_fn, found = jax.jit(tx.update), []
     for seed in range(10):
         rng = np.random.default_rng(seed)
@@ -248,8 +251,8 @@ def test_upgrad_in_the_metric_harms_nobody_after_the_division():
 
 
 def test_a_contest_of_players_gets_the_metric():
-    rules = optax.chain(no.detect_conflict(), no.project_conflict(1.0))
-    contest = no.player_contest(no.others_mean(), rules)
+    rules = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
+    contest = neo.player_contest(neo.opponents.others_mean(), rules)
     inside, state = preconditioned(contest)
     metric = jnp.sqrt(state.second_moment / 1e-3) + 1e-3
     plain, _ = contest.update(PLAYERS, contest.init(PLAYERS[0]))
@@ -260,8 +263,8 @@ def test_a_contest_of_players_gets_the_metric():
 
 def test_then_gets_the_reduced_update_of_players():
     """The mean is (1, .5), and so is its metric: divided, (1, 1), for one player."""
-    step = optax.chain(optax.scale(-0.5), no.soft_threshold(0.2))
-    tx = no.precondition(aggregators.mean(), debias=True, then=step)
+    step = optax.chain(optax.scale(-0.5), neo.sparsity.soft_threshold(0.2))
+    tx = neo.precondition(aggregators.mean(), debias=True, then=step)
     params = jnp.ones(2)
     update, state = jax.jit(tx.update)(PLAYERS, tx.init(params), params)
     np.testing.assert_allclose(params + update, [0.3, 0.1], rtol=1e-4)

@@ -6,7 +6,7 @@ import numpy as np
 import optax
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 import properties
 
 PARAMS = {"w": jnp.array([[1.0, -2.0], [3.0, 4.0]]), "b": jnp.array([0.5, 1.5])}
@@ -18,8 +18,10 @@ OPTIMIZERS = {
     "lion": optax.lion(0.1),
     "injected": optax.inject_hyperparams(optax.adam)(0.1),
     "chain": optax.chain(optax.clip(1.0), optax.ema(0.9), optax.scale_by_rms()),
-    "neat": no.neat(0.1, opponent=no.gradient_ema(0.9), second_moment_decay=0.9),
-    "slow": no.keep_slow_params(optax.adam(0.1), period=2),
+    "neat": neo.neat(
+        0.1, opponent=neo.opponents.gradient_ema(0.9), second_moment_decay=0.9
+    ),
+    "slow": neo.keep_slow_params(optax.adam(0.1), period=2),
     "masked": optax.masked(optax.adam(0.1), {"w": True, "b": False}),
     "partition": optax.partition(
         {"a": optax.adam(0.1), "s": optax.sgd(0.1, momentum=0.5)}, {"w": "a", "b": "s"}
@@ -35,7 +37,7 @@ def test_marked_weights_are_as_at_the_start_and_others_as_they_were(name):
     state = tx.init(PARAMS)
     for _ in range(3):
         _, state = tx.update(PARAMS, state, PARAMS)
-    reset = no.reset_moments(tx, state, PARAMS, WHERE)
+    reset = neo.reset_moments(tx, state, PARAMS, WHERE)
     properties.assert_same_types(reset, state)
     start = tx.init(PARAMS)
 
@@ -58,6 +60,6 @@ def _data(x):
 def test_under_jit():
     tx = optax.adam(0.1)
     _, state = tx.update(PARAMS, tx.init(PARAMS), PARAMS)
-    reset = jax.jit(lambda s: no.reset_moments(tx, s, PARAMS, WHERE))(state)
+    reset = jax.jit(lambda s: neo.reset_moments(tx, s, PARAMS, WHERE))(state)
     assert reset[0].mu["w"].tolist() == [[0.0, pytest.approx(-0.2)], [0.0, 0.0]]
     assert int(reset[0].count) == 1

@@ -5,7 +5,7 @@ In the weights :math:`z_i = n_i w_i` of unit rows, their condition is
 .. math:: (C z)_i = \kappa_i\, z_i^{-s}, \qquad s = 1 / \alpha, \quad
     \kappa_i = n_i^{s - 1}
 
-the gradient of a strictly convex function, which Newton's method minimises.
+the gradient of a strictly convex function, which Newton's method minimizes.
 """
 
 from typing import NamedTuple

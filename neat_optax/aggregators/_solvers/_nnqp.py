@@ -1,6 +1,6 @@
 """Nonnegative quadratic programs, the one problem behind the projecting aggregators.
 
-    minimise  1/2 y'Hy + c'y   subject to  y >= 0
+    minimize  1/2 y'Hy + c'y   subject to  y >= 0
 
 for one positive semidefinite `H` with a unit diagonal and many `c` at once. Accelerated
 projected gradient finds the active set, one masked solve makes it exact, and where the

@@ -71,7 +71,7 @@ def min_norm(rows: Correlation, present: jax.Array) -> MinNorm:
 
     In the weights of unit rows, scaled so that the smallest norm is 1, this is a
     nonnegative quadratic program with a unit diagonal for every scale of the rows:
-    with `b = n_min / n_i`, minimise `1/2 y'(C + bb')y - b'y`, then `w = y b / (y'b)`.
+    with `b = n_min / n_i`, minimize `1/2 y'(C + bb')y - b'y`, then `w = y b / (y'b)`.
 
     A present player with a zero gradient is itself the nearest point.
     """

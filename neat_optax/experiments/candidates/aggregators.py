@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import optax
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import aggregators
 from neat_optax.experiments.candidates.candidate import (
     Candidate,
@@ -45,7 +45,7 @@ def _against_mean(factory: Callable, about: str) -> Candidate:
 
 
 def _neat(alpha: float, num_players: int) -> optax.GradientTransformation:
-    return no.player_neat_correction(alpha, num_players=num_players)
+    return neo.player_neat_correction(alpha, num_players=num_players)
 
 
 _CANDIDATES = {
@@ -61,7 +61,7 @@ _CANDIDATES = {
     "nash_mtl": _against_mean(aggregators.nash_mtl, "Nash-MTL"),
     "fairgrad": _against_mean(aggregators.fairgrad, "FairGrad"),
     "imtl_g": _against_mean(aggregators.imtl_g, "IMTL-G: equal projections"),
-    "config": _against_mean(aggregators.config, "ConFIG: equal cosines"),
+    "config": _against_mean(aggregators.conflict_free, "ConFIG: equal cosines"),
     "aligned_mtl": _against_mean(aggregators.aligned_mtl, "Aligned-MTL"),
 }
 AGGREGATORS = Lineup(

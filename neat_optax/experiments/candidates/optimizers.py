@@ -13,7 +13,7 @@ import optax
 
 from neat_optax._recording import diagnostics
 from neat_optax.compat._presets import neat_adaptive, neat_adaptive_alpha, neat_lion
-from neat_optax.conflict._monitor import measure_update
+from neat_optax.conflict._monitor import monitor_update
 from neat_optax.conflict._neat import neat, neat_correction
 from neat_optax.conflict._opponents import gradient_ema
 from neat_optax.experiments.candidates import plasticities
@@ -33,19 +33,19 @@ DECAY = 1e-2
 
 
 def _corrected(recipe: Callable) -> Callable:
-    return lambda rate, setting: recipe(rate, alpha=setting.alpha, measure=True)
+    return lambda rate, setting: recipe(rate, alpha=setting.alpha, monitor=True)
 
 
 def _uncorrected(recipe: Callable) -> Callable:
-    return lambda rate, _: recipe(rate, alpha=0.0, measure=True)
+    return lambda rate, _: recipe(rate, alpha=0.0, monitor=True)
 
 
 def _watched(build: Callable) -> Callable:
     """An optimizer without correction, with the measures of one."""
-    watch = neat_correction(0.0, opponent=gradient_ema(BETA), measure=True)
+    watch = neat_correction(0.0, opponent=gradient_ema(BETA), monitor=True)
 
     def watched(rate, setting: Setting):
-        return measure_update(optax.chain(watch, build(rate, setting)))
+        return monitor_update(optax.chain(watch, build(rate, setting)))
 
     return watched
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import optax
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax import _checks
 from neat_optax.experiments.candidates.candidate import Candidate, Setting
 
@@ -14,10 +14,10 @@ ADAM_RATE = 3e-3
 NEUROPLASTIC_RATE = 0.5
 _PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
 _ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
-_WRAPPED = ("learning_rate", "granularity", "scope", "where", "measure")
+_WRAPPED = ("learning_rate", "granularity", "scope", "where", "monitor")
 OPTIONS = tuple(
     name
-    for name in inspect.signature(no.neuroplastic).parameters
+    for name in inspect.signature(neo.plasticity.neuroplastic).parameters
     if name not in _WRAPPED
 )
 """The options of `neuroplastic` that a configuration may set."""
@@ -27,16 +27,16 @@ def check_options(options: Mapping[str, Any]) -> None:
     """Raises unless `neuroplastic` takes the options."""
     for name in options:
         _checks.check_choice("neuroplastic", name, OPTIONS)
-    no.neuroplastic(1.0, **options)
+    neo.plasticity.neuroplastic(1.0, **options)
 
 
 def _neuroplastic(rate, setting: Setting):
-    return no.neuroplastic(rate, measure=True, **setting.neuroplastic)
+    return neo.plasticity.neuroplastic(rate, monitor=True, **setting.neuroplastic)
 
 
 def _gradient_alone(rate, setting: Setting):
     options = {**setting.neuroplastic, **_ALONE}
-    return no.neuroplastic(rate, measure=True, **options)
+    return neo.plasticity.neuroplastic(rate, monitor=True, **options)
 
 
 def _off(rate, setting: Setting):
@@ -49,29 +49,33 @@ def _ones(setting: Setting) -> dict[str, Any]:
 
 def _modulated(rate, setting: Setting):
     del setting
-    scaled = no.modulate(optax.scale_by_adam(), measure=True)
+    scaled = neo.plasticity.modulate(optax.scale_by_adam(), monitor=True)
     return optax.chain(scaled, optax.scale_by_learning_rate(rate))
 
 
 def _l2_to_init(rate, setting: Setting):
     del setting
-    return optax.chain(no.l2_to_init(1e-2), optax.adam(rate))
+    return optax.chain(neo.continual.l2_to_init(1e-2), optax.adam(rate))
 
 
 def _shrink_and_perturb(rate, setting: Setting):
-    shrinking = no.shrink_and_perturb(1 - 1e-4, 1e-3, every=1, key=setting.key)
+    shrinking = neo.continual.shrink_and_perturb(
+        1 - 1e-4, 1e-3, every=1, key=setting.key
+    )
     return optax.chain(optax.adam(rate), shrinking)
 
 
 def _reset_dormant(rate, setting: Setting):
     every = max(1, min(100, setting.steps // 10))  # a short run resets units too
-    return no.reset_dormant(
+    return neo.continual.reset_dormant(
         optax.adam(rate), _layers(setting), every=every, key=setting.key
     )
 
 
 def _continual_backprop(rate, setting: Setting):
-    return no.continual_backprop(optax.adam(rate), _layers(setting), key=setting.key)
+    return neo.continual.continual_backprop(
+        optax.adam(rate), _layers(setting), key=setting.key
+    )
 
 
 def _layers(setting: Setting) -> tuple[str, ...]:

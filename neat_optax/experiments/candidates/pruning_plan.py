@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from neat_optax import _checks, sparsity
+from neat_optax import _checks, pass_gradient, sparsity
 from neat_optax._leaves import per_leaf, whole_tree
 
 ALLOCATIONS = {
@@ -80,7 +80,7 @@ class Plan(NamedTuple):
 
     def then(self, last: optax.GradientTransformation) -> optax.GradientTransformation:
         """The optimizer, followed by what prunes."""
-        return sparsity.pass_gradient(optax.chain(self.optimizer, last))
+        return pass_gradient(optax.chain(self.optimizer, last))
 
 
 def _hidden(path: str, leaf: Any) -> bool:

@@ -35,7 +35,7 @@ def watch(
 ) -> optax.GradientTransformationExtraArgs:
     """Records how players conflict and how far an aggregator moves away from the mean.
 
-    Cheaper than `measure=True`, which also solves for the players' shortest
+    Cheaper than `monitor=True`, which also solves for the players' shortest
     combination, and the same for every aggregator.
 
     Args:

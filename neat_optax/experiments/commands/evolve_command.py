@@ -90,7 +90,7 @@ def _film(task: Task, policy: Any, folder: RunFolder) -> None:
 
 def show(result: dict[str, Any], console: Console) -> None:
     """Prints what each seed has found."""
-    goal, measure = result["config"]["goal"], result["measure"]
+    goal, monitor = result["config"]["goal"], result["monitor"]
     for one in result["runs"]:
         reached = one["reached"]
         when = (
@@ -102,7 +102,7 @@ def show(result: dict[str, Any], console: Console) -> None:
         verdict = "solved" if one["solved"] else f"not solved, {bar}"
         running.say(
             console,
-            f"seed {one['seed']}: {when}; test {measure} {one['test']:.4g}, {verdict}",
+            f"seed {one['seed']}: {when}; test {monitor} {one['test']:.4g}, {verdict}",
         )
     chosen = f"the policy of seed {result['selected']} is saved"
     console.print(f"generation 0 is the first; {chosen}", style="dim", highlight=False)

@@ -1,4 +1,4 @@
-"""Data sets, split and standardised.
+"""Data sets, split and standardized.
 
 Most come with scikit-learn and river; `fashion-mnist` is read from files.
 """
@@ -17,7 +17,7 @@ from neat_optax.experiments.data import idx
 class Split(NamedTuple):
     """Inputs and labels."""
 
-    x: Any  # [examples, features] float32, standardised
+    x: Any  # [examples, features] float32, standardized
     y: Any  # [examples] int32, or [examples, labels] int32 of 0 and 1
 
 

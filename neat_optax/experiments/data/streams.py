@@ -6,10 +6,10 @@ from typing import Any, NamedTuple
 import jax
 import optax
 
+from neat_optax.continual import dormant_fraction
 from neat_optax.experiments.candidates import optimizers
 from neat_optax.experiments.data.datasets import Split
 from neat_optax.experiments.data.tasks import Task
-from neat_optax.plasticity import dormant_fraction
 
 View = Callable[[jax.Array, Split], Split]
 """From the random key of a task and examples to that task's examples."""
@@ -85,8 +85,8 @@ def task_view(text: str | None, epochs: int) -> EpochView | None:
 def health(task: Task) -> Callable[[Any, Split], dict[str, jax.Array]]:
     """What is known to go wrong in long training, of parameters and examples."""
 
-    def measure(params, split):
+    def monitor(params, split):
         dormant = dormant_fraction(task.activity(params, split.x))
         return {"dormant": dormant, "weight_norm": optax.tree.norm(params)}
 
-    return measure
+    return monitor

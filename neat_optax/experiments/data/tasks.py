@@ -13,15 +13,15 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from neat_optax.experiments.data.datasets import Data, Split
-from neat_optax.experiments.data.model import HIDDEN, LAYERS, MLP, MultiHead
-from neat_optax.plasticity import layer_activity
-from neat_optax.players import (
+from neat_optax import (
     aggregate_shared,
     shared_params,
     value_and_example_grads,
     value_and_player_grads,
 )
+from neat_optax.continual import layer_activity
+from neat_optax.experiments.data.datasets import Data, Split
+from neat_optax.experiments.data.model import HIDDEN, LAYERS, MLP, MultiHead
 
 PLAYERS = ("examples", "tasks")
 

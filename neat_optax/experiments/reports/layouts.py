@@ -7,7 +7,7 @@ class Column(NamedTuple):
     """A number of each report."""
 
     heading: str
-    measure: str
+    monitor: str
     form: str
     about: str
 
@@ -17,7 +17,7 @@ class Layout(NamedTuple):
 
     kind: str
     columns: tuple[Column, ...]
-    curves: tuple[tuple[str, str], ...]  # measure, label
+    curves: tuple[tuple[str, str], ...]  # monitor, label
     note: str = ""
     time: str = "epoch"  # what the curves go over
     read: str = "mean_over_run"  # where a report holds the columns' measures

@@ -59,14 +59,14 @@ def _num_tasks(result: dict[str, Any]) -> int:
 
 
 def _smoothed(values: np.ndarray, width: int) -> np.ndarray:
-    """Means of (epoch, seed) over neighbours: fewer of them at both ends."""
+    """Means of (epoch, seed) over neighbors: fewer of them at both ends."""
     starts = [max(0, i - width // 2) for i in range(len(values))]
     return np.stack([values[i : i + width].mean(axis=0) for i in starts])
 
 
-def _is_known(measure: str, reports: dict[str, Any]) -> bool:
-    """Whether any candidate has numbers for a measure that are not all 0."""
-    return any(np.any(report["curves"].get(measure, 0)) for report in reports.values())
+def _is_known(monitor: str, reports: dict[str, Any]) -> bool:
+    """Whether any candidate has numbers for a monitor that are not all 0."""
+    return any(np.any(report["curves"].get(monitor, 0)) for report in reports.values())
 
 
 def _colors(result: dict[str, Any]) -> dict[str, Any]:

@@ -51,7 +51,7 @@ def show(result: dict[str, Any], console: Console) -> None:
 def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:
     """A layout without the columns in which every report has nothing, or 0."""
     found = [report[shown.read] for report in result[shown.reports].values()]
-    columns = (c for c in shown.columns if any(x.get(c.measure) for x in found))
+    columns = (c for c in shown.columns if any(x.get(c.monitor) for x in found))
     return shown._replace(columns=tuple(columns))
 
 
@@ -109,7 +109,7 @@ def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[st
 def _measured(report: dict[str, Any], shown: Layout) -> list[str]:
     found = report[shown.read]
     return [
-        f"{found[column.measure]:{column.form}}" if column.measure in found else ""
+        f"{found[column.monitor]:{column.form}}" if column.monitor in found else ""
         for column in shown.columns
     ]
 

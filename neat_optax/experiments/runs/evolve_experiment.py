@@ -63,7 +63,7 @@ def run(
     result = {
         "config": dataclasses.asdict(config),
         "environment": environment(),
-        "measure": task.measure,
+        "monitor": task.monitor,
         "enough": task.enough,
         "selected": chosen["seed"],
         "runs": runs,

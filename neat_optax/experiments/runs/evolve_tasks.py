@@ -40,7 +40,7 @@ class Task(NamedTuple):
     fitness: Score  # what is searched by
     select: Score  # what a policy is selected by, of several seeds
     test: Score  # what is reported once
-    measure: str  # the name of the scores of `select` and `test`
+    monitor: str  # the name of the scores of `select` and `test`
     goal: float  # the fitness with which a search is done
     enough: float  # the test score from which the task is solved
     settings: Settings
@@ -106,7 +106,7 @@ def digits(parts: datasets.Data | None = None) -> Task:
         fitness,
         select=accuracy(parts.validation),
         test=accuracy(parts.test),
-        measure="accuracy",
+        monitor="accuracy",
         goal=-0.1,
         enough=0.9,
         settings=settings,
@@ -149,7 +149,7 @@ def balance() -> Task:
         mean_return(EPISODES),
         select=mean_return(FRESH_EPISODES),
         test=mean_return(FRESH_EPISODES),
-        measure="mean return",
+        monitor="mean return",
         goal=float(cartpole.NUM_STEPS),
         enough=475.0,
         settings=settings,
@@ -186,7 +186,7 @@ def sum_of_weights() -> Task:
         fitness,
         select=fitness,
         test=fitness,
-        measure="minus the sum",
+        monitor="minus the sum",
         goal=-0.01,
         enough=-0.01,
         settings=settings,

@@ -246,5 +246,5 @@ def _report(
     )
 
 
-def _total(network: Network, measure: Callable[[Any], Any]) -> int:
-    return sum(int(measure(network.arrays[name])) for name in network.parameters)
+def _total(network: Network, monitor: Callable[[Any], Any]) -> int:
+    return sum(int(monitor(network.arrays[name])) for name in network.parameters)

@@ -24,7 +24,7 @@ from neat_optax.sparsity.compaction._layer_order import (
 
 _STRUCTURE = (
     "`model` must be a chain of layers, got one that {0}: a skip connection, a "
-    "normalisation layer, a flatten with channels first or another operation across "
+    "normalization layer, a flatten with channels first or another operation across "
     "units may lie between its layers."
 )
 _ACTIVATION = (
@@ -217,7 +217,7 @@ def _verify(plan: Plan, units: dead_units.Units, run: same_outputs.Run) -> None:
     given = plan.network.arrays
     names = [join(layer, name) for layer in plan.layers for name in ("kernel", "bias")]
     names = [name for name in names if name in given]
-    others = [same_outputs.random_weights(given, names, seed) for seed in range(2)]
+    others = [same_outputs.random(given, names, seed) for seed in range(2)]
     for arrays in (given, *others):
         found = run(_cut_arrays(plan, units.kept, arrays), plan.inputs)
         muted, starved = _without_dead(plan, units, arrays)

@@ -1,7 +1,7 @@
 """What a proximal map multiplies `z = p + u` by: 0 where it prunes, 1 where it leaves.
 
 Each factor is a pure function of one array `z`, a metric `P` like it or None for 1, and
-its levels. `factor * z` minimises `penalty(x) + P/2 |x - z|^2`. A NaN is never
+its levels. `factor * z` minimizes `penalty(x) + P/2 |x - z|^2`. A NaN is never
 pruned.
 """
 

@@ -189,7 +189,7 @@ def _add_layer(known: list[_Known], chain: list[str]) -> _Known:
     if chain and extra:
         raise ValueError(
             "`model` must have no parameters but biases between its layers, got "
-            f"{_listed(extra)} between {chain[-1]} and {layer}, as a normalisation "
+            f"{_listed(extra)} between {chain[-1]} and {layer}, as a normalization "
             "layer makes it."
         )
     chain.append(layer)

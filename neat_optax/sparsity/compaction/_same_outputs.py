@@ -39,7 +39,7 @@ def with_noise(x: tuple) -> list[tuple]:
     return [x, jax.tree.map(add, x), jax.tree.map(add, x)]
 
 
-def random_weights(
+def random(
     arrays: Mapping[str, Any], names: Sequence[str], seed: int
 ) -> dict[str, Any]:
     """Other values for kernels and biases, under which few units are at rest.

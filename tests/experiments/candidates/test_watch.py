@@ -22,7 +22,7 @@ def measured(aggregator, updates=PLAYERS):
 
 
 def test_conflict_is_what_aggregators_measure():
-    tx = aggregators.mean(num_players=3, measure=True)
+    tx = aggregators.mean(num_players=3, monitor=True)
     _, state = jax.jit(tx.update)(PLAYERS, tx.init(PARAMS), PARAMS)
     expected, found = diagnostics(state), measured(aggregators.mean())
     for name in ("conflicting_pairs", "worst_cosine"):

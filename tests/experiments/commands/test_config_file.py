@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-import neat_optax as no
+import neat_optax as neo
 from neat_optax.experiments.commands import config_file, evolve_config
 from neat_optax.experiments.commands.options import OPTIONS
 from neat_optax.experiments.commands.train_command import make_config
@@ -256,6 +256,6 @@ def test_the_defaults_of_the_first_example_are_those_of_the_command():
     example = make_config(config_file.read(str(EXAMPLES / "digits.toml")))
     usual = make_config({"optimizer": ["neuroplastic", "sgd", "adam", "adamw"]})
     assert dataclasses.replace(example, neuroplastic={}) == usual
-    recipe = inspect.signature(no.neuroplastic).parameters
+    recipe = inspect.signature(neo.plasticity.neuroplastic).parameters
     for name, value in example.neuroplastic.items():
         assert value == recipe[name].default

@@ -146,7 +146,7 @@ def test_what_is_not_reached_is_said():
     }
     result = {
         "config": {"goal": -0.1},
-        "measure": "accuracy",
+        "monitor": "accuracy",
         "enough": 0.9,
         "selected": 3,
         "runs": [one],

@@ -9,7 +9,7 @@ PACKAGED = ("digits", "breast-cancer", "wine", "yeast")
 
 
 @pytest.mark.parametrize("name", PACKAGED)
-def test_parts_are_standardised_by_the_training_part(name):
+def test_parts_are_standardized_by_the_training_part(name):
     loaded = datasets.load(name)
     sizes = np.array([len(part.y) for part in loaded])
     np.testing.assert_allclose(sizes / sizes.sum(), [0.6, 0.2, 0.2], atol=0.01)

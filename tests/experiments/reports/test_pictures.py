@@ -32,7 +32,7 @@ def test_a_run_without_conflict_has_one_panel(tmp_path):
     assert (tmp_path / "curves.png").exists()
 
 
-def test_curves_are_averaged_over_neighbours():
+def test_curves_are_averaged_over_neighbors():
     values = np.arange(12.0).reshape(6, 2)
     np.testing.assert_array_equal(pictures._smoothed(values, 1), values)
     found = pictures._smoothed(values, 3)

@@ -17,7 +17,7 @@ def wine():
 
 def make(wine, rates=(0.1, 0.5), seeds=2, build=None, task=None, **options):
     return make_trainer(
-        build or (lambda rate, _: neat(rate, measure=True)),
+        build or (lambda rate, _: neat(rate, monitor=True)),
         task or make_task(wine),
         wine,
         seeds=seeds,

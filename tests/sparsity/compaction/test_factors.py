@@ -1,4 +1,4 @@
-"""The proximal maps alone, against minimisers of what they say they minimise."""
+"""The proximal maps alone, against minimizers of what they say they minimize."""
 
 import jax
 import jax.numpy as jnp
@@ -35,7 +35,7 @@ def problems(draw, name):
 
 
 def shrunk(name, z, metric, *levels):
-    """The minimiser that the package finds, in float64."""
+    """The minimizer that the package finds, in float64."""
     metric = None if metric is None else jnp.asarray(metric, jnp.float32)
     factor = FACTORS[name](jnp.asarray(z, jnp.float32), metric, *levels)
     return np.asarray(factor, np.float64) * z
@@ -54,7 +54,7 @@ def objective(name, z, metric, *levels):
     return value
 
 
-def minimised(z, value):
+def minimized(z, value):
     """The better of zero and the best point between zero and `z`, by search."""
     best = np.zeros(SHAPE)
     for index in np.ndindex(SHAPE):
@@ -72,7 +72,7 @@ def minimised(z, value):
     return best
 
 
-def minimised_group(z, value):
+def minimized_group(z, value):
     """The better of zero and a descent from `z`, group by group."""
     best = np.zeros(SHAPE)
     for column in range(SHAPE[1]):
@@ -91,10 +91,10 @@ def minimised_group(z, value):
 
 @EACH
 @given(data=st.data())
-def test_a_map_finds_the_minimiser(name, data):
+def test_a_map_finds_the_minimizer(name, data):
     problem = data.draw(problems(name))
     value, x = objective(name, *problem), shrunk(name, *problem)
-    search = minimised_group if name == "group" else minimised
+    search = minimized_group if name == "group" else minimized
     best = search(problem[0], value)
     # A penalty on the number of weights has two minima, which may be equally good.
     gap = value(0 * best) - value(problem[0])

@@ -65,7 +65,7 @@ def hidden_too(net, x):
     return net.last(net.second(hidden)), hidden
 
 
-def normalised(net, x):
+def normalized(net, x):
     return chain(net, x, net.norm)
 
 
@@ -87,11 +87,11 @@ REFUSED = {
     "twice": (twice, {}, "use each kernel once, got second/kernel used again"),
     "hidden": (hidden_too, {}, "return the result of its last layer alone, .* first,"),
     "layernorm": (
-        normalised,
+        normalized,
         {"norm": nnx.LayerNorm(4, rngs=RNGS)},
         "got norm/bias and norm/scale between first and second",
     ),
-    "batchnorm": (normalised, {"norm": nnx.BatchNorm(4, rngs=RNGS)}, "norm/mean"),
+    "batchnorm": (normalized, {"norm": nnx.BatchNorm(4, rngs=RNGS)}, "norm/mean"),
     "transpose": (transposed, {}, "got second/kernel in the operation transpose"),
     "scan": (scanned, {}, "got second/kernel in the operation scan"),
     "general": (
