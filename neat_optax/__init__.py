@@ -12,6 +12,7 @@ from neat_optax import players as players
 from neat_optax import sparsity as sparsity
 from neat_optax._leaves import Scope as Scope
 from neat_optax._leaves import by_label as by_label
+from neat_optax._leaves import by_path as by_path
 from neat_optax._leaves import per_leaf as per_leaf
 from neat_optax._leaves import whole_tree as whole_tree
 from neat_optax._recording import Diagnostic as Diagnostic

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
 from neat_optax import _checks, _tree
@@ -98,53 +99,82 @@ def sum_by_owner(measures: list[Any], owners: tuple[int, ...]) -> list[Any]:
     return [totals[owner] for owner in sorted(totals)]
 
 
-Which = Callable[[str, Any], bool]
+Mask = Any
+"""Which leaves take part, as in optax: a tree of booleans with the structure of the
+parameters or of a prefix of it, or a function from the parameters to such a tree."""
 
 
-def is_kernel(path: str, leaf: Any) -> bool:
-    """Whether an array has two axes or more: kernels, but no biases and scales."""
-    del path
-    return jnp.ndim(leaf) > 1
+def kernels(params: Any) -> Any:
+    """Mask: arrays of two axes or more, so kernels, but no biases and scales."""
+    return jax.tree.map(lambda leaf: jnp.ndim(leaf) > 1, params)
 
 
-def as_which(which: Any) -> Which:
-    """The function that says which arrays are pruned, `is_kernel` where it is None."""
-    which = is_kernel if which is None else which
-    _checks.check_function("which", which)
-    return which
+def by_path(rule: Callable[[str, Any], bool]) -> Callable[[Any], Any]:
+    """Mask: the leaves whose path and array satisfy a rule.
+
+    Args:
+      rule: from a path such as `"dense/kernel"` and an array to whether it takes part.
+
+    Example:
+      >>> mask = by_path(lambda path, leaf: "head" not in path)
+      >>> mask({"trunk": {"kernel": 1.0}, "head": {"kernel": 2.0}})
+      {'head': {'kernel': False}, 'trunk': {'kernel': True}}
+    """
+    _checks.check_function("rule", rule)
+
+    def mask(params: Any) -> Any:
+        leaves, treedef = jax.tree.flatten(params)
+        pairs = zip(_tree.leaf_names(params), leaves, strict=True)
+        return treedef.unflatten([bool(rule(*pair)) for pair in pairs])
+
+    return mask
 
 
-def chosen(tree: Any, which: Any, name: str = "which") -> list[int]:
-    """The numbers of the leaves that `which` says yes to."""
-    rule = as_which(which)
-    paths, leaves = _tree.leaf_names(tree), jax.tree.leaves(tree)
-    pairs = zip(paths, leaves, strict=True)
-    numbers = [number for number, pair in enumerate(pairs) if rule(*pair)]
-    _checks.check_chosen(name, numbers, paths if rule is not is_kernel else [])
+def everything(params: Any) -> Any:
+    """Mask: all leaves."""
+    return jax.tree.map(lambda _: True, params)
+
+
+def as_mask(mask: Mask | None, default: Callable[[Any], Any] = everything) -> Any:
+    """The mask as a function, which hashes; `default` where it is None."""
+    if mask is None:
+        return default
+    return mask if callable(mask) else lambda _: mask
+
+
+def chosen(tree: Any, mask: Mask | None, default: Any = everything) -> list[int]:
+    """The numbers of the leaves that take part, in the order of the leaves."""
+    function = as_mask(mask, default)
+    flags = _spread(function(tree), tree)
+    numbers = [number for number, flag in enumerate(flags) if flag]
+    given = function not in (everything, kernels)
+    _checks.check_chosen("mask", numbers, _tree.leaf_names(tree) if given else [])
     return numbers
 
 
-Where = Callable[[str, Any], bool]
+def _spread(mask: Any, tree: Any) -> list[bool]:
+    """One flag for each leaf of the tree, of which the mask covers a prefix."""
+    treedef = jax.tree.structure(mask)
+    try:
+        parts = treedef.flatten_up_to(tree)
+    except ValueError as error:
+        raise ValueError(
+            "`mask` must have the structure of the parameters, or of a prefix of it, "
+            f"got {treedef}."
+        ) from error
+    flags: list[bool] = []
+    for flag, part in zip(jax.tree.leaves(mask), parts, strict=True):
+        if not isinstance(flag, (bool, np.bool_)):
+            raise ValueError(f"`mask` must hold True or False, got {flag!r}.")
+        flags += [bool(flag)] * len(jax.tree.leaves(part))
+    return flags
 
 
-def as_where(where: Any) -> Where:
-    """The function that says which leaves take part: all, where it is None."""
-    if where is None:
-        return lambda path, leaf: True  # noqa: ARG005
-    _checks.check_function("where", where)
-    return where
-
-
-def selected(tree: Any, where: Where) -> list[int]:
-    """The numbers of the leaves that take part."""
-    return chosen(tree, where, "where")
-
-
-def zeros(tree: Any, where: Where, *, real: bool = False) -> Any:
+def zeros(tree: Any, mask: Mask, *, real: bool = False) -> Any:
     """A memory of the leaves that take part, in float32 or wider."""
     leaves, treedef = jax.tree.flatten(tree)
     memory: list[Any] = [optax.MaskedNode()] * len(leaves)
-    for n in selected(tree, where):
+    for n in chosen(tree, mask):
         dtype = jnp.result_type(jnp.float32, leaves[n].dtype)
         dtype = jnp.finfo(dtype).dtype if real else dtype
         memory[n] = jnp.zeros_like(leaves[n], dtype=dtype)

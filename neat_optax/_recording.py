@@ -1,4 +1,4 @@
-"""Reading the measures back out of any optimizer state."""
+"""What is recorded in optimizer states, and reading it back out of any of them."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -7,17 +7,36 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax.aggregators import MonitorPlayersState
-from neat_optax.conflict._monitor import MonitorCorrectionState, MonitorUpdateState
-from neat_optax.plasticity._effects import MonitorEffectState
-from neat_optax.players._update_conflict import MonitorUpdateConflictState
 
-_SCOPED = (
-    MonitorCorrectionState,
-    MonitorPlayersState,
-    MonitorEffectState,
-)
-"""States with a size, and measures by name, for each scope."""
+
+class Recorded(NamedTuple):
+    """What was recorded of each scope: float32.
+
+    It is there from `init` on and has a fixed structure. The names of the fields are
+    those that `diagnostics` returns.
+    """
+
+    size: jax.Array  # [S] elements of each scope
+    latest: Any  # a named tuple of arrays [S] or [S, P]; None for what is not recorded
+    mean: Any  # the same, averaged over all steps
+
+
+class MonitorState(NamedTuple):
+    """State of a wrapper that records something of its inner transformation."""
+
+    inner: Any
+    step: jax.Array  # [] int32
+    recorded: Recorded
+
+
+def start(latest: Any, size: Any) -> Recorded:
+    """What is recorded before the first step, from zeros; no two share a buffer."""
+    return _tree.own(Recorded(size, latest, latest))
+
+
+def advance(recorded: Recorded, latest: Any, size: Any, step: jax.Array) -> Recorded:
+    """What is recorded after one more step."""
+    return Recorded(size, latest, _tree.running_mean(recorded.mean, latest, step))
 
 
 class Diagnostic(NamedTuple):
@@ -38,12 +57,13 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
     """What the corrections did, read from an optimizer's state.
 
     Args:
-      opt_state: any pytree that holds measures: the state of a `chain`, of `masked`, of
-        a wrapper, or an object that has such a state as its attribute `opt_state`, like
-        Flax's `TrainState` and `nnx.Optimizer`. Works inside `jit`, and on the stacked
-        states that `scan` and `vmap` return through `jax.vmap(diagnostics)`.
+      opt_state: any pytree in which something is recorded: the state of a `chain`, of
+        `masked`, of a wrapper, or an object that has such a state as its attribute
+        `opt_state`, like Flax's `TrainState` and `nnx.Optimizer`. Works inside `jit`,
+        and on the stacked states that `scan` and `vmap` return through
+        `jax.vmap(diagnostics)`.
       params: the parameters, if `per_leaf` is to be a dictionary by path. Needs one
-        optimizer that measures every leaf on its own.
+        optimizer that records every leaf on its own.
 
     Returns:
       A dictionary from name to `Diagnostic`, with `conflict`, `opposed` (the conflict
@@ -73,8 +93,8 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       `stabilize` have with `monitor=True` is listed in docs/plasticity.md.
 
     Raises:
-      ValueError: if the state holds no measures; if `params` is given and the scopes
-        are not its leaves: with another scope than `per_leaf`, or with the leaves
+      ValueError: if nothing is recorded; if `params` is given and the scopes are not
+        its leaves: with another scope than `per_leaf`, or with the leaves
         divided by `optax.masked` or `optax.partition`.
 
     Example:
@@ -87,38 +107,24 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
     """
     state = getattr(opt_state, "opt_state", opt_state)
     columns: dict[str, list[tuple[Any, Any, Any]]] = {}
-    for holder in _find(state, _SCOPED):
-        for name, mean in holder.mean._asdict().items():
+    for recorded in _find(state):
+        for name, mean in recorded.mean._asdict().items():
             if mean is not None:
-                row = holder.size, getattr(holder.latest, name), mean
+                row = recorded.size, getattr(recorded.latest, name), mean
                 columns.setdefault(name, []).append(row)
-    found = {name: _summarize(name, read, params) for name, read in columns.items()}
-    updates = _find(state, MonitorUpdateState)
-    if updates:
-        read = [(s.size, s.latest, s.mean) for s in updates]
-        found["update_alignment"] = _summarize("update_alignment", read, params)
-    for holder in _find(state, MonitorUpdateConflictState):
-        for name, latest in holder.latest._asdict().items():
-            mean = getattr(holder.mean, name)
-            found[name] = Diagnostic(latest, mean, mean[None])
-    if not found:
+    if not columns:
         raise ValueError(
             "`opt_state` must hold measures, got none: build the optimizer with "
             "monitor=True (an aggregator with num_players= too), or put "
             "monitor_correction() last among its rules."
         )
-    return found
+    return {name: _summarize(name, read, params) for name, read in columns.items()}
 
 
-def _find(tree: Any, kind: type | tuple[type, ...]) -> list[Any]:
-    """All states of a kind, those inside one another too."""
-
-    def is_leaf(node: Any) -> bool:
-        return isinstance(node, kind)
-
-    found = [x for x in jax.tree.leaves(tree, is_leaf=is_leaf) if is_leaf(x)]
-    nested = [_find(x.inner, kind) for x in found if hasattr(x, "inner")]
-    return found + [x for group in nested for x in group]
+def _find(tree: Any) -> list[Recorded]:
+    """All that is recorded in a state."""
+    found = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, Recorded))
+    return [node for node in found if isinstance(node, Recorded)]
 
 
 def _summarize(

@@ -1,6 +1,8 @@
-"""Settings that must be made before JAX starts."""
+"""Settings that must be made before JAX starts; the slow tier; what tests compile."""
 
+import collections
 import os
+import time
 
 _DEVICES = "--xla_force_host_platform_device_count=8"
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
@@ -16,13 +18,73 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
+COMPILED = "/jax/core/compile/backend_compile_duration"
+MOST_KEPT = 2000
+"""Each compiled function takes maps of memory, of which Linux allows a process 65530:
+XLA ends in a segmentation fault where a process keeps many more functions than this."""
 
-@pytest.fixture(scope="module", autouse=True)
-def forget_compiled():
-    """Frees what a module has compiled.
+spent: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
+"""Compiles and CPU seconds by test file."""
+current = {"file": "", "kept": 0}
 
-    Each compiled function takes maps of memory, of which Linux allows a process 65530.
-    All tests together compile more, and XLA then ends in a segmentation fault.
-    """
-    yield
-    jax.clear_caches()
+
+def _count(event: str, duration: float, **_) -> None:
+    del duration
+    if event == COMPILED:
+        spent[current["file"]][0] += 1
+        current["kept"] += 1
+
+
+jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="run the slow tier too")
+    parser.addoption("--only-slow", action="store_true", help="run the slow tier alone")
+
+
+def pytest_collection_modifyitems(config, items):
+    slow = [item for item in items if item.get_closest_marker("slow")]
+    fast = [item for item in items if not item.get_closest_marker("slow")]
+    if config.getoption("--only-slow"):
+        items[:], left_out = slow, fast
+    elif config.getoption("--slow"):
+        left_out = []
+    else:
+        items[:], left_out = fast, slow
+    config.hook.pytest_deselected(items=left_out)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item):
+    file = item.nodeid.partition("::")[0]
+    if file != current["file"] and current["kept"] > MOST_KEPT:
+        jax.clear_caches()
+        current["kept"] = 0
+    current["file"] = file
+    before = time.process_time()
+    result = yield
+    spent[file][1] += time.process_time() - before
+    return result
+
+
+def pytest_sessionfinish(session):
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["spent"] = dict(spent)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    for file, (compiles, seconds) in (
+        getattr(node, "workeroutput", {}).get("spent", {}).items()
+    ):
+        spent[file][0] += compiles
+        spent[file][1] += seconds
+
+
+def pytest_terminal_summary(terminalreporter):
+    dearest = sorted(spent.items(), key=lambda pair: -pair[1][1])
+    total = [sum(column) for column in zip(*spent.values(), strict=True)] or [0, 0.0]
+    terminalreporter.section("what the dearest files cost")
+    for name, (compiles, seconds) in [("all files", total), *dearest[:10]]:
+        terminalreporter.line(f"{compiles:6.0f} compiles {seconds:7.1f} CPU s  {name}")

@@ -101,10 +101,9 @@ def ALTERNATE(params):
     )
 
 
-def EVERY_PATH(path, leaf):
+def EVERY(params):
     """All arrays: those left out have `optax.MaskedNode` for a memory."""
-    del path, leaf
-    return True
+    return jax.tree.map(lambda _: True, params)
 
 
 BEST_HALF = functools.partial(neo.sparsity.make_mask, sparsity=0.5)
@@ -267,8 +266,8 @@ TABLE = {
     ),
     "modulate": Entry(
         neo.plasticity.modulate,
-        dict(base=optax.scale_by_sign(), where=EVERY_PATH, monitor=True),
-        static=("where",),
+        dict(base=optax.scale_by_sign(), mask=EVERY, monitor=True),
+        static=("mask",),
     ),
     "modulate momentum": Entry(
         neo.plasticity.modulate,
@@ -303,9 +302,8 @@ TABLE = {
 
 
 def each(names=tuple(TABLE)):
-    """Parametrizes a test by name; one worker takes all tests of a name."""
-    marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]
-    return pytest.mark.parametrize("name", marked)
+    """Parametrizes a test by name."""
+    return pytest.mark.parametrize("name", names)
 
 
 STATELESS = (

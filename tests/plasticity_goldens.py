@@ -111,10 +111,8 @@ def classic(config, monitor=False):
     )
 
 
-def early_blocks(path, leaf):
-    """Four arrays of six are no classifier, and the first two of them are early."""
-    del leaf
-    return path in ("0", "1")
+early_blocks = neo.by_path(lambda path, _: path in ("0", "1"))
+"""Four arrays of six are no classifier, and the first two of them are early."""
 
 
 def modulated(config, base, decay, debias, monitor=False):
@@ -127,7 +125,7 @@ def modulated(config, base, decay, debias, monitor=False):
         target=target,
         strength=config.get("modulation_strength", 0.15),
         ratio=config.get("modulation_max_ratio", 0.25),
-        where=early_blocks if config.get("layer_scope") == "early_blocks" else None,
+        mask=early_blocks if config.get("layer_scope") == "early_blocks" else None,
         monitor=monitor,
     )
 

@@ -211,9 +211,8 @@ products, sees arrays that are alike on all devices."""
 
 
 def each(names=tuple(TABLE)):
-    """Parametrizes a test by name; one worker takes all tests of a name."""
-    marked = [pytest.param(n, marks=pytest.mark.xdist_group(n)) for n in names]
-    return pytest.mark.parametrize("name", marked)
+    """Parametrizes a test by name."""
+    return pytest.mark.parametrize("name", names)
 
 
 def public_factories():

@@ -23,14 +23,26 @@ def test_each_leaf_has_the_sum_of_its_scope():
     assert _leaves.totals([], []) == []
 
 
-def test_selected():
-    assert _leaves.selected(TREE, _leaves.as_where(None)) == [0, 1, 2]
-    assert _leaves.selected(TREE, lambda path, leaf: path != "b" and leaf.size) == [
+def test_masks_are_those_of_optax():
+    assert _leaves.chosen(TREE, None) == [0, 1, 2]
+    assert _leaves.chosen(TREE, {"a": True, "b": False, "c": True}) == [0, 2]
+    assert _leaves.chosen({"deep": TREE, "x": 1.0}, {"deep": True, "x": False}) == [
         0,
+        1,
         2,
     ]
-    with pytest.raises(ValueError, match="`where` must be a function, got 3"):
-        _leaves.as_where(3)
+    assert _leaves.chosen(TREE, lambda tree: {key: key > "a" for key in tree}) == [1, 2]
+    large = neo.by_path(lambda path, leaf: path != "b" and leaf.size > 1)
+    assert _leaves.chosen(TREE, large) == [0]
+    assert _leaves.chosen(TREE, None, _leaves.kernels) == []
+    with pytest.raises(ValueError, match=r"^`mask` must have the structure of the par"):
+        _leaves.chosen(TREE, {"a": True})
+    with pytest.raises(ValueError, match=r"^`mask` must hold True or False, got 3\.$"):
+        _leaves.chosen(TREE, 3)
+    with pytest.raises(
+        ValueError, match=r"^`mask` must choose at least one array, got"
+    ):
+        _leaves.chosen(TREE, False)
 
 
 def test_memories_of_the_leaves_that_take_part():

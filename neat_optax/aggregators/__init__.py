@@ -63,8 +63,6 @@ from neat_optax.aggregators._krum import krum_weights as krum_weights
 from neat_optax.aggregators._krum import multi_krum as multi_krum
 from neat_optax.aggregators._krum import multi_krum_weights as multi_krum_weights
 from neat_optax.aggregators._m_config import m_config as m_config
-from neat_optax.aggregators._measures import MonitorPlayersState as MonitorPlayersState
-from neat_optax.aggregators._measures import PlayerMeasures as PlayerMeasures
 from neat_optax.aggregators._mgda import mgda as mgda
 from neat_optax.aggregators._mgda import mgda_weights as mgda_weights
 from neat_optax.aggregators._moco import moco as moco

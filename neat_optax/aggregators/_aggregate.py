@@ -8,8 +8,10 @@ import jax.numpy as jnp
 import optax
 from jax.experimental import checkify
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _checks, _recording, _stacked, _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._recording import Recorded
+from neat_optax.aggregators import _monitor
 from neat_optax.aggregators._gramian import (
     Extras,
     Measured,
@@ -17,12 +19,6 @@ from neat_optax.aggregators._gramian import (
     measure_gramian,
     measure_nothing,
     one_player,
-)
-from neat_optax.aggregators._measures import (
-    MonitorPlayersState,
-    advance_measures,
-    blank_measures,
-    measure_players,
 )
 from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
 
@@ -32,7 +28,7 @@ class AggregateState(NamedTuple):
 
     step: jax.Array  # [] int32
     weighting: Any  # the weighting's state, each array with a leading axis over scopes
-    measures: Any  # a MonitorPlayersState, or None
+    recorded: Any  # a Recorded, or None
 
 
 def aggregate(
@@ -100,8 +96,8 @@ def aggregate(
             lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))),
             weighting.init(num_players),
         )
-        measures = blank_measures(count, num_players or 0) if monitor else None
-        return AggregateState(jnp.zeros((), jnp.int32), own, measures)
+        recorded = _monitor.start(count, num_players or 0) if monitor else None
+        return AggregateState(jnp.zeros((), jnp.int32), own, recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         leaves, treedef = jax.tree.flatten(updates)
@@ -124,10 +120,10 @@ def aggregate(
             _stacked.weighted_sum(decisions.weights[owner], measured.finite, leaf)
             for leaf, owner in zip(leaves, owners, strict=True)
         ]
-        measures = state.measures
-        if measures is not None:
-            measures = record(measures, measured, decisions, extras, state.step)
-        new_state = AggregateState(_tree.increment(state.step), own, measures)
+        recorded = state.recorded
+        if recorded is not None:
+            recorded = record(recorded, measured, decisions, extras, state.step)
+        new_state = AggregateState(_tree.increment(state.step), own, recorded)
         return treedef.unflatten(combined), new_state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -156,21 +152,21 @@ def over_scopes(function, *arguments):
 
 
 def record(
-    state: MonitorPlayersState,
+    state: Recorded,
     measured: Measured,
     decisions: Decision,
     extras: Extras,
     step: jax.Array,
-) -> MonitorPlayersState:
-    """The measures after a step, with a row for each scope."""
+) -> Recorded:
+    """What is recorded after a step, with a row for each scope."""
     dropped = jnp.sum(~measured.finite & extras.present)
     latest = over_scopes(
-        lambda players, decision: measure_players(players, decision, dropped),
+        lambda players, decision: _monitor.record_players(players, decision, dropped),
         measured.players,
         decisions,
     )
     size = jnp.asarray(measured.players.size)
-    return advance_measures(state, latest, size, step)
+    return _recording.advance(state, latest, size, step)
 
 
 def _check_num_players(weighting: Weighting, num_players: Any, monitor: bool) -> None:

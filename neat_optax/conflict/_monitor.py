@@ -1,21 +1,18 @@
-"""Measures that live in the optimizer's state.
+"""What corrections and updates did, recorded for `diagnostics`."""
 
-They are there from `init`, have a fixed structure, and cost nothing where they are
-not in the chain. `diagnostics` reads them back.
-"""
-
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _tree
+from neat_optax import _recording, _tree
+from neat_optax._recording import MonitorState, Recorded
 from neat_optax.conflict._alignment import Alignment, Contest
 from neat_optax.conflict._detect import stateful_rule
 
 
-class Measures(NamedTuple):
+class CorrectionRecord(NamedTuple):
     """What `monitor_correction` records, one number per scope."""
 
     conflict: jax.Array  # in [0, 1]
@@ -28,22 +25,10 @@ class Measures(NamedTuple):
     opposed: jax.Array  # 1 where there is any conflict: its mean is the conflict rate
 
 
-class MonitorCorrectionState(NamedTuple):
-    """State of `monitor_correction`: float32, one entry per scope."""
+class UpdateRecord(NamedTuple):
+    """What `monitor_update` records, one number per leaf."""
 
-    size: jax.Array
-    latest: Measures
-    mean: Measures
-
-
-class MonitorUpdateState(NamedTuple):
-    """State of `monitor_update`: float32, one entry per leaf."""
-
-    inner: Any
-    step: jax.Array  # [] int32
-    size: jax.Array
-    latest: jax.Array  # cosine of the gradient with -update
-    mean: jax.Array
+    update_alignment: jax.Array  # cosine of the gradient with -update
 
 
 def monitor_correction() -> optax.GradientTransformation:
@@ -53,26 +38,25 @@ def monitor_correction() -> optax.GradientTransformation:
     their average over all steps; skipped steps enter with no conflict.
     """
 
-    def init(contest: Contest) -> MonitorCorrectionState:
+    def init(contest: Contest) -> Recorded:
         zero = jnp.zeros((), jnp.float32)
         noise = None if contest.noise is None else zero
-        blank = Measures(zero, zero, zero, zero, zero, noise, zero, zero)
-        return MonitorCorrectionState(size=zero, latest=blank, mean=blank)
+        blank = CorrectionRecord(zero, zero, zero, zero, zero, noise, zero, zero)
+        return Recorded(size=zero, latest=blank, mean=blank)
 
     def decide(contest: Contest, state):
-        latest = _measure(contest)
-        mean = _tree.running_mean(state.mean, latest, contest.step)
-        return contest, MonitorCorrectionState(contest.size, latest, mean)
+        latest = _record(contest)
+        return contest, _recording.advance(state, latest, contest.size, contest.step)
 
     return stateful_rule(init, decide)
 
 
-def _measure(contest: Contest) -> Measures:
+def _record(contest: Contest) -> CorrectionRecord:
     finite = contest.raw.gg < jnp.inf
     ratio = contest.correction_ratio
     opponent_norm = jnp.sqrt(contest.raw.oo)
     conflict = contest.detected("monitor_correction")
-    return Measures(
+    return CorrectionRecord(
         conflict=conflict,
         correction_ratio=ratio,
         active=(ratio > 0).astype(jnp.float32),
@@ -103,19 +87,17 @@ def monitor_update(
     def init_fn(params):
         count = len(jax.tree.leaves(params))
         zeros = jnp.zeros((count,), jnp.float32)
-        step = jnp.zeros((), jnp.int32)
-        blank = _tree.own((step, zeros, zeros, zeros))
-        return MonitorUpdateState(inner.init(params), *blank)
+        recorded = _recording.start(UpdateRecord(zeros), zeros)
+        return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         gradients = jax.tree.leaves(updates)
         updates, inner_state = inner.update(updates, state.inner, params, **extra_args)
         pairs = zip(gradients, jax.tree.leaves(updates), strict=True)
         cosines = [-Alignment(*_tree.gram(g, u)).cosine for g, u in pairs]
-        latest = jnp.asarray(cosines, jnp.float32)
+        latest = UpdateRecord(jnp.asarray(cosines, jnp.float32))
         size = jnp.asarray([g.size for g in gradients], jnp.float32)
-        mean = _tree.running_mean(state.mean, latest, state.step)
-        step = _tree.increment(state.step)
-        return updates, MonitorUpdateState(inner_state, step, size, latest, mean)
+        recorded = _recording.advance(state.recorded, latest, size, state.step)
+        return updates, MonitorState(inner_state, _tree.increment(state.step), recorded)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

@@ -5,12 +5,13 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._leaves import Mask
 from neat_optax.evolution import _genes, _rows
 from neat_optax.evolution._population import Population, PopulationTransformation
 
 
 def clip_population(
-    low: float, high: float, *, where: _genes.Where | None = None
+    low: float, high: float, *, mask: Mask | None = None
 ) -> PopulationTransformation:
     r"""Clips weights, :math:`w \leftarrow \min(\max(w, a), b)`; stands after a breeder.
 
@@ -19,7 +20,7 @@ def clip_population(
     Args:
       low: :math:`a`, which may be `-math.inf`.
       high: :math:`b`, at least :math:`a`.
-      where: which arrays are clipped, as in `breeder`; all by default.
+      mask: which arrays are clipped, as in `breeder`; all by default.
 
     Returns:
       A transformation. An individual that it changes loses its fitness.
@@ -33,16 +34,15 @@ def clip_population(
       [1.  0.5] [nan  2.]
     """
     _checks.check_range("low, high", (low, high), "[-inf, inf]")
-    where = _genes.as_where(where)
 
     def init(population):
         _checks.check_population(population.params, population.fitness)
-        _genes.split(population.params, where)
+        _genes.split(population.params, mask)
         return optax.EmptyState()
 
     def update(key, population, state):
         del key
-        free, join = _genes.split(population.params, where)
+        free, join = _genes.split(population.params, mask)
         clipped = jax.tree.map(lambda w: jnp.clip(w, low, high).astype(w.dtype), free)
         fitness = _rows.forget_changed(population.fitness, free, clipped)
         return Population(join(clipped), fitness), state

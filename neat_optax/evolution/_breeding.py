@@ -6,10 +6,11 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._leaves import Mask
 from neat_optax._random import as_key
 from neat_optax.evolution import _draws, _rows
 from neat_optax.evolution._crossover import Crossover, uniform
-from neat_optax.evolution._genes import Where, as_where, taking_part
+from neat_optax.evolution._genes import taking_part
 from neat_optax.evolution._mutation import Mutation, gaussian
 from neat_optax.evolution._population import Population, PopulationTransformation, order
 from neat_optax.evolution._selection import Selection, select, truncation
@@ -32,7 +33,7 @@ def breeder(
     *,
     num_elites: int = 2,
     reevaluate: bool = False,
-    where: Where | None = None,
+    mask: Mask | None = None,
 ) -> PopulationTransformation:
     """Breeds the next generation, as large as the one before.
 
@@ -51,7 +52,7 @@ def breeder(
       num_elites: how many, fewer than there are individuals.
       reevaluate: False lets elites keep their fitness. True asks for a new one, for
         fitness with noise: otherwise a lucky individual leads for ever.
-      where: which leaves vary: a function from a path such as `"dense/kernel"` and an
+      mask: which leaves vary: a function from a path such as `"dense/kernel"` and an
         array of one individual to True or False. The others, and integers, are handed
         on by the first parent as they are.
 
@@ -74,12 +75,11 @@ def breeder(
     _checks.check_kind("selection", selection, Selection)
     _checks.check_count("num_elites", num_elites)
     _checks.check_bool("reevaluate", reevaluate)
-    where = as_where(where)
 
     def init(population):
         count = _checks.check_population(population.params, population.fitness)
         _checks.check_fewer("num_elites", num_elites, "individuals", count)
-        taking_part(population.params, where)
+        taking_part(population.params, mask)
         zero = jnp.zeros((), jnp.int32)
         return BreederState(zero, zero, jnp.arange(count, dtype=jnp.int32))
 
@@ -92,7 +92,7 @@ def breeder(
         first_parents = jnp.where(elite, order(fitness), parents[:, 0])
         parents = parents.at[:, 0].set(first_parents)
         bred = _vary(
-            vary_key, params, parents, crossover, mutation, state.generation, where
+            vary_key, params, parents, crossover, mutation, state.generation, mask
         )
         kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, first_parents), params)
         bred = _where_row(elite, kept, bred)
@@ -115,7 +115,7 @@ def offspring(
     mutation: Mutation = _GAUSSIAN,
     *,
     generation: Any = 0,
-    where: Where | None = None,
+    mask: Mask | None = None,
 ) -> Any:
     """The children of given parents.
 
@@ -126,7 +126,7 @@ def offspring(
       crossover: as in `breeder`.
       mutation: as in `breeder`.
       generation: what schedules are asked for.
-      where: as in `breeder`.
+      mask: as in `breeder`.
 
     Returns:
       A tree like `params`, with a leading axis of children.
@@ -141,17 +141,16 @@ def offspring(
     _check_variation(crossover, mutation)
     parents = jnp.asarray(parents)
     _checks.check_per_child(parents.shape, crossover.parents)
-    where = as_where(where)
-    return _vary(as_key(key), params, parents, crossover, mutation, generation, where)
+    return _vary(as_key(key), params, parents, crossover, mutation, generation, mask)
 
 
-def _vary(key, params, parents, crossover, mutation, generation, where) -> Any:
+def _vary(key, params, parents, crossover, mutation, generation, mask) -> Any:
     """Each leaf with keys of its own, so that no two of them change in step.
 
     All keys come from one split: on a CPU each call costs as much as many numbers.
     """
     leaves, treedef = jax.tree.flatten(params)
-    vary = set(taking_part(params, where))
+    vary = set(taking_part(params, mask))
     shared, *own = jax.random.split(key, (1 + len(leaves), 3))
     children = []
     for number, leaf in enumerate(leaves):

@@ -7,9 +7,10 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._leaves import Mask
 from neat_optax._random import as_key
 from neat_optax.evolution import _draws, _rows
-from neat_optax.evolution._genes import Where, as_where, taking_part
+from neat_optax.evolution._genes import taking_part
 
 
 class Population(NamedTuple):
@@ -104,7 +105,7 @@ def perturb(
     n: int,
     scale: Any,
     *,
-    where: Where | None = None,
+    mask: Mask | None = None,
 ) -> Population:
     r"""A population around given weights, for a search to start from.
 
@@ -118,7 +119,7 @@ def perturb(
       params: the weights of one individual.
       n: how many individuals, at least 1.
       scale: :math:`\sigma` at least 0; 1 adds what a fresh network would hold.
-      where: which leaves are perturbed, as in `breeder`; the others, and integers, are
+      mask: which leaves are perturbed, as in `breeder`; the others, and integers, are
         the same in all individuals.
 
     Example:
@@ -129,9 +130,9 @@ def perturb(
     _checks.check_fields({"scale": scale}, {"scale": "[0, inf)"})
     _checks.check_count("n", n, minimum=1)
     leaves, treedef = jax.tree.flatten(params)
-    key, where = as_key(key), as_where(where)
+    key = as_key(key)
     stacked = [jnp.broadcast_to(x, (n, *jnp.shape(x))) for x in leaves]
-    for number in taking_part(treedef.unflatten(stacked), where):
+    for number in taking_part(treedef.unflatten(stacked), mask):
         leaf = stacked[number]
         _checks.check_real("params", leaf.dtype)
         word = _draws.words(jax.random.fold_in(key, number), leaf)

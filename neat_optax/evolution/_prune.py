@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
-from neat_optax._leaves import Which
+from neat_optax._leaves import Mask
 from neat_optax.evolution import _genes, _rows
 from neat_optax.evolution._breeding import BreederState
 from neat_optax.evolution._population import Population, PopulationTransformation
@@ -31,8 +31,6 @@ class PrunePopulationState(NamedTuple):
 def prune_population(
     inner: PopulationTransformation,
     sparsity: optax.ScalarOrSchedule,
-    *,
-    where: _genes.Where | None = None,
     **options: Any,
 ) -> PopulationTransformation:
     """Prunes every individual by itself, and children where their mother is pruned.
@@ -43,9 +41,9 @@ def prune_population(
     Args:
       inner: a `breeder`, or a chain with one.
       sparsity: the share to prune, in [0, 1), or a schedule of the generation.
-      where: which arrays are looked at, as in `breeder`; integers never are.
       **options: of `sparsity.prune_to_sparsity`: `begin`, `end`, `every`, `score` (one
-        that needs no gradient), `scope`, `allocation`, `granularity`, `which`.
+        that needs no gradient), `scope`, `allocation`, `granularity`, `mask`; integers
+        never are.
 
     Returns:
       A transformation. An individual that it changes loses its fitness. Its state holds
@@ -63,23 +61,22 @@ def prune_population(
       [2, 2, 2, 2]
     """
     _checks.check_kind("inner", inner, PopulationTransformation)
-    where = _genes.as_where(where)
     tx = prune_to_sparsity(sparsity, **options)
 
     def init(population):
         _checks.check_population(population.params, population.fitness)
-        free, _ = _genes.split(population.params, where)
+        free, _ = _genes.split(population.params, None)
         started = jax.vmap(tx.init, out_axes=_AXES)(free)
         state = inner.init(population)
         _checks.check_holds("inner", "breeder", _breeders(state))
         return PrunePopulationState(started, state, jnp.zeros((), jnp.float32))
 
     def update(key, population, state):
-        given, _ = _genes.split(population.params, where)
-        zeros = _sparsity(given, options.get("which"))
+        given, _ = _genes.split(population.params, None)
+        zeros = _sparsity(given, options.get("mask"))
         bred, after = inner.update(key, population, state.inner)
         pruning = _inherited(state.pruning, _breeders(after))
-        free, join = _genes.split(bred.params, where)
+        free, join = _genes.split(bred.params, None)
         pruned, pruning = _pruned(tx, free, pruning)
         fitness = _rows.forget_changed(bred.fitness, free, pruned)
         state = PrunePopulationState(pruning, after, zeros)
@@ -102,9 +99,9 @@ def _inherited(pruning: PruneState, breeders: list[BreederState]) -> PruneState:
     return pruning._replace(mask=own[0], memory=own[1])
 
 
-def _sparsity(params: Any, which: Which | None) -> jax.Array:
+def _sparsity(params: Any, mask: Mask | None) -> jax.Array:
     """The share of zeros in the arrays that are pruned, over all individuals."""
-    return jnp.mean(jax.vmap(lambda one: share_of_zeros(one, which))(params))
+    return jnp.mean(jax.vmap(lambda one: share_of_zeros(one, mask))(params))
 
 
 def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]:

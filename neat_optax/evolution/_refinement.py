@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._leaves import Mask
 from neat_optax._random import as_key
 from neat_optax.evolution import _genes, _rows
 from neat_optax.evolution._population import Population, PopulationTransformation
@@ -19,7 +20,7 @@ def refine(
     num_steps: int,
     *,
     lamarckian: bool = True,
-    where: _genes.Where | None = None,
+    mask: Mask | None = None,
     batch_size: int | None = None,
 ) -> PopulationTransformation:
     """Trains every individual for a few steps: a memetic search.
@@ -36,7 +37,7 @@ def refine(
         is inherited. False is Baldwin's way: the weights stay, and the fitness is minus
         the loss after training, on the last batch. It then stands before the breeder,
         in place of an evaluation.
-      where: which arrays are trained, as in `breeder`; integers never are.
+      mask: which arrays are trained, as in `breeder`; integers never are.
       batch_size: how many individuals are trained at the same time; by default all.
         Fewer need less memory, for the same numbers. Leave it where the population is
         sharded.
@@ -58,17 +59,16 @@ def refine(
     _checks.check_bool("lamarckian", lamarckian)
     if batch_size is not None:
         _checks.check_integer("batch_size", batch_size, minimum=1)
-    where = _genes.as_where(where)
     tx = optax.with_extra_args_support(optimizer)
 
     def init(population):
         _checks.check_population(population.params, population.fitness)
-        _genes.split(population.params, where)
+        _genes.split(population.params, mask)
         return optax.EmptyState()
 
     def update(key, population, state):
         params, fitness = population
-        free, join = _genes.split(params, where)
+        free, join = _genes.split(params, mask)
         keys = jax.random.split(as_key(key), num_steps)
 
         def learn(own, whole):

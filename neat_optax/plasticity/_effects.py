@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _tree
+from neat_optax import _recording
 from neat_optax._leaves import totals
+from neat_optax._recording import Recorded
 from neat_optax.conflict._alignment import Alignment
 
 
-class ResidualMeasures(NamedTuple):
+class ResidualRecord(NamedTuple):
     """What is recorded of a bounded or orthogonal residual."""
 
     residual_gradient_norm: jax.Array  # |g|, of the gradient that it is added to
@@ -24,7 +25,7 @@ class ResidualMeasures(NamedTuple):
     residual_skipped: jax.Array  # 1 without direction: zero, or not finite
 
 
-class ModulationMeasures(NamedTuple):
+class ModulationRecord(NamedTuple):
     """What is recorded of `modulate`, for every leaf."""
 
     modulation_norm: jax.Array  # |u - b|
@@ -33,7 +34,7 @@ class ModulationMeasures(NamedTuple):
     modulation_active: jax.Array  # 1 where anything is added
 
 
-class RateMeasures(NamedTuple):
+class RateRecord(NamedTuple):
     """What is recorded of `modulate_rate`."""
 
     rate_multiplier: jax.Array
@@ -41,14 +42,14 @@ class RateMeasures(NamedTuple):
     rate_clipped: jax.Array  # 1 where a bound decided the multiplier
 
 
-class ClipMeasures(NamedTuple):
+class ClipRecord(NamedTuple):
     """What is recorded of `clip_leaf_norm`."""
 
     unclipped_norm: jax.Array  # of the update that came in
     clipped: jax.Array  # 1 where it was shortened
 
 
-class StabilizerMeasures(NamedTuple):
+class StabilizerRecord(NamedTuple):
     """What is recorded of `stabilize`."""
 
     stabilizer_gain: jax.Array
@@ -56,27 +57,12 @@ class StabilizerMeasures(NamedTuple):
     rms_after: jax.Array  # of the one handed on
 
 
-class MonitorEffectState(NamedTuple):
-    """Measures of what a transformation did: float32, one entry for each scope."""
-
-    size: jax.Array
-    latest: Any  # one of the measures above
-    mean: Any
-
-
-def start(kind: Any, count: int, monitor: bool) -> MonitorEffectState | tuple[()]:
-    """Zeros, or nothing where nothing is measured.
-
-    Each array is one of its own, so that the state can be donated.
-    """
+def start(kind: Any, count: int, monitor: bool) -> Recorded | tuple[()]:
+    """Zeros, or nothing where nothing is recorded."""
     if not monitor:
         return ()
-
-    def zeros():
-        return jnp.zeros((count,), jnp.float32)
-
-    latest, mean = (kind(*[zeros() for _ in kind._fields]) for _ in range(2))
-    return MonitorEffectState(zeros(), latest, mean)
+    zeros = jnp.zeros((count,), jnp.float32)
+    return _recording.start(kind(*[zeros] * len(kind._fields)), zeros)
 
 
 def record(
@@ -85,18 +71,18 @@ def record(
     leaves: Sequence[Any],
     rule: Callable[..., Any],
     *columns: Sequence[Any],
-) -> MonitorEffectState:
-    """The next measures. What is not finite is recorded as 0.
+) -> Recorded:
+    """What is recorded after a step. What is not finite is recorded as 0.
 
     Args:
-      state: a transformation's state, with its `step` and the `measures` so far.
+      state: a transformation's state, with its `step` and what is `recorded` so far.
       owners: the scope of each leaf.
       leaves: the leaves, whose sizes weigh the scopes.
-      rule: from one array for each column, with an entry for each scope, to measures.
+      rule: from one array for each column, with an entry for each scope, to a record.
       columns: numbers of the leaves. Leaves of one scope have the same ones.
     """
     if not leaves:
-        return state.measures
+        return state.recorded
     firsts = [owners.index(n) for n in range(len(set(owners)))]
     sizes = totals(owners, [leaf.size for leaf in leaves])
     size, *stacked = (
@@ -104,8 +90,8 @@ def record(
         for column in (sizes, *columns)
     )
     latest = jax.tree.map(_finite, rule(*stacked))
-    mean = _tree.running_mean(state.measures.mean, latest, state.step)
-    return MonitorEffectState(size.astype(jnp.float32), latest, mean)
+    size = size.astype(jnp.float32)
+    return _recording.advance(state.recorded, latest, size, state.step)
 
 
 def _finite(x: jax.Array) -> jax.Array:
@@ -113,7 +99,7 @@ def _finite(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(x), x, 0)
 
 
-def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualMeasures:
+def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualRecord:
     """What is recorded of gradients `g`, signals `s` and residuals `d` of all scopes.
 
     Args:
@@ -125,7 +111,7 @@ def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualMeasures:
     rounding = (8 * jnp.finfo(gg.dtype).eps) ** 2 * gg
     has_direction = (gg > 0) & (gg < jnp.inf) & (dd < jnp.inf)
     factor = jnp.where(has_direction, factor, 0)
-    return ResidualMeasures(
+    return ResidualRecord(
         residual_gradient_norm=jnp.sqrt(gg),
         signal_norm=jnp.sqrt(ss),
         residual_norm=factor * jnp.sqrt(dd),

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Where, as_where, selected, shortened, zeros
+from neat_optax._leaves import Mask, as_mask, chosen, shortened, zeros
+from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
 from neat_optax.plasticity._scale import coefficients
@@ -41,7 +42,7 @@ class ModulateState(NamedTuple):
     base: Any
     plasticity: Any
     momentum: Any  # of the modulated leaves; () unless the target is a momentum
-    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 def _trust_ratio(update, param, momentum):
@@ -82,7 +83,7 @@ def modulate(
     target: Target = gain,
     strength: optax.ScalarOrSchedule = 0.15,
     ratio: optax.ScalarOrSchedule = 0.25,
-    where: Where | None = None,
+    mask: Mask | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Lets plasticity modulate what any transformation returns.
@@ -98,13 +99,13 @@ def modulate(
       base: any transformation: `optax.scale_by_adam()`, `optax.trace(0.9)`,
         `optax.scale_by_lion()`. With the targets `momentum` and `trust_ratio` it has
         no learning rate, which goes after `modulate`.
-      plasticity: from gradients to :math:`\alpha`; `coefficients(where=where)` by
+      plasticity: from gradients to :math:`\alpha`; `coefficients(mask=mask)` by
         default. One of your own may leave out the same leaves, to save their memories.
       target: :math:`X`: `gain` is :math:`b`, `momentum(decay)` the average of the
         gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
       strength: :math:`s` at least 0, or a schedule: phases of training are schedules.
       ratio: :math:`r` at least 0, or a schedule.
-      where: from a path and an array to whether it is modulated; by default all are.
+      mask: from a path and an array to whether it is modulated; by default all are.
       monitor: whether to record what is added for `diagnostics`.
 
     Returns:
@@ -122,21 +123,21 @@ def modulate(
       NeuroPlastic Optimizer, version 0.1.0, its hybrid bases.
     """
     base = optax.with_extra_args_support(base)
-    given = coefficients(where=where) if plasticity is None else plasticity
+    given = coefficients(mask=mask) if plasticity is None else plasticity
     alphas_of = optax.with_extra_args_support(given)
     _checks.check_kind("target", target, Target)
     _checks.check_number("strength", strength, "[0, inf)")
     _checks.check_number("ratio", ratio, "[0, inf)")
     _checks.check_bool("monitor", monitor)
-    where = as_where(where)
+    mask = as_mask(mask)
 
     def init_fn(params):
         _checks.check_inexact("params", params)
-        kept = () if target.decay is None else zeros(params, where)
+        kept = () if target.decay is None else zeros(params, mask)
         states = base.init(params), alphas_of.init(params)
         count = len(jax.tree.leaves(params))
-        measures = _effects.start(_effects.ModulationMeasures, count, monitor)
-        return ModulateState(jnp.zeros((), jnp.int32), *states, kept, measures)
+        recorded = _effects.start(_effects.ModulationRecord, count, monitor)
+        return ModulateState(jnp.zeros((), jnp.int32), *states, kept, recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         if target.needs_params:
@@ -146,18 +147,18 @@ def modulate(
             updates, state.plasticity, params, **extra_args
         )
         bases, base_state = base.update(updates, state.base, params, **extra_args)
-        chosen = selected(updates, where)
-        averages, kept = _momentum(target, updates, state, step, chosen)
+        numbers = chosen(updates, mask)
+        averages, kept = _momentum(target, updates, state, step, numbers)
         leaves, treedef = jax.tree.flatten(bases)
         columns = [_column(x, len(leaves)) for x in (alphas, params)]
         numbers = value_at(strength, state.step), value_at(ratio, state.step)
         found = [_LEFT_ALONE] * len(leaves)
-        for n in chosen:
+        for n in numbers:
             alpha, param = (column[n] for column in columns)
             x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
             leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
-        measures = _record(state, leaves, found) if monitor else ()
-        state = ModulateState(step, base_state, alpha_state, kept, measures)
+        recorded = _record(state, leaves, found) if monitor else ()
+        state = ModulateState(step, base_state, alpha_state, kept, recorded)
         return treedef.unflatten(leaves), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -178,15 +179,15 @@ def _moved(base, direction, strength, ratio) -> tuple[jax.Array, tuple[Any, ...]
 
 
 def _record(state: ModulateState, leaves, found) -> Any:
-    """The next measures."""
+    """What is recorded next."""
     columns = zip(*found, strict=True)
     return _effects.record(state, range(len(leaves)), leaves, _measured, *columns)
 
 
-def _measured(base_norm, norm, factor) -> _effects.ModulationMeasures:
+def _measured(base_norm, norm, factor) -> _effects.ModulationRecord:
     """What is recorded, from what `_moved` says of all leaves."""
     added = factor * norm
-    return _effects.ModulationMeasures(
+    return _effects.ModulationRecord(
         modulation_norm=added,
         modulation_share=_tree.safe_divide(added, base_norm),
         modulation_shortened=(norm > 0) & (factor < 1),
@@ -194,18 +195,18 @@ def _measured(base_norm, norm, factor) -> _effects.ModulationMeasures:
     )
 
 
-def _momentum(target: Target, updates, state: ModulateState, step, chosen):
+def _momentum(target: Target, updates, state: ModulateState, step, numbers):
     """The averages that a target looks at, by leaf, and those to keep."""
     if target.decay is None:
         return {}, ()
     rate = value_at(target.decay, state.step)
     leaves, treedef = jax.tree.flatten(updates)
     kept = treedef.flatten_up_to(state.momentum)
-    for n in chosen:
+    for n in numbers:
         old = kept[n]
         kept[n] = averaged(old, usable(leaves[n]), rate).astype(old.dtype)
     correction = 1 - rate**step if target.debias else 1.0
-    return {n: kept[n] / correction for n in chosen}, treedef.unflatten(kept)
+    return {n: kept[n] / correction for n in numbers}, treedef.unflatten(kept)
 
 
 def _column(tree, count: int) -> list[Any]:

@@ -12,8 +12,8 @@ from neat_optax._granularity import Granularity
 from neat_optax._leaves import Scope
 from neat_optax._schedules import value_at
 from neat_optax.plasticity._coefficient import clipped, mixed
-from neat_optax.plasticity._effects import MonitorEffectState, start
-from neat_optax.plasticity._measuring import PlasticityMeasures, record
+from neat_optax.plasticity._effects import Recorded, start
+from neat_optax.plasticity._monitor import PlasticityRecord, record
 from neat_optax.plasticity._signals import (
     averaged,
     magnitude,
@@ -37,7 +37,7 @@ class PlasticityState(NamedTuple):
     activity: Any  # like the parameters, real; () where its weight is 0
     momentum: Any  # like the parameters; () where the memory's weight is 0
     variance: Any  # like the parameters, real; () where the memory's weight is 0
-    measures: MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 class Plan(NamedTuple):
@@ -49,7 +49,7 @@ class Plan(NamedTuple):
     strength: optax.ScalarOrSchedule
     granularity: Granularity
     scope: Scope
-    where: _leaves.Where
+    mask: _leaves.Mask
     monitor: bool
 
 
@@ -71,7 +71,7 @@ class Leaf(NamedTuple):
 
 
 def make_plan(
-    *, minimum, maximum, strength, granularity, scope, where, monitor, **numbers
+    *, minimum, maximum, strength, granularity, scope, mask, monitor, **numbers
 ) -> Plan:
     """A `Plan`, its arguments checked."""
     for name in _DECAYS:
@@ -88,8 +88,8 @@ def make_plan(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("monitor", monitor)
     decays = tuple(numbers[name] for name in _DECAYS)
-    where = _leaves.as_where(where)
-    return Plan(weights, decays, bounds, strength, granularity, scope, where, monitor)
+    mask = _leaves.as_mask(mask)
+    return Plan(weights, decays, bounds, strength, granularity, scope, mask, monitor)
 
 
 def init(plan: Plan, params: Any) -> PlasticityState:
@@ -98,15 +98,15 @@ def init(plan: Plan, params: Any) -> PlasticityState:
     _, of_activity, of_memory = plan.weights
 
     def zeros(weight, real):
-        return () if _never(weight) else _leaves.zeros(params, plan.where, real=real)
+        return () if _never(weight) else _leaves.zeros(params, plan.mask, real=real)
 
-    count = len(_leaves.selected(params, plan.where))
+    count = len(_leaves.chosen(params, plan.mask))
     return PlasticityState(
         step=jnp.zeros((), jnp.int32),
         activity=zeros(of_activity, True),
         momentum=zeros(of_memory, False),
         variance=zeros(of_memory, True),
-        measures=start(PlasticityMeasures, count, plan.monitor),
+        recorded=start(PlasticityRecord, count, plan.monitor),
     )
 
 
@@ -114,7 +114,7 @@ def advance(
     plan: Plan, gradients: Any, state: PlasticityState
 ) -> tuple[dict[int, jax.Array], PlasticityState]:
     """The coefficients of the leaves that take part, by number, and the next state."""
-    numbers = _leaves.selected(gradients, plan.where)
+    numbers = _leaves.chosen(gradients, plan.mask)
     leaves, treedef = jax.tree.flatten(gradients)
     now = _at(plan, state.step)
     buffers = (state.activity, state.momentum, state.variance)
@@ -133,12 +133,12 @@ def advance(
         b if _unused(b) else treedef.unflatten(column)
         for b, column in zip(buffers, columns, strict=True)
     ]
-    measures = state.measures
+    recorded = state.recorded
     if plan.monitor:
         pairs = [(alphas[n], leaves[n]) for n in numbers]
-        measures = record(state, pairs, now.bounds)
+        recorded = record(state, pairs, now.bounds)
     step, (activity, momentum, variance) = _tree.increment(state.step), kept
-    return alphas, PlasticityState(step, activity, momentum, variance, measures)
+    return alphas, PlasticityState(step, activity, momentum, variance, recorded)
 
 
 def _look(plan: Plan, gradient: Any, old: Sequence[Any]) -> Leaf:

@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, totals
+from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
 from neat_optax.plasticity._scale import coefficients
@@ -20,7 +21,7 @@ class ModulateRateState(NamedTuple):
     inner: Any
     plasticity: Any
     reference: Any
-    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 def modulate_rate(
@@ -81,8 +82,8 @@ def modulate_rate(
         _checks.check_inexact("params", params)
         states = inner.init(params), full.init(params), other.init(params)
         count = scope.count(params)
-        measures = _effects.start(_effects.RateMeasures, count, monitor)
-        return ModulateRateState(jnp.zeros((), jnp.int32), *states, measures)
+        recorded = _effects.start(_effects.RateRecord, count, monitor)
+        return ModulateRateState(jnp.zeros((), jnp.int32), *states, recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         given = params, extra_args
@@ -97,13 +98,13 @@ def modulate_rate(
         factors = [_multiplier(signal, *now) for signal in signals]
         columns = zip(factors, leaves, strict=True)
         scaled = [(f * _tree.widen(u)).astype(u.dtype) for f, u in columns]
-        measures = ()
+        recorded = ()
         if monitor:
             rule = lambda signal: _measured(signal, *now)  # noqa: E731
-            measures = _effects.record(state, owners, leaves, rule, signals)
+            recorded = _effects.record(state, owners, leaves, rule, signals)
         step = _tree.increment(state.step)
         states = inner_state, full_state, other_state
-        state = ModulateRateState(step, *states, measures)
+        state = ModulateRateState(step, *states, recorded)
         return treedef.unflatten(scaled), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -125,10 +126,10 @@ def _multiplier(signal, strength, minimum, maximum) -> jax.Array:
     return jnp.clip(1 + strength * signal, minimum, maximum)
 
 
-def _measured(signal, strength, minimum, maximum) -> _effects.RateMeasures:
+def _measured(signal, strength, minimum, maximum) -> _effects.RateRecord:
     """What is recorded of all scopes."""
     wanted = 1 + strength * signal
-    return _effects.RateMeasures(
+    return _effects.RateRecord(
         rate_multiplier=_multiplier(signal, strength, minimum, maximum),
         rate_signal=signal,
         rate_clipped=(wanted < minimum) | (wanted > maximum),

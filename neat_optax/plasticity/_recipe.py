@@ -4,7 +4,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Scope, Where, per_leaf
+from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax.plasticity._scale import scale_by_plasticity
 from neat_optax.plasticity._stabilize import clip_leaf_norm, stabilize
 
@@ -23,7 +23,7 @@ def neuroplastic(
     strength: optax.ScalarOrSchedule = 1.0,
     granularity: Granularity = entries,
     scope: Scope = per_leaf,
-    where: Where | None = None,
+    mask: Mask | None = None,
     weight_decay: optax.ScalarOrSchedule | None = None,
     decouple_weight_decay: bool = True,
     max_norm: optax.ScalarOrSchedule | None = 1.0,
@@ -43,7 +43,7 @@ def neuroplastic(
       learning_rate: :math:`\eta`, or a schedule.
       activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
         variance_decay, minimum, maximum, strength, granularity, scope,
-        where: see `scale_by_plasticity`.
+        mask: see `scale_by_plasticity`.
       weight_decay: :math:`w` at least 0, or a schedule; None for none.
       decouple_weight_decay: whether decay acts on the parameters (as in AdamW). If
         not, it is added before the stabilizer, which then bounds it too.
@@ -79,7 +79,7 @@ def neuroplastic(
         strength=strength,
         granularity=granularity,
         scope=scope,
-        where=where,
+        mask=mask,
         monitor=monitor,
     )
     parts: list[optax.GradientTransformation] = [plasticity]

@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, shortened, totals
+from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
 
@@ -18,7 +19,7 @@ class ResidualState(NamedTuple):
     step: jax.Array  # [] int32
     inner: Any
     reference: Any  # the state of `reference`; () without one
-    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 def bound_residual(
@@ -59,8 +60,8 @@ def bound_residual(
     _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
-        step, measures = _start(params, scope, monitor)
-        return ResidualState(step, inner.init(params), (), measures)
+        step, recorded = _start(params, scope, monitor)
+        return ResidualState(step, inner.init(params), (), recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
@@ -71,9 +72,9 @@ def bound_residual(
         factors = _bounded(wanted, gg, dd, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, d, dd, factors, strict=True)]
         parts = d, d, wanted, factors
-        measures = _record(state, owners, g, *parts) if monitor else ()
+        recorded = _record(state, owners, g, *parts) if monitor else ()
         step = _tree.increment(state.step)
-        state = ResidualState(step, inner_state, (), measures)
+        state = ResidualState(step, inner_state, (), recorded)
         return _as(updates, treedef, out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -132,8 +133,8 @@ def orthogonal_residual(
     _checks.check_bool("monitor", monitor)
 
     def init_fn(params):
-        step, measures = _start(params, scope, monitor)
-        return ResidualState(step, inner.init(params), other.init(params), measures)
+        step, recorded = _start(params, scope, monitor)
+        return ResidualState(step, inner.init(params), other.init(params), recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
@@ -147,9 +148,9 @@ def orthogonal_residual(
         factors = _bounded(wanted, gg, oo, value_at(ratio, state.step))
         out = [_add(*leaf) for leaf in zip(g, gg, o, oo, factors, strict=True)]
         parts = signals, o, wanted, factors
-        measures = _record(state, owners, g, *parts) if monitor else ()
+        recorded = _record(state, owners, g, *parts) if monitor else ()
         step = _tree.increment(state.step)
-        state = ResidualState(step, inner_state, other_state, measures)
+        state = ResidualState(step, inner_state, other_state, recorded)
         return _as(updates, treedef, out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -182,14 +183,14 @@ def _bounded(wanted, gradients, residuals, ratio):
 
 
 def _start(params, scope: Scope, monitor: bool):
-    """The first step number, and the measures before it."""
+    """The first step number, and what is recorded before it."""
     count = scope.count(params)
-    measures = _effects.start(_effects.ResidualMeasures, count, monitor)
-    return jnp.zeros((), jnp.int32), measures
+    recorded = _effects.start(_effects.ResidualRecord, count, monitor)
+    return jnp.zeros((), jnp.int32), recorded
 
 
 def _record(state: ResidualState, owners, g, s, d, wanted, factors) -> Any:
-    """The next measures, from gradients, signals, and residuals before their factor."""
+    """The next record, from gradients, signals, and residuals before their factor."""
     products = [
         _inner(owners, *pair) for pair in ((g, g), (g, s), (s, s), (g, d), (d, d))
     ]

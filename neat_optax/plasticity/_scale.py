@@ -8,7 +8,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Scope, Where, per_leaf
+from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax.plasticity import _plan
 from neat_optax.plasticity._signals import scaled
 
@@ -26,14 +26,14 @@ def coefficients(
     strength: optax.ScalarOrSchedule = 1.0,
     granularity: Granularity = entries,
     scope: Scope = per_leaf,
-    where: Where | None = None,
+    mask: Mask | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     """Turns gradients into plasticity coefficients, for wrappers that ask for them.
 
     Args:
       activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
-        variance_decay, minimum, maximum, strength, granularity, scope, where,
+        variance_decay, minimum, maximum, strength, granularity, scope, mask,
         monitor: see `scale_by_plasticity`.
 
     Returns:
@@ -59,7 +59,7 @@ def coefficients(
         strength=strength,
         granularity=granularity,
         scope=scope,
-        where=where,
+        mask=mask,
         monitor=monitor,
     )
 
@@ -87,7 +87,7 @@ def scale_by_plasticity(
     strength: optax.ScalarOrSchedule = 1.0,
     granularity: Granularity = entries,
     scope: Scope = per_leaf,
-    where: Where | None = None,
+    mask: Mask | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Scales each entry of a gradient by how plastic its weight is.
@@ -131,7 +131,7 @@ def scale_by_plasticity(
         `entries`, `units(axis)`, `blocks(...)` or `arrays` of `neat_optax.sparsity`.
       scope: over what the mean of a signal is taken: `per_leaf`, `whole_tree` or
         `by_label(...)`.
-      where: from a path such as "dense/kernel" and an array to whether it takes part;
+      mask: from a path such as "dense/kernel" and an array to whether it takes part;
         by default every leaf does. Other leaves are handed on as they are.
       monitor: whether to record the coefficients for `diagnostics`.
 
@@ -163,7 +163,7 @@ def scale_by_plasticity(
         strength=strength,
         granularity=granularity,
         scope=scope,
-        where=where,
+        mask=mask,
         monitor=monitor,
     )
 

@@ -9,6 +9,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, shortened, totals
+from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
 
@@ -32,7 +33,7 @@ class ClipLeafNormState(NamedTuple):
     """State of `clip_leaf_norm`."""
 
     step: jax.Array  # [] int32
-    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 class StabilizeState(NamedTuple):
@@ -40,7 +41,7 @@ class StabilizeState(NamedTuple):
 
     step: jax.Array  # [] int32
     gain: Any  # float32, one entry for each scope; () where the rule does not remember
-    measures: _effects.MonitorEffectState | tuple[()]  # () unless measured
+    recorded: Recorded | tuple[()]  # () unless monitored
 
 
 def _towards_target(old, rms, target, rate):
@@ -94,8 +95,8 @@ def clip_leaf_norm(
 
     def init_fn(params):
         count = len(jax.tree.leaves(params))
-        measures = _effects.start(_effects.ClipMeasures, count, monitor)
-        return ClipLeafNormState(jnp.zeros((), jnp.int32), measures)
+        recorded = _effects.start(_effects.ClipRecord, count, monitor)
+        return ClipLeafNormState(jnp.zeros((), jnp.int32), recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
@@ -105,20 +106,20 @@ def clip_leaf_norm(
         norms = [jnp.sqrt(_tree.inner(u, u)) for u in leaves]
         pairs = zip(leaves, norms, strict=True)
         out = [_scaled(u, shortened(norm, longest), norm) for u, norm in pairs]
-        measures = ()
+        recorded = ()
         if monitor:
             owners = range(len(leaves))
             rule = lambda norm: _clipped(norm, longest)  # noqa: E731
-            measures = _effects.record(state, owners, leaves, rule, norms)
-        state = ClipLeafNormState(_tree.increment(state.step), measures)
+            recorded = _effects.record(state, owners, leaves, rule, norms)
+        state = ClipLeafNormState(_tree.increment(state.step), recorded)
         return treedef.unflatten(out), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _clipped(norm, longest) -> _effects.ClipMeasures:
+def _clipped(norm, longest) -> _effects.ClipRecord:
     """What is recorded of all leaves."""
-    return _effects.ClipMeasures(norm, (norm > longest) & (norm < jnp.inf))
+    return _effects.ClipRecord(norm, (norm > longest) & (norm < jnp.inf))
 
 
 def stabilize(
@@ -173,8 +174,8 @@ def stabilize(
     def init_fn(params):
         count = scope.count(params)
         gain = jnp.ones((count,), jnp.float32) if rule.remembers else ()
-        measures = _effects.start(_effects.StabilizerMeasures, count, monitor)
-        return StabilizeState(jnp.zeros((), jnp.int32), gain, measures)
+        recorded = _effects.start(_effects.StabilizerRecord, count, monitor)
+        return StabilizeState(jnp.zeros((), jnp.int32), gain, recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         del extra_args
@@ -191,17 +192,17 @@ def stabilize(
         if rule.remembers and new:
             by_scope = dict(zip(owners, new, strict=True))
             gain = jnp.stack([by_scope[n] for n in range(len(by_scope))])
-        measures = ()
+        recorded = ()
         if monitor:
-            measures = _effects.record(state, owners, leaves, _gained, new, rms)
-        return updates, StabilizeState(_tree.increment(state.step), gain, measures)
+            recorded = _effects.record(state, owners, leaves, _gained, new, rms)
+        return updates, StabilizeState(_tree.increment(state.step), gain, recorded)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _gained(gain, rms) -> _effects.StabilizerMeasures:
+def _gained(gain, rms) -> _effects.StabilizerRecord:
     """What is recorded of all scopes."""
-    return _effects.StabilizerMeasures(gain, rms, gain * rms)
+    return _effects.StabilizerRecord(gain, rms, gain * rms)
 
 
 def _rms(owners, leaves):

@@ -13,6 +13,7 @@ import optax
 
 from neat_optax import _checks, _stacked, _tree
 from neat_optax._leaves import Scope, per_leaf, sum_by_owner
+from neat_optax.aggregators import _monitor
 from neat_optax.aggregators._aggregate import (
     aggregate,
     check_finite,
@@ -24,7 +25,6 @@ from neat_optax.aggregators._gramian import (
     measure_gramian,
     one_player,
 )
-from neat_optax.aggregators._measures import blank_measures
 from neat_optax.aggregators._weighting import as_decision
 from neat_optax.conflict import _decide
 from neat_optax.conflict._passes import Measured
@@ -43,7 +43,7 @@ class PlayerContestState(NamedTuple):
 
     step: jax.Array  # [] int32
     rules: Any  # the rules' state, each array with a leading axis over scopes
-    measures: Any  # a MonitorPlayersState, or None
+    recorded: Any  # a Recorded, or None
 
 
 def player_contest(
@@ -118,8 +118,8 @@ def player_contest(
         own = jax.tree.map(
             lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), weighting.init(None)
         )
-        measures = blank_measures(count, num_players or 0) if monitor else None
-        return PlayerContestState(jnp.zeros((), jnp.int32), own, measures)
+        recorded = _monitor.start(count, num_players or 0) if monitor else None
+        return PlayerContestState(jnp.zeros((), jnp.int32), own, recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         leaves, treedef = jax.tree.flatten(updates)
@@ -143,8 +143,8 @@ def player_contest(
             _means.combine(leaf, field.seats, factors, *_coefficients(verdicts[owner]))
             for leaf, owner in zip(leaves, owners, strict=True)
         ]
-        measures = state.measures
-        if measures is not None:
+        recorded = state.recorded
+        if recorded is not None:
             seats = field.seats
             weights = [
                 combined_weights(v, seats.shares, seats.own, seats.inverse, reduction)
@@ -155,8 +155,8 @@ def player_contest(
             measured = measure_gramian(groups, taking_part, state.step)
             measured = measured._replace(finite=field.finite)
             decisions = jax.vmap(as_decision)(jnp.stack(weights))
-            measures = record(measures, measured, decisions, extras, state.step)
-        new_state = PlayerContestState(_tree.increment(state.step), own, measures)
+            recorded = record(recorded, measured, decisions, extras, state.step)
+        new_state = PlayerContestState(_tree.increment(state.step), own, recorded)
         return treedef.unflatten(combined), new_state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

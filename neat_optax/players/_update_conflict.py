@@ -1,32 +1,24 @@
 """Whether the applied update still harms a player, after all that follows."""
 
 import functools
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _checks, _recording, _stacked, _tree
+from neat_optax._recording import MonitorState
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.conflict._alignment import Alignment
 
 
-class UpdateConflict(NamedTuple):
+class UpdateConflictRecord(NamedTuple):
     """What an applied update does to the players, to first order: float32."""
 
-    update_conflict: jax.Array  # [] max(0, -smallest cosine)
-    harmed: jax.Array  # [] share of the players with a negative cosine
-    update_cosines: jax.Array  # [P] cosine of each gradient with -update
-
-
-class MonitorUpdateConflictState(NamedTuple):
-    """State of `monitor_update_conflict`."""
-
-    inner: Any
-    step: jax.Array  # [] int32
-    latest: UpdateConflict
-    mean: UpdateConflict
+    update_conflict: jax.Array  # [1] max(0, -smallest cosine)
+    harmed: jax.Array  # [1] share of the players with a negative cosine
+    update_cosines: jax.Array  # [1, P] cosine of each gradient with -update
 
 
 def monitor_update_conflict(
@@ -65,13 +57,10 @@ def monitor_update_conflict(
     inner = optax.with_extra_args_support(inner)
 
     def init_fn(params):
-        zero, zeros = jnp.zeros(()), jnp.zeros((num_players,))
-        blank = jax.tree.map(
-            lambda x: x.astype(jnp.float32), UpdateConflict(zero, zero, zeros)
-        )
-        step = jnp.zeros((), jnp.int32)
-        blanks = _tree.own((blank, blank))
-        return MonitorUpdateConflictState(inner.init(params), step, *blanks)
+        one = jnp.zeros((1,), jnp.float32)
+        blank = UpdateConflictRecord(one, one, jnp.zeros((1, num_players), jnp.float32))
+        recorded = _recording.start(blank, one + 1)
+        return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), recorded)
 
     def update_fn(updates, state, params=None, **extra_args):
         count = _checks.check_players(updates, params)
@@ -81,14 +70,14 @@ def monitor_update_conflict(
         present = Extras.read(extra_args, updates, num_players).present
         leaves = jax.tree.leaves(updates)
         cosines = _cosines(leaves, jax.tree.leaves(applied), present)
-        latest = UpdateConflict(
-            update_conflict=jnp.maximum(-jnp.min(cosines, initial=0), 0),
-            harmed=jnp.mean(cosines < 0, dtype=jnp.float32),
-            update_cosines=cosines,
+        latest = UpdateConflictRecord(
+            update_conflict=jnp.maximum(-jnp.min(cosines, initial=0), 0)[None],
+            harmed=jnp.mean(cosines < 0, dtype=jnp.float32)[None],
+            update_cosines=cosines[None],
         )
-        mean = _tree.running_mean(state.mean, latest, state.step)
-        step = _tree.increment(state.step)
-        return applied, MonitorUpdateConflictState(inner_state, step, latest, mean)
+        one = state.recorded.size
+        recorded = _recording.advance(state.recorded, latest, one, state.step)
+        return applied, MonitorState(inner_state, _tree.increment(state.step), recorded)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 

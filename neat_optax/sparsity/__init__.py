@@ -5,7 +5,7 @@ from neat_optax._granularity import arrays as arrays
 from neat_optax._granularity import blocks as blocks
 from neat_optax._granularity import entries as entries
 from neat_optax._granularity import units as units
-from neat_optax._leaves import is_kernel as is_kernel
+from neat_optax._leaves import kernels as kernels
 from neat_optax.sparsity import compaction as compaction
 from neat_optax.sparsity._allocation import Allocation as Allocation
 from neat_optax.sparsity._allocation import erdos_renyi_kernel as erdos_renyi_kernel

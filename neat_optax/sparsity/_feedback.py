@@ -10,7 +10,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Scope, Which, per_leaf
+from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity._allocation import Allocation, uniform
 from neat_optax.sparsity._masks import Division, divide, narrow, values
@@ -125,7 +125,7 @@ def adapt_pruning(
     scope: Scope = per_leaf,
     allocation: Allocation | Callable = uniform,
     granularity: Granularity = entries,
-    which: Which | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Prunes until the complexity observed is a given share of the first one.
 
@@ -152,7 +152,7 @@ def adapt_pruning(
       scope: what shares one count and one threshold.
       allocation: how the level is divided among arrays.
       granularity: what is kept or pruned as one.
-      which: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default those with two axes or more.
 
     Returns:
       A transformation that needs `params` and goes last in a chain. A level that falls
@@ -173,7 +173,7 @@ def adapt_pruning(
     _checks.check_number("tolerance", tolerance, "[0, inf)")
     _checks.check_kind("control", control, Control)
     cadence = when(begin, every, end)
-    division = divide(scope, allocation, granularity, which)
+    division = divide(scope, allocation, granularity, mask)
 
     def ask(state, step, params, extra_args):
         del state

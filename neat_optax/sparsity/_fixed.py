@@ -9,11 +9,9 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Which, chosen
+from neat_optax._leaves import Mask, chosen, kernels
 from neat_optax._schedules import when
 from neat_optax.sparsity._masks import all_kept, masked_updates
-
-Mask = Any  # a tree of boolean arrays, or a function from parameters to one
 
 
 class KeepMaskState(NamedTuple):
@@ -119,17 +117,17 @@ def straight_through(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def nonzero(params: Any, which: Which | None = None) -> Any:
+def nonzero(params: Any, mask: Mask | None = None) -> Any:
     """The mask of the weights that are not zero.
 
     Args:
       params: a tree of arrays.
-      which: in which arrays zeros count, by default in those with two axes or more: a
+      mask: in which arrays zeros count, by default in those with two axes or more: a
         bias that is zero has not been pruned.
     """
     leaves, treedef = jax.tree.flatten(all_kept(params))
     values = jax.tree.leaves(params)
-    for number in chosen(params, which):
+    for number in chosen(params, mask, kernels):
         leaves[number] &= values[number] != 0
     return treedef.unflatten(leaves)
 

@@ -11,7 +11,7 @@ import numpy as np
 from neat_optax import _checks, _tree
 from neat_optax._granularity import Granularity, entries
 from neat_optax._largest import keep_largest
-from neat_optax._leaves import Scope, Which, as_which, chosen, per_leaf
+from neat_optax._leaves import Mask, Scope, as_mask, chosen, kernels, per_leaf
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._allocation import Allocation, as_allocation, uniform
 from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
@@ -23,11 +23,11 @@ class Division(NamedTuple):
     scope: Scope
     allocation: Allocation
     granularity: Granularity
-    which: Which
+    mask: Mask
 
     def pruned(self, params: Any) -> list[int]:
         """The numbers of the leaves that are pruned."""
-        return chosen(params, self.which)
+        return chosen(params, self.mask)
 
     def scopes(self, params: Any) -> list[list[int]]:
         """The pruned leaves of each scope."""
@@ -84,12 +84,12 @@ def _traced(number: Any) -> bool:
     return not isinstance(number, (int, float))
 
 
-def divide(scope: Any, allocation: Any, granularity: Any, which: Any) -> Division:
+def divide(scope: Any, allocation: Any, granularity: Any, mask: Any) -> Division:
     """A `Division`, its parts checked."""
     _checks.check_kind("scope", scope, Scope)
     _checks.check_kind("granularity", granularity, Granularity)
-    which = as_which(which)
-    return Division(scope, as_allocation(allocation), granularity, which)
+    mask = as_mask(mask, kernels)
+    return Division(scope, as_allocation(allocation), granularity, mask)
 
 
 def count_kept(sizes: Sequence[int], sparsities: Sequence[Any]) -> Any:
@@ -160,7 +160,7 @@ def make_mask(
     scope: Scope = per_leaf,
     allocation: Allocation | Callable = uniform,
     granularity: Granularity = entries,
-    which: Which | None = None,
+    mask: Mask | None = None,
     **extra_args: Any,
 ) -> Any:
     """Prunes in one call: the mask that keeps the best weights.
@@ -173,7 +173,7 @@ def make_mask(
       scope: what shares one threshold.
       allocation: how the sparsity is divided among the arrays.
       granularity: what is kept or pruned as one.
-      which: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default those with two axes or more.
       **extra_args: `grad=` or `activity=`, where the score needs it.
 
     Returns:
@@ -188,7 +188,7 @@ def make_mask(
     """
     _checks.check_fields({"sparsity": sparsity}, {"sparsity": "[0, 1)"})
     _checks.check_inexact("params", params)
-    division = divide(scope, allocation, granularity, which)
+    division = divide(scope, allocation, granularity, mask)
     asked = division.ask(params, sparsity)
     score = as_score(score)
     memory = scoring.start_memory(score, params)

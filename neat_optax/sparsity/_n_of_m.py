@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Which, as_which, chosen
+from neat_optax._leaves import Mask, as_mask, chosen, kernels
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._masks import all_kept, values
 from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
@@ -23,7 +23,7 @@ def n_of_m(
     axis: int = -2,
     begin: int = 0,
     score: Score | Callable = magnitude,
-    which: Which | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     """Keeps the best n of every m neighbors along an axis; goes last in a chain.
 
@@ -36,7 +36,7 @@ def n_of_m(
       axis: along which they are neighbors.
       begin: the step at which the mask is chosen, at least 0; from then on it holds.
       score: what is kept, as in `prune_to_sparsity`. Among equals the later ones are.
-      which: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default those with two axes or more.
 
     Returns:
       A transformation that needs `params`. For masks that go on changing see
@@ -55,7 +55,7 @@ def n_of_m(
       Scratch", 2021.
     """
     _checks.check_interval(begin, 1, None)
-    rows = _rows(n, m, axis, which)
+    rows = _rows(n, m, axis, mask)
 
     def ask(state, step, params, extra_args):
         del state, extra_args
@@ -73,7 +73,7 @@ def n_of_m_mask(
     *,
     axis: int = -2,
     score: Score | Callable = magnitude,
-    which: Which | None = None,
+    mask: Mask | None = None,
     **extra_args: Any,
 ) -> Any:
     """The mask of `n_of_m`, in one call.
@@ -84,14 +84,14 @@ def n_of_m_mask(
       m: how many neighbors make a group.
       axis: along which they are neighbors.
       score: what is kept; those with a memory see one step.
-      which: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default those with two axes or more.
       **extra_args: `grad=` or `activity=`, where the score needs it.
 
     Returns:
       A tree like `params` of boolean arrays, True where a weight is kept.
     """
     _checks.check_inexact("params", params)
-    rows = _rows(n, m, axis, which)
+    rows = _rows(n, m, axis, mask)
     rows.check(params)
     score = as_score(score)
     memory = scoring.start_memory(score, params)
@@ -105,10 +105,10 @@ class _Rows(NamedTuple):
     n: int
     m: int
     axis: int
-    which: Which
+    mask: Mask
 
     def pruned(self, tree: Any) -> list[int]:
-        return chosen(tree, self.which)
+        return chosen(tree, self.mask)
 
     def check(self, params: Any) -> None:
         leaves = jax.tree.leaves(params)
@@ -121,12 +121,12 @@ class _Rows(NamedTuple):
                 )
 
 
-def _rows(n: int, m: int, axis: int, which: Which | None) -> _Rows:
+def _rows(n: int, m: int, axis: int, mask: Mask | None) -> _Rows:
     _checks.check_count("m", m, minimum=1)
     _checks.check_number("n", n, f"[1, {m}]")
     _checks.check_count("n", n, minimum=1)
     _checks.check_integer("axis", axis)
-    return _Rows(n, m, axis, as_which(which))
+    return _Rows(n, m, axis, as_mask(mask, kernels))
 
 
 def _choose(rows, score, state, mask, seen, asked):

@@ -8,7 +8,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Scope, Which, per_leaf
+from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity._allocation import Allocation, uniform
 from neat_optax.sparsity._masks import divide, narrow
@@ -26,7 +26,7 @@ def prune_to_sparsity(
     scope: Scope = per_leaf,
     allocation: Allocation | Callable = uniform,
     granularity: Granularity = entries,
-    which: Which | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Keeps the best weights and sets the others to exactly zero, for good.
 
@@ -60,7 +60,7 @@ def prune_to_sparsity(
         only the total counts.
       granularity: what is kept or pruned as one: `entries`, `units(axis)`,
         `blocks(...)`. Counts are then counts of these.
-      which: from a path such as "dense/kernel" and an array to whether it is pruned;
+      mask: from a path such as "dense/kernel" and an array to whether it is pruned;
         by default every array with two axes or more.
 
     Returns:
@@ -83,7 +83,7 @@ def prune_to_sparsity(
     """
     _checks.check_number("sparsity", sparsity, "[0, 1)")
     cadence = when(begin, every, end)
-    division = divide(scope, allocation, granularity, which)
+    division = divide(scope, allocation, granularity, mask)
 
     def ask(highest, step, params, extra_args):
         del extra_args

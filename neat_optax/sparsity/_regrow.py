@@ -10,7 +10,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Scope, Which, per_leaf
+from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._allocation import Allocation, erdos_renyi_kernel
@@ -57,7 +57,7 @@ def grow_and_prune(
     scope: Scope = per_leaf,
     allocation: Allocation | Callable = erdos_renyi_kernel,
     granularity: Granularity = entries,
-    which: Which | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Trains a sparse network whose zeros move: RigL, and with `grow=random(1)` SET.
 
@@ -85,7 +85,7 @@ def grow_and_prune(
       scope: what shares one count and one threshold.
       allocation: how the sparsity is divided among arrays.
       granularity: what is kept or pruned as one.
-      which: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default those with two axes or more.
 
     Returns:
       An optimizer that needs `params`. Nothing may stand behind it in a chain.
@@ -112,7 +112,7 @@ def grow_and_prune(
     _checks.check_number("fraction", fraction, "[0, 1)")
     cadence = when(begin, every, end)
     rules = (as_score(start, "start"), as_score(drop, "drop"), as_score(grow, "grow"))
-    division = divide(scope, allocation, granularity, which)
+    division = divide(scope, allocation, granularity, mask)
     optimizer = optax.with_extra_args_support(optimizer)
     choose = functools.partial(_exchange, division, rules)
 

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax.experimental import sparse
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Which, chosen
+from neat_optax._leaves import Mask, chosen, kernels
 
 
 class LeafSparsity(NamedTuple):
@@ -28,17 +28,17 @@ class LeafSparsity(NamedTuple):
         return self.zeros / max(self.size, 1)
 
 
-def leaf_sparsities(params: Any, which: Which | None = None) -> dict[str, LeafSparsity]:
+def leaf_sparsities(params: Any, mask: Mask | None = None) -> dict[str, LeafSparsity]:
     """The sparsity of each array by its path.
 
     Args:
       params: a tree of arrays, or of masks.
-      which: which arrays are looked at; by default those with two axes or more.
+      mask: which arrays are looked at; by default those with two axes or more.
     """
-    return dict(_each(params, which))
+    return dict(_each(params, mask))
 
 
-def _each(params: Any, which: Which | None) -> list[tuple[str, LeafSparsity]]:
+def _each(params: Any, mask: Mask | None) -> list[tuple[str, LeafSparsity]]:
     """Paths and sparsities; two arrays may have one path, as "a/b" in two ways."""
     paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
     return [
@@ -48,16 +48,16 @@ def _each(params: Any, which: Which | None) -> list[tuple[str, LeafSparsity]]:
                 jnp.shape(leaves[n]), jnp.sum(leaves[n] == 0, dtype=jnp.int32)
             ),
         )
-        for n in chosen(params, which)
+        for n in chosen(params, mask, kernels)
     ]
 
 
-def sparsity(params: Any, which: Which | None = None) -> jax.Array:
+def sparsity(params: Any, mask: Mask | None = None) -> jax.Array:
     """The share of zeros in all arrays together, float32 of shape [].
 
     Args:
       params: a tree of arrays, or of masks. Works inside `jit`.
-      which: which arrays are counted; by default those with two axes or more, so that
+      mask: which arrays are counted; by default those with two axes or more, so that
         biases, which often start at zero, do not count.
 
     Example:
@@ -65,17 +65,17 @@ def sparsity(params: Any, which: Which | None = None) -> jax.Array:
       >>> print(sparsity({"kernel": jnp.array([[1.0, 0.0]]), "bias": jnp.zeros(2)}))
       0.5
     """
-    found = [leaf for _, leaf in _each(params, which)]
+    found = [leaf for _, leaf in _each(params, mask)]
     zeros = sum((leaf.zeros for leaf in found), jnp.int32(0))
     return zeros / jnp.float32(max(sum(leaf.size for leaf in found), 1))
 
 
-def summary(params: Any, which: Which | None = None) -> str:
+def summary(params: Any, mask: Mask | None = None) -> str:
     """A table with one line for each array: its shape, what is left, its sparsity.
 
     Args:
       params: a tree of concrete arrays, or of masks.
-      which: which arrays are listed; by default those with two axes or more.
+      mask: which arrays are listed; by default those with two axes or more.
 
     Example:
       >>> import jax.numpy as jnp
@@ -85,7 +85,7 @@ def summary(params: Any, which: Which | None = None) -> str:
       total                      4        3    25.00%
     """
     rows = [("array", "shape", "entries", "nonzero", "sparsity")]
-    found = _each(params, which)
+    found = _each(params, mask)
     for path, leaf in found:
         shape = "x".join(map(str, leaf.shape))
         rows.append((path or "(root)", shape, *_cells(leaf.size, int(leaf.zeros))))
@@ -96,12 +96,12 @@ def summary(params: Any, which: Which | None = None) -> str:
     return "\n".join(_line(row, widths) for row in rows)
 
 
-def to_bcoo(params: Any, which: Which | None = None) -> Any:
+def to_bcoo(params: Any, mask: Mask | None = None) -> Any:
     """The tree with its arrays as `jax.experimental.sparse.BCOO`, zeros left out.
 
     Args:
       params: a tree of concrete arrays.
-      which: which arrays are converted, by default those with two axes or more; the
+      mask: which arrays are converted, by default those with two axes or more; the
         others stay as they are.
 
     Example:
@@ -112,7 +112,7 @@ def to_bcoo(params: Any, which: Which | None = None) -> Any:
     """
     _checks.check_inexact("params", params)
     leaves, treedef = jax.tree.flatten(params)
-    for n in chosen(params, which):
+    for n in chosen(params, mask, kernels):
         leaves[n] = sparse.BCOO.fromdense(_tree.unsharded(leaves[n]))
     return treedef.unflatten(leaves)
 

@@ -125,7 +125,7 @@ def measured(name, count, size):
 def measure(name, j):
     """The update and the measures of one step."""
     update, state = measured(name, *j.shape)(jnp.asarray(j, jnp.float32))
-    return np.asarray(update, np.float64), state.measures.latest
+    return np.asarray(update, np.float64), state.recorded.latest
 
 
 SHAPE = (3, 10)

@@ -7,7 +7,7 @@ import pytest
 import neat_optax as neo
 from conflict.test_alignment import make_contest
 from conflict.test_correct import GRADIENT, OPPONENT, decide
-from neat_optax.conflict._monitor import MonitorCorrectionState
+from neat_optax._recording import Recorded
 
 CONTEST = make_contest(
     GRADIENT, OPPONENT, noise=jnp.asarray(0.8), steadiness=jnp.asarray(0.4)
@@ -64,7 +64,7 @@ def test_gates(options, steps, acts):
 def test_measure_comes_last():
     rules = neo.neat_rules(0.5, warmup_steps=9, monitor=True)
     state = rules.update(CONTEST, rules.init(CONTEST))[1]
-    assert isinstance(state[-1], MonitorCorrectionState)
+    assert isinstance(state[-1], Recorded)
     assert state[-1].latest.correction_ratio == 0.0
     np.testing.assert_allclose(state[-1].latest.conflict, 0.6, rtol=1e-6)
 

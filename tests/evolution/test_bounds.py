@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 
 
@@ -17,7 +18,9 @@ def test_clips_what_where_says_and_forgets_the_fitness_of_the_changed():
         "n": jnp.array([5, 5]),
     }
     given = evo.Population(params, jnp.array([1.0, 2.0]))
-    step = evo.clip_population(-1.0, math.inf, where=lambda path, leaf: path == "a")  # noqa: ARG005
+    step = evo.clip_population(
+        -1.0, math.inf, mask=by_path(lambda path, _: path == "a")
+    )
     clipped, state = step.update(0, given, step.init(given))
     expected = {**params, "a": params["a"].at[0, 0].set(-1.0)}
     properties.assert_trees_equal(clipped.params, expected)

@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 
 
@@ -28,7 +29,7 @@ TABLE = {
         evo.gaussian(lambda generation: 0.5 / (1 + generation), 1.0),
         num_elites=1,
         reevaluate=True,
-        where=lambda path, leaf: "frozen" not in path,  # noqa: ARG005
+        mask=by_path(lambda path, leaf: "frozen" not in path),  # noqa: ARG005
     ),
     "breeder line": evo.breeder(
         evo.linear_rank(2.0),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 from oracle import evolution as oracle
 
@@ -73,7 +74,9 @@ def test_perturb_keeps_the_first_and_spreads_the_others():
 
 def test_perturb_leaves_out_what_where_leaves_out():
     params = {"a": jnp.ones(3), "b": jnp.ones(3)}
-    population = evo.perturb(0, params, 4, 1.0, where=lambda path, leaf: path == "a")  # noqa: ARG005
+    population = evo.perturb(
+        0, params, 4, 1.0, mask=by_path(lambda path, _: path == "a")
+    )
     assert np.all(np.asarray(population.params["b"]) == 1)
     assert not np.any(np.asarray(population.params["a"][1:]) == 1)
 

@@ -12,6 +12,7 @@ from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 from neat_optax.evolution import BreederState
 
@@ -85,7 +86,7 @@ def test_the_state_has_the_share_of_zeros_of_the_population_that_was_given():
         del leaf
         return path == "kernel"
 
-    step = evo.prune_population(BREEDER, 0.5, which=kernel)
+    step = evo.prune_population(BREEDER, 0.5, mask=by_path(kernel))
     given = population()
     params = {**given.params, "bias": jnp.zeros((6, 4))}  # not pruned, not counted
     params["kernel"] = params["kernel"].at[:2, 0].set(0.0)

@@ -8,6 +8,7 @@ import pytest
 
 import neat_optax as neo
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 
 KEY = jax.random.key(0)
@@ -29,14 +30,12 @@ def population(n=3):
     return evo.Population(params, jnp.arange(float(n)))
 
 
-def free(path, leaf):
-    del leaf
-    return path == "w"
+free = by_path(lambda path, _: path == "w")
 
 
 def test_steps_are_those_of_the_optimizer_alone():
     given = population()
-    step = evo.refine(CHAIN, loss, 3, where=free)
+    step = evo.refine(CHAIN, loss, 3, mask=free)
     refined, _ = jax.jit(step.update)(KEY, given, step.init(given))
     assert np.all(np.isnan(refined.fitness))
     for i in range(3):
@@ -87,7 +86,7 @@ def test_no_more_than_a_batch_is_trained_at_the_same_time():
 
     def memory(batch_size):
         given = population(16)
-        step = evo.refine(CHAIN, wide, 1, where=free, batch_size=batch_size)
+        step = evo.refine(CHAIN, wide, 1, mask=free, batch_size=batch_size)
         lowered = jax.jit(step.update).lower(KEY, given, step.init(given))
         return lowered.compile().memory_analysis().temp_size_in_bytes
 

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import properties
+from neat_optax import by_path
 from neat_optax import evolution as evo
 from neat_optax.evolution import _draws
 from neat_optax.evolution._draws import fan_in_scale
@@ -208,7 +209,7 @@ def test_integers_keys_and_what_where_leaves_out_come_from_the_first_parent():
         parents,
         evo.blend(),
         evo.gaussian(1.0, 1.0),
-        where=lambda path, leaf: path != "frozen" and leaf.ndim < 2,
+        mask=by_path(lambda path, leaf: path != "frozen" and leaf.ndim < 2),
     )
     for name in ("step", "flag", "frozen"):
         np.testing.assert_array_equal(bred[name], params[name][parents[:, 0]])
@@ -253,7 +254,11 @@ def test_dtypes_stay():
         ),
         (
             lambda: evo.offspring(
-                0, {"a": jnp.ones((1, 2))}, SELF, evo.clone, where=lambda *_: False
+                0,
+                {"a": jnp.ones((1, 2))},
+                SELF,
+                evo.clone,
+                mask=by_path(lambda *_: False),
             ),
             r"^`where` must choose at least one array, got none of a\.$",
         ),

@@ -9,7 +9,7 @@ import numpy as np
 import optax
 
 import neat_optax as neo
-from neat_optax.plasticity._effects import MonitorEffectState
+from neat_optax._recording import Recorded
 from plasticity_goldens import CASES, CLOSE, alphas, as_arrays, of, optimizer
 
 NOT_RECORDED = {
@@ -73,7 +73,7 @@ def measured(state):
     """Sizes and latest values by name, those of several holders side by side."""
 
     def is_measured(node):
-        return isinstance(node, MonitorEffectState)
+        return isinstance(node, Recorded)
 
     found = {}
     for holder in jax.tree.leaves(state, is_leaf=is_measured):

@@ -53,7 +53,7 @@ def test_measures_change_nothing_and_cost_no_state_where_they_are_off(make):
     out, states = play(make(monitor=True), gradients)
     plain, plain_states = play(make(), gradients)
     properties.assert_trees_close(out, plain, rtol=1e-6)
-    assert plain_states[-1].measures == ()
+    assert plain_states[-1].recorded == ()
     rest = [s[-1]._replace(measures=()) for s in (states, plain_states)]
     properties.assert_trees_close(*rest, rtol=1e-6)
 
@@ -61,11 +61,11 @@ def test_measures_change_nothing_and_cost_no_state_where_they_are_off(make):
 @EACH
 def test_the_mean_is_over_all_steps(make):
     _, states = play(make(monitor=True), history(5))
-    latest = [state.measures.latest for state in states]
+    latest = [state.recorded.latest for state in states]
     mean = jax.tree.map(lambda *x: np.mean(x, axis=0), *latest)
-    properties.assert_trees_close(states[-1].measures.mean, mean, rtol=1e-5)
+    properties.assert_trees_close(states[-1].recorded.mean, mean, rtol=1e-5)
     assert any(np.ptp(x) > 0 for x in jax.tree.leaves(latest))
-    assert states[-1].measures.size.tolist() == [6, 4]
+    assert states[-1].recorded.size.tolist() == [6, 4]
 
 
 @EACH
@@ -76,7 +76,7 @@ def test_measures_are_float32(make, dtype):
         gradients = history(2, dtype)
         _, states = play(tx, gradients)
         properties.assert_same_types(states[-1], tx.init(gradients[0]))
-        for x in jax.tree.leaves(states[-1].measures):
+        for x in jax.tree.leaves(states[-1].recorded):
             assert x.dtype == jnp.float32
 
 
@@ -87,7 +87,7 @@ def test_what_is_not_finite_is_not_remembered(make, bad):
     gradients[1]["a"] = gradients[1]["a"].at[0, 0].set(bad)
     _, states = play(make(monitor=True), gradients)
     for state in states:
-        properties.assert_finite(state.measures)
+        properties.assert_finite(state.recorded)
 
 
 @EACH
@@ -113,14 +113,14 @@ def test_a_state_can_be_donated():
     step = jax.jit(tx.update, donate_argnums=1)
     for _ in range(2):
         _, state = step(u, state)
-    assert state.measures.mean.unclipped_norm.tolist() == [5.0]
+    assert state.recorded.mean.unclipped_norm.tolist() == [5.0]
 
 
 @EACH
 def test_nothing_recorded_of_nothing(make):
     tx = make(monitor=True)
     _, after = tx.update({}, tx.init({}))
-    assert after.measures.size.shape == (0,)
+    assert after.recorded.size.shape == (0,)
 
 
 def test_no_name_is_used_twice():

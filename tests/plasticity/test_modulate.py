@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from neat_optax import plasticity
+from neat_optax import by_path, plasticity
 from neat_optax.plasticity import trust_ratio
 from oracle import plasticity as oracle
 
@@ -30,8 +30,8 @@ def test_agrees_with_the_oracle(seed, strength, ratio):
     norms = np.linalg.norm(p) / np.linalg.norm(base)
     directions = {
         plasticity.gain: base,
-        momentum_target(0.75, debias=False): 0.25 * g,
-        momentum_target(0.75): g,
+        plasticity.momentum_target(0.75, debias=False): 0.25 * g,
+        plasticity.momentum_target(0.75): g,
         trust_ratio: (np.clip(norms, 0.5, 1.5) - 1) * base,
     }
     for target, direction in directions.items():
@@ -68,23 +68,23 @@ def test_a_phase_is_a_schedule_of_the_strength():
 def test_where():
     g = {"head": G, "trunk": G}
     tx = neo.plasticity.modulate(
-        optax.identity(), strength=1.0, where=lambda path, _: path[0] == "h"
+        optax.identity(), strength=1.0, mask=by_path(lambda path, _: path[0] == "h")
     )
     out = once(tx, g)
     np.testing.assert_array_equal(out["trunk"], G)
     assert not np.allclose(out["head"], G)
 
 
-def head(path, leaf):
-    del leaf
-    return path == "head"
+head = by_path(lambda path, _: path == "head")
 
 
-@pytest.mark.parametrize("target", [plasticity.gain, momentum_target(0.75)], ids=repr)
+@pytest.mark.parametrize(
+    "target", [plasticity.gain, plasticity.momentum_target(0.75)], ids=repr
+)
 def test_a_leaf_left_out_has_no_memory(target):
     """Neither for its coefficients nor for the target, and the others keep theirs."""
     g = {"head": G, "trunk": jnp.ones((3, 2))}
-    tx = neo.plasticity.modulate(optax.identity(), target=target, where=head)
+    tx = neo.plasticity.modulate(optax.identity(), target=target, mask=head)
     alone = neo.plasticity.modulate(optax.identity(), target=target)
     states = tx.init(g), alone.init({"head": G})
     shapes = [sorted(x.shape for x in jax.tree.leaves(s)) for s in states]
@@ -100,7 +100,7 @@ def test_a_leaf_left_out_has_no_memory(target):
 def test_specs_of_a_state_with_leaves_left_out():
     g = {"head": G, "trunk": jnp.ones((3, 2))}
     tx = neo.plasticity.modulate(
-        optax.identity(), target=momentum_target(0.75), where=head
+        optax.identity(), target=plasticity.momentum_target(0.75), mask=head
     )
     left_out = lambda x: isinstance(x, optax.MaskedNode)  # noqa: E731
     specs = optax.tree.map_params(
@@ -117,7 +117,7 @@ def test_measures(ratio, share, shortened):
     """What is added is 0.4 times as long as the update, and the trunk is left out."""
     g = {"head": G, "trunk": jnp.ones((3, 2))}
     tx = neo.plasticity.modulate(
-        optax.identity(), strength=1.0, ratio=ratio, where=head, monitor=True
+        optax.identity(), strength=1.0, ratio=ratio, mask=head, monitor=True
     )
     _, state = jax.jit(tx.update)(g, tx.init(g))
     found = neo.diagnostics(state, g)
@@ -146,7 +146,7 @@ def test_measures(ratio, share, shortened):
 )
 def test_measures_where_nothing_can_be_added(base, gradient, active):
     tx = neo.plasticity.modulate(
-        base, target=momentum_target(0.5), strength=1.0, monitor=True
+        base, target=plasticity.momentum_target(0.5), strength=1.0, monitor=True
     )
     out, state = tx.update(gradient, tx.init(gradient))
     updates = base.update(gradient, base.init(gradient))[0]
@@ -162,7 +162,7 @@ def test_trust_ratio_needs_the_parameters():
 
 def test_wrong_arguments():
     with pytest.raises(ValueError, match=r"`target` must be of type Target, got"):
-        neo.plasticity.modulate(optax.identity(), target=momentum_target)  # pyright: ignore
+        neo.plasticity.modulate(optax.identity(), target=plasticity.momentum_target)  # pyright: ignore
     with pytest.raises(ValueError, match=r"`strength` must be in \[0, inf\), got -1"):
         neo.plasticity.modulate(optax.identity(), strength=-1)
     with pytest.raises(ValueError, match=r"`monitor` must be True or False, got 1"):

@@ -87,7 +87,7 @@ def test_measures_of_groups():
 def test_the_default_reference_keeps_nothing():
     state = neo.plasticity.modulate_rate(optax.identity()).init(jnp.ones(3))
     assert [x.shape for x in jax.tree.leaves(state.reference)] == [()]  # its step
-    assert state.measures == ()
+    assert state.recorded == ()
 
 
 def test_wrong_arguments():

@@ -146,8 +146,8 @@ def test_measures_of_scopes():
     scope = neo.by_label({"a": "one", "b": "one", "c": "two"})
     tx = neo.plasticity.bound_residual(optax.scale(2.0), 9.0, scope=scope, monitor=True)
     _, state = tx.update(g, tx.init(g))
-    assert state.measures.size.tolist() == [2, 2]
-    np.testing.assert_allclose(state.measures.latest.signal_norm, [5, 2**0.5], 1e-6)
+    assert state.recorded.size.tolist() == [2, 2]
+    np.testing.assert_allclose(state.recorded.latest.signal_norm, [5, 2**0.5], 1e-6)
     np.testing.assert_allclose(recorded(tx, g)["residual_share"], [1, 1], rtol=1e-6)
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from neat_optax import plasticity, sparsity
+from neat_optax import by_path, plasticity, sparsity
 from oracle import plasticity as oracle
 
 GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
@@ -146,7 +146,9 @@ def test_scope():
 def test_where():
     """Other leaves are handed on bit for bit, and have no memory."""
     g = {"dense": jnp.array([1.0, -3.0]), "norm": jnp.array([jnp.nan, 3.0])}
-    tx = neo.plasticity.scale_by_plasticity(where=lambda path, _: path == "dense")
+    tx = neo.plasticity.scale_by_plasticity(
+        mask=by_path(lambda path, _: path == "dense")
+    )
     state = tx.init(g)
     assert isinstance(state.momentum["norm"], optax.MaskedNode)
     update, after = jax.jit(tx.update)(g, state)
@@ -196,7 +198,7 @@ def test_composes_with_conflict_rules():
         (dict(strength=-1.0), r"`strength` must be in \[0, inf\), got -1.0"),
         (dict(granularity=3), r"`granularity` must be of type Granularity, got 3"),
         (dict(scope=3), r"`scope` must be of type Scope, got 3"),
-        (dict(where=3), r"`where` must be a function, got 3"),
+        (dict(mask=3), r"`mask` must hold True or False, got 3"),
         (dict(monitor=3), r"`monitor` must be True or False, got 3"),
         (
             dict(activity_weight=0, gradient_weight=0, memory_weight=0),

@@ -15,7 +15,7 @@ from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
 import samplers
-from neat_optax._leaves import is_kernel
+from neat_optax._leaves import by_path, kernels
 from neat_optax.sparsity import apply_mask, blocks, make_mask, units
 from neat_optax.sparsity._masks import count_kept
 
@@ -80,7 +80,7 @@ def test_all_options_together():
         "scope": neo.whole_tree,
         "allocation": neo.sparsity.erdos_renyi_kernel,
         "granularity": units(0),
-        "which": lambda path, leaf: path in ("a/w", "b") and leaf.ndim > 1,
+        "mask": by_path(lambda path, leaf: path in ("a/w", "b") and leaf.ndim > 1),
     }
     mask = make_mask(params, 0.5, **options)
     rows = [np.sin(np.asarray(params["a"]["w"])).mean(1)]
@@ -93,21 +93,21 @@ def test_all_options_together():
     assert (mask["b"] == mask["b"][:, :1, :1]).all()
 
 
-def test_which_sees_paths_and_arrays_of_their_own_dtypes():
+def test_a_mask_by_path_sees_paths_and_arrays_of_their_own_dtypes():
     params = {"x": jnp.ones((4, 4)), "y": {"z": jnp.ones((4, 4), jnp.bfloat16)}}
-    for which, counts in (
-        (lambda path, _: path == "y/z", [16, 8]),
-        (lambda _, leaf: leaf.dtype == jnp.float32, [8, 16]),
-        (lambda _, leaf: jnp.issubdtype(leaf.dtype, jnp.bfloat16), [16, 8]),
+    for chosen, counts in (
+        (by_path(lambda path, _: path == "y/z"), [16, 8]),
+        (by_path(lambda _, leaf: leaf.dtype == jnp.float32), [8, 16]),
+        (by_path(lambda _, leaf: jnp.issubdtype(leaf.dtype, jnp.bfloat16)), [16, 8]),
         (None, [8, 8]),
     ):
         for sparsity in (0.5, jnp.float32(0.5)):
-            mask = make_mask(params, sparsity, which=which)
+            mask = make_mask(params, sparsity, mask=chosen)
             assert [int(m.sum()) for m in jax.tree.leaves(mask)] == counts
-    message = r"^`which` must choose at least one array, got none of x, y/z\.$"
+    message = r"^`mask` must choose at least one array, got none of x, y/z\.$"
     with pytest.raises(ValueError, match=message):
-        make_mask(params, 0.5, which=lambda *_: False)
-    assert [is_kernel("", jnp.ones(s)) for s in ((), (3,), (1, 1))] == [0, 0, 1]
+        make_mask(params, 0.5, mask=by_path(lambda *_: False))
+    assert [kernels(jnp.ones(s)) for s in ((), (3,), (1, 1))] == [0, 0, 1]
 
 
 def test_without_arrays_to_prune():
@@ -192,7 +192,7 @@ NUMBER = "`sparsity` must be a number in [0, 1)"
         ({"sparsity": np.nan}, "`sparsity` must be in [0, 1), got nan."),
         ({"sparsity": "x"}, f"{NUMBER} or a schedule, got 'x'."),
         ({"sparsity": True}, f"{NUMBER} or a schedule, got True."),
-        ({"which": "kernel"}, "`which` must be a function, got 'kernel'."),
+        ({"mask": "kernel"}, "`mask` must hold True or False, got 'kernel'."),
         ({"scope": "tree"}, "`scope` must be of type Scope, got 'tree'."),
         (
             {"params": [jnp.arange(3)]},
@@ -218,11 +218,11 @@ def test_paths_of_an_nnx_state_are_those_of_its_dictionary():
     seen = []
     for tree in (state, nnx.as_pure(state)):
 
-        def which(path, _):
+        def rule(path, _):
             seen.append(path)
             return path == "kernel"
 
-        mask = make_mask(tree, 0.5, which=which)
+        mask = make_mask(tree, 0.5, mask=by_path(rule))
         assert [int(m.sum()) for m in jax.tree.leaves(mask)] == [2, 4]
     assert set(seen) == {"kernel", "bias"}
 

@@ -15,6 +15,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import samplers
+from neat_optax import by_path
 from neat_optax.sparsity import keep_mask, n_of_m, n_of_m_mask, saliency, snip
 
 SHAPES = {(8,): [0, -1], (4, 8): [0, -1], (4, 3, 4): [0, 2, -3], (2, 1, 8, 2): [2, -2]}
@@ -86,7 +87,7 @@ def test_a_convolution_is_cut_along_its_inputs():
 def test_agrees_with_the_best_of_all_subsets(shape, axis, seed, n_and_m):
     """Sizes 0 to 3: most groups have equals, and the latest subset the later ones."""
     w = np.random.default_rng(seed).integers(-3, 4, size=shape).astype("f4")
-    mask = n_of_m_mask(jnp.asarray(w), *n_and_m, axis=axis, which=every)
+    mask = n_of_m_mask(jnp.asarray(w), *n_and_m, axis=axis, mask=every)
     np.testing.assert_array_equal(mask, oracle(w, *n_and_m, axis))
 
 
@@ -103,11 +104,11 @@ def test_kernels_alone_by_default_and_by_choice():
     }
     kept = {"w": 4, "b": 3, "h": 8}
     assert {k: int(m.sum()) for k, m in n_of_m_mask(params).items()} == kept
-    for which, kept in (
-        (lambda path, _: path == "w", {"w": 4, "b": 3, "h": 16}),
-        (lambda _, leaf: leaf.dtype == jnp.bfloat16, {"w": 8, "b": 3, "h": 8}),
+    for mask, kept in (
+        (by_path(lambda path, _: path == "w"), {"w": 4, "b": 3, "h": 16}),
+        (by_path(lambda _, leaf: leaf.dtype == jnp.bfloat16), {"w": 8, "b": 3, "h": 8}),
     ):
-        masks = n_of_m_mask(params, which=which)
+        masks = n_of_m_mask(params, mask=mask)
         assert {k: int(m.sum()) for k, m in masks.items()} == kept
 
 
@@ -181,7 +182,7 @@ def test_arrays_that_do_not_fit(options, message):
         ({"m": 0}, r"`m` must be an integer >= 1, got 0\.$"),
         ({"m": 4.0}, r"`m` must be an integer >= 1, got 4\.0\.$"),
         ({"axis": 0.5}, r"`axis` must be an integer, got 0\.5\.$"),
-        ({"which": 1}, r"`which` must be a function, got 1\.$"),
+        ({"mask": 1}, r"`mask` must hold True or False, got 1\.$"),
     ],
     ids=str,
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import neat_optax as neo
 import properties
 import samplers
+from neat_optax import by_path
 
 SHAPES = {"kernel": (10, 8), "conv": (3, 3, 2, 4), "bias": (8,)}
 
@@ -119,7 +120,7 @@ def test_erdos_renyi_and_units_together():
         0.5,
         allocation=neo.sparsity.erdos_renyi_kernel,
         granularity=neo.sparsity.units(-1),
-        which=lambda path, leaf: path == "kernel" and leaf.ndim == 2,
+        mask=by_path(lambda path, leaf: path == "kernel" and leaf.ndim == 2),
     )
     params = params_of(4)
     _, state = tx.update(params, tx.init(params), params)
@@ -217,7 +218,7 @@ def test_a_sparsity_outside_its_range(bad):
         ),
         (dict(scope="tree"), r"^`scope` must be of type Scope, got 'tree'\.$"),
         (dict(allocation=2), r"^`allocation` must be of type Allocation, got 2\.$"),
-        (dict(which="kernel"), r"^`which` must be a function, got 'kernel'\.$"),
+        (dict(mask="kernel"), r"^`mask` must hold True or False, got 'kernel'\.$"),
         (
             dict(granularity=neo.sparsity.units),
             r"^`granularity` must be of type Granularity, got .* forget to call it\?$",
@@ -274,7 +275,7 @@ def test_a_unit_takes_its_bias_with_it():
     tx = neo.sparsity.prune_to_sparsity(
         0.5,
         granularity=neo.sparsity.units(-1),
-        which=lambda path, _: path == "first/kernel",
+        mask=by_path(lambda path, _: path == "first/kernel"),
     )
     _, state = tx.update(params, tx.init(params), params)
     assert state.mask["first"]["bias"].tolist() == [False, True]

@@ -10,6 +10,7 @@ import pytest
 from flax import nnx
 
 import neat_optax as neo
+from neat_optax import by_path
 from neat_optax.sparsity import erdos_renyi_kernel, gradient_magnitude, random, uniform
 
 RNG = np.random.default_rng(5)
@@ -170,7 +171,7 @@ def test_which_sees_the_parameters_themselves():
         optax.sgd(0.1),
         optax.constant_schedule(jnp.float32(0.5)),
         every=1,
-        which=lambda _, leaf: leaf.dtype == jnp.float32,
+        mask=by_path(lambda _, leaf: leaf.dtype == jnp.float32),
     )
     _, state, _ = train(tx, params, 3)[-1]
     assert (int(state.mask["a"].sum()), int(state.mask["b"].sum())) == (300, 600)

@@ -14,7 +14,7 @@ ADAM_RATE = 3e-3
 NEUROPLASTIC_RATE = 0.5
 _PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
 _ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
-_WRAPPED = ("learning_rate", "granularity", "scope", "where", "monitor")
+_WRAPPED = ("learning_rate", "granularity", "scope", "mask", "monitor")
 OPTIONS = tuple(
     name
     for name in inspect.signature(neo.plasticity.neuroplastic).parameters

@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import optax
 
-from neat_optax import _checks, pass_gradient, sparsity
+from neat_optax import _checks, by_path, pass_gradient, sparsity
 from neat_optax._leaves import per_leaf, whole_tree
 
 ALLOCATIONS = {
@@ -75,7 +75,7 @@ class Plan(NamedTuple):
             "scope": scope,
             "allocation": allocation,
             "granularity": GRANULARITIES[self.rules.granularity],
-            "which": _hidden if self.rules.granularity == "units" else None,
+            "mask": _hidden if self.rules.granularity == "units" else None,
         }
 
     def then(self, last: optax.GradientTransformation) -> optax.GradientTransformation:
@@ -83,5 +83,4 @@ class Plan(NamedTuple):
         return pass_gradient(optax.chain(self.optimizer, last))
 
 
-def _hidden(path: str, leaf: Any) -> bool:
-    return sparsity.is_kernel(path, leaf) and not path.startswith(_OUTPUTS)
+_hidden = by_path(lambda path, leaf: leaf.ndim > 1 and not path.startswith(_OUTPUTS))

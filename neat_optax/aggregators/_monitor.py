@@ -5,13 +5,14 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _tree
+from neat_optax import _recording, _tree
+from neat_optax._recording import Recorded
 from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
 from neat_optax.aggregators._weighting import Decision, Players
 
 
-class PlayerMeasures(NamedTuple):
+class PlayerRecord(NamedTuple):
     """What one scope's players had in common: float32, `[]` or `[P]`."""
 
     conflicting_pairs: jax.Array  # share of pairs with a negative inner product
@@ -24,34 +25,25 @@ class PlayerMeasures(NamedTuple):
     player_alignment: jax.Array  # [P] cosine of each player with the update
 
 
-class MonitorPlayersState(NamedTuple):
-    """Measures of an aggregator, one row per scope."""
-
-    size: jax.Array  # [S] elements of each scope
-    latest: PlayerMeasures
-    mean: PlayerMeasures
-
-
-def blank_measures(num_scopes: int, num_players: int) -> MonitorPlayersState:
-    """Measures before the first step: zeros."""
+def start(num_scopes: int, num_players: int) -> Recorded:
+    """What is recorded before the first step: zeros."""
     zeros = jnp.zeros((num_scopes,), jnp.float32)
     rows = jnp.zeros((num_scopes, num_players), jnp.float32)
-    scalars = (zeros, zeros, zeros, zeros, zeros, zeros)
-    blank = PlayerMeasures(*scalars, rows, rows)
-    return _tree.own(MonitorPlayersState(zeros, blank, blank))
+    blank = PlayerRecord(zeros, zeros, zeros, zeros, zeros, zeros, rows, rows)
+    return _recording.start(blank, zeros)
 
 
 @jax.jit
-def measure_players(
+def record_players(
     players: Players, decision: Decision, dropped: jax.Array
-) -> PlayerMeasures:
-    """The measures of one scope."""
+) -> PlayerRecord:
+    """What is recorded of one scope."""
     rows = correlation(players.gramian)
     pairs, conflicting, worst = _pairs(rows)
     nearest = min_norm(rows, players.present)
     smallest = jnp.min(jnp.where(players.present, rows.norms, jnp.inf))
     alignment = _cosines(rows, decision.weights)
-    values = PlayerMeasures(
+    values = PlayerRecord(
         conflicting_pairs=_tree.safe_divide(conflicting, pairs),
         worst_cosine=worst,
         min_norm=nearest.norm * players.scale,
@@ -62,14 +54,6 @@ def measure_players(
         player_alignment=alignment,
     )
     return jax.tree.map(lambda x: x.astype(jnp.float32), values)
-
-
-def advance_measures(
-    state: MonitorPlayersState, latest: PlayerMeasures, size: jax.Array, step: jax.Array
-) -> MonitorPlayersState:
-    """The state after one more step."""
-    mean = _tree.running_mean(state.mean, latest, step)
-    return MonitorPlayersState(size, latest, mean)
 
 
 def _pairs(rows: Correlation):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from neat_optax.plasticity import _measuring
-from neat_optax.plasticity._measuring import median
+from neat_optax.plasticity import _monitor
+from neat_optax.plasticity._monitor import median
 
 LEVELS = [0.2, 0.2, 0.5, 1.0, 1.7, 2.0]
 
@@ -36,7 +36,7 @@ def test_median_is_right_to_its_precision(seed, shape):
 @pytest.mark.parametrize("shape", [(), (5,), (3, 4), (2, 3, 4)])
 def test_counts(shape):
     x = jnp.arange(math.prod(shape)).reshape(shape)
-    found = _measuring.counts([x < 2, x >= 0, x > 99])
+    found = _monitor.counts([x < 2, x >= 0, x > 99])
     assert found.tolist() == [min(2, x.size), x.size, 0]
 
 
@@ -46,7 +46,7 @@ def test_what_is_not_finite_is_measured_as_zero(bad):
     found = []
     for entry in (bad, 0.0):
         g = {"a": jnp.array([1.0, entry, 3.0]), "b": jnp.array([2.0])}
-        found.append(jax.jit(tx.update)(g, tx.init(g))[1].measures)
+        found.append(jax.jit(tx.update)(g, tx.init(g))[1].recorded)
     properties.assert_trees_close(*found)
 
 
@@ -83,4 +83,4 @@ def test_nothing_recorded_of_nothing():
     tx = neo.plasticity.scale_by_plasticity(monitor=True)
     state = tx.init({})
     _, after = tx.update({}, state)
-    assert after.measures.size.shape == (0,)
+    assert after.recorded.size.shape == (0,)

@@ -11,7 +11,7 @@ G = jnp.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
 def measured(g, **given):
     tx = aggregators.sum(num_players=len(g), monitor=True, **given)
     _, state = tx.update(g, tx.init(g[0]))
-    return state.measures
+    return state.recorded
 
 
 def test_by_hand():
@@ -61,7 +61,7 @@ def test_absent_players_are_not_dropped_ones():
     present = jnp.array([True, False, True])
     g = G.at[1].set(jnp.nan)
     _, state = tx.update(g, tx.init(g[0]), present=present)
-    np.testing.assert_array_equal(state.measures.latest.dropped, [0.0])
+    np.testing.assert_array_equal(state.recorded.latest.dropped, [0.0])
 
 
 def test_mean_over_steps_and_diagnostics():
@@ -78,7 +78,7 @@ def test_one_row_for_each_scope():
     tx = aggregators.sum(scope=neo.per_leaf, num_players=3, monitor=True)
     one = {name: leaf[0] for name, leaf in tree.items()}
     _, state = tx.update(tree, tx.init(one))
-    measures = state.measures
+    measures = state.recorded
     np.testing.assert_array_equal(measures.size, [2.0, 2.0, 5.0])
     expected = [1 / 3, 0.0, 0.0]
     np.testing.assert_allclose(measures.latest.conflicting_pairs, expected, rtol=1e-6)
@@ -89,8 +89,8 @@ def test_residual_is_the_solvers():
     g = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
     tx = aggregators.imtl_g(num_players=2, monitor=True)
     _, state = tx.update(g, tx.init(g[0]))
-    np.testing.assert_allclose(state.measures.latest.residual, [1.0], rtol=1e-6)
-    np.testing.assert_array_equal(state.measures.latest.min_norm_ratio, [0.0])
+    np.testing.assert_allclose(state.recorded.latest.residual, [1.0], rtol=1e-6)
+    np.testing.assert_array_equal(state.recorded.latest.min_norm_ratio, [0.0])
 
 
 def test_needs_the_number_of_players():

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _tree
+from neat_optax._recording import Recorded
 from neat_optax.plasticity import _effects
 from neat_optax.plasticity._signals import apart, square, usable
 
@@ -15,7 +16,7 @@ _NEAR = 0.05
 _ROUNDS, _PARTS = 4, 8
 
 
-class PlasticityMeasures(NamedTuple):
+class PlasticityRecord(NamedTuple):
     """What is recorded of the coefficients of one leaf at one step."""
 
     plasticity: jax.Array  # the mean coefficient
@@ -35,34 +36,34 @@ def record(
     state: Any,
     pairs: Sequence[tuple[jax.Array, jax.Array]],
     bounds: tuple[Any, Any],
-) -> _effects.MonitorEffectState:
-    """The next measures, from the coefficients and the gradients of the leaves.
+) -> Recorded:
+    """What is recorded next, from the coefficients and the gradients of the leaves.
 
     Args:
-      state: a transformation's state, with its `step` and the `measures` so far.
+      state: a transformation's state, with its `step` and what is `recorded` so far.
       pairs: the coefficients and the gradient of each leaf.
       bounds: of the coefficients.
     """
     if not pairs:
-        return state.measures
+        return state.recorded
     columns = zip(pairs, _squares_of_all(pairs), strict=True)
     found = [measured(alpha, norms, *bounds) for (alpha, _), norms in columns]
     leaves = [gradient for _, gradient in pairs]
     owners = list(range(len(leaves)))
     return _effects.record(
-        state, owners, leaves, PlasticityMeasures, *zip(*found, strict=True)
+        state, owners, leaves, PlasticityRecord, *zip(*found, strict=True)
     )
 
 
-def measured(alpha, squares, minimum, maximum) -> PlasticityMeasures:
+def measured(alpha, squares, minimum, maximum) -> PlasticityRecord:
     """What is recorded of one leaf. All is 0 for an empty one."""
     if not alpha.size:
-        return PlasticityMeasures(*[jnp.float32(0)] * len(PlasticityMeasures._fields))
+        return PlasticityRecord(*[jnp.float32(0)] * len(PlasticityRecord._fields))
     near = _NEAR * (maximum - minimum)
     ends = counts([alpha <= minimum + near, alpha >= maximum - near])
     mean = jnp.mean(alpha)
     norms = [jnp.sqrt(x) for x in squares]
-    return PlasticityMeasures(
+    return PlasticityRecord(
         plasticity=mean,
         plasticity_std=jnp.sqrt(jnp.mean(square(alpha - mean))),
         plasticity_median=median(alpha, minimum, maximum),
