@@ -1,0 +1,48 @@
+"""Prints the test files of the slow tier that a change calls for.
+
+    python tests/slow_files.py [--since REVISION]
+
+Those that guard a room in which a file has changed, and of the others a third, another
+one with each commit. Files at the top of `tests/` guard the ground floor.
+"""
+
+import argparse
+import pathlib
+import subprocess
+
+PROJECT = pathlib.Path(__file__).parents[1]
+
+
+def main() -> None:
+    """Prints one path in a line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--since", help="by default the last commit before yesterday")
+    since = parser.parse_args().since or _git(
+        "rev-list", "-1", "--before=1 day ago", "HEAD"
+    )
+    changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax")
+    rooms = {room(pathlib.PurePath(name)) for name in changed.split()}
+    turn = int(_git("rev-list", "--count", "HEAD")) % 3
+    files = sorted(
+        path.relative_to(PROJECT)
+        for path in PROJECT.glob("tests/**/test_*.py")
+        if "mark.slow" in path.read_text()
+    )
+    for number, file in enumerate(files):
+        if room(file) in rooms or number % 3 == turn:
+            print(file)
+
+
+def room(path: pathlib.PurePath) -> str:
+    """The room of a source or of its test; the ground floor for files at the top."""
+    return path.parts[1] if len(path.parts) > 2 else "the ground floor"
+
+
+def _git(*arguments: str) -> str:
+    command = ["git", *arguments]
+    ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
+    return ran.stdout.strip()
+
+
+if __name__ == "__main__":
+    main()
