@@ -45,9 +45,9 @@ def aligned_mtl_weights(
 
 
 def aligned_mtl(
-    preference: Any = None,
     scale: str = "min",
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -62,10 +62,10 @@ def aligned_mtl(
     player.
 
     Args:
-      preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
-        by the extra argument `preference=`.
       scale: `s`, the "min", the lower "median" or, as "rmse", the mean of the
         eigenvalues that are not zero.
+      preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:

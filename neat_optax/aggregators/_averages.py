@@ -52,8 +52,8 @@ def random_weights(
 
 
 def mean(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -148,8 +148,8 @@ def constant(
 
 
 def random(
-    key: jax.Array | int = 0,
     *,
+    key: jax.Array | int = 0,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -168,7 +168,7 @@ def random(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.random(0)
+      >>> tx = aggregators.random(key=0)
       >>> g = jnp.ones((3, 2))
       >>> print(tx.update(g, tx.init(g[0]))[0].round(5))
       [1. 1.]

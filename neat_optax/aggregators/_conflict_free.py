@@ -29,7 +29,7 @@ def conflict_free_weights(
     Args:
       gramian: [P, P], inner products of the gradients. Zero rows get the weight 0.
       preference: [P] positive `p`, the wanted ratios of the cosines; all 1 by default.
-      length: see `config`.
+      length: see `conflict_free`.
 
     Returns:
       [P] weights of the gradients.
@@ -45,9 +45,9 @@ def conflict_free_weights(
 
 
 def conflict_free(
-    preference: Any = None,
     length: str = "projection",
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -64,11 +64,11 @@ def conflict_free(
     far the cosines are from their ratios.
 
     Args:
-      preference: `p`, nonnegative ratios of the cosines; all 1 by default. Overridden
-        by the extra argument `preference=`.
       length: what the length is the sum of, each times the player's cosine with the
         update: "projection" takes the player's own norm, and "minimum", "maximum",
         "harmonic", "arithmetic" or "geometric" that mean of all norms.
+      preference: `p`, nonnegative ratios of the cosines; all 1 by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:

@@ -31,9 +31,9 @@ def cr_mogm_weights(weights: jax.Array, average: jax.Array, decay: Any) -> jax.A
 
 def cr_mogm_weighting(
     weighting: Weighting | Callable[[jax.Array], jax.Array],
-    num_players: int,
-    *,
     decay: optax.ScalarOrSchedule = 0.9,
+    *,
+    num_players: int,
 ) -> Weighting:
     """The weighting of `cr_mogm`, for `aggregate`."""
     inner = as_weighting(weighting)
@@ -58,9 +58,9 @@ def cr_mogm_weighting(
 
 def cr_mogm(
     weighting: Weighting | Callable[[jax.Array], jax.Array],
-    num_players: int,
     decay: optax.ScalarOrSchedule = 0.9,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -75,14 +75,14 @@ def cr_mogm(
 
     Args:
       weighting: a `Weighting`, or a function from a Gramian to weights.
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1), or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.cr_mogm(aggregators.upgrad_weights, 2)
+      >>> tx = aggregators.cr_mogm(aggregators.upgrad_weights, num_players=2)
       >>> g = jnp.array([[1.0, 1.0], [1.0, 0.0]])
       >>> tx.update(g, tx.init(g[0]))[0].tolist()
       [1.0, 0.5]
@@ -91,5 +91,5 @@ def cr_mogm(
       Zhou et al., "On the Convergence of Stochastic Multi-Objective Gradient
       Manipulation and Beyond", 2022, Algorithm 1.
     """
-    weighting = cr_mogm_weighting(weighting, num_players, decay=decay)
+    weighting = cr_mogm_weighting(weighting, decay, num_players=num_players)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

@@ -37,9 +37,9 @@ def db_mtl_weights(gramian: jax.Array) -> jax.Array:
 
 
 def db_mtl(
-    num_players: int,
     decay: float = 0.9,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -57,14 +57,14 @@ def db_mtl(
     out.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1) of each player's average; 0 for no memory.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.db_mtl(2)
+      >>> tx = aggregators.db_mtl(num_players=2)
       >>> g = jnp.diag(jnp.array([1.0, 4.0]))
       >>> update, _ = tx.update(g, tx.init(g[0]), losses=jnp.array([0.5, 4.0]))
       >>> print(update.round(4))
@@ -83,7 +83,7 @@ def db_mtl(
     )
     return optax.chain(
         divide_by_losses(),
-        per_player(optax.ema(decay), num_players),
+        per_player(optax.ema(decay), num_players=num_players),
         aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )
 

@@ -45,8 +45,8 @@ def dual_proj_weights(
 
 
 def dual_proj(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,

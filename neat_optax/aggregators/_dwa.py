@@ -56,10 +56,10 @@ def dwa_weights(
 
 
 def dwa(
-    num_players: int,
     temperature: optax.ScalarOrSchedule = 2.0,
     period: int = 1,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -75,16 +75,16 @@ def dwa(
     enter its means.
 
     Args:
-      num_players: `P`.
       temperature: positive `T`, or a schedule; larger makes the weights more equal.
       period: steps over which losses are averaged, at least 1. The authors use an
         epoch.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.dwa(2)
+      >>> tx = aggregators.dwa(num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([2.0, 2.0], [1.0, 2.0], [1.0, 2.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))

@@ -14,11 +14,7 @@ from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_risks
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._losses import masked_softmax
-from neat_optax.aggregators._per_player import (
-    check_num_players,
-    find_finite,
-    select_players,
-)
+from neat_optax.aggregators._per_player import find_finite, select_players
 from neat_optax.aggregators._weighting import Weighting, as_decision
 
 
@@ -67,10 +63,10 @@ def excess_mtl_weights(
 
 
 def excess_mtl(
-    num_players: int,
     step_size: float = 1.0,
     warmup_steps: int = 0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -88,16 +84,16 @@ def excess_mtl(
     first risk that is not. An absent player is left out and keeps its state.
 
     Args:
-      num_players: `P`.
       step_size: positive :math:`\eta`.
       warmup_steps: at least 0; the authors advise three epochs.
+      num_players: `P`.
       scope, monitor: see `aggregate`. Risks are summed over all
         parameters whatever the scope.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.excess_mtl(2)
+      >>> tx = aggregators.excess_mtl(num_players=2)
       >>> lengths = jnp.log(jnp.array([2.0, 6.0]))
       >>> update, _ = tx.update(jnp.diag(lengths), tx.init(jnp.zeros(2)))
       >>> print((update / lengths).round(4))
@@ -124,7 +120,7 @@ def excess_mtl(
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
-        check_num_players(num_players, count)
+        _checks.check_num_players(num_players, count)
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
         roots, risks = measure_risks(updates, state.roots)
         given = {**extra_args, "losses": jnp.where(keep, risks, 0)}

@@ -60,11 +60,11 @@ def famo_weights(
 
 
 def famo(
-    num_players: int,
     learning_rate: optax.ScalarOrSchedule = 0.025,
     weight_decay: float = 1e-3,
     ideal: Any = 0.0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -81,16 +81,16 @@ def famo(
     step, and the rate is measured anew afterwards.
 
     Args:
-      num_players: `P`.
       learning_rate: of the logits, nonnegative, or a schedule.
       weight_decay: nonnegative :math:`\gamma`, added to Adam's gradient.
       ideal: `b`, the smallest losses there can be: a number or [P].
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.famo(2)
+      >>> tx = aggregators.famo(num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([1.0, 1.0], [0.9, 1.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))

@@ -49,8 +49,8 @@ def geometric_median_weights(
 
 
 def geometric_median(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,

@@ -55,7 +55,7 @@ def graddrop_leaf(
 
 
 def graddrop(
-    key: jax.Array | int = 0, leak: Any = 0.0
+    leak: Any = 0.0, *, key: jax.Array | int = 0
 ) -> optax.GradientTransformationExtraArgs:
     r"""GradDrop: in each coordinate keeps only one sign, chosen at random.
 
@@ -69,9 +69,9 @@ def graddrop(
     players. Where all entries are zero, so is the update.
 
     Args:
-      key: a random key or a seed. The state holds the key, split in every step.
       leak: `l`, how much of each gradient passes whatever its sign: a number in
         [0, 1], one for each player, or a schedule. 1 for all gives the sum.
+      key: a random key or a seed. The state holds the key, split in every step.
 
     Returns:
       A transformation. `update` takes the extra argument `present=` ([P] bool); absent
@@ -81,7 +81,7 @@ def graddrop(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.graddrop(0)
+      >>> tx = aggregators.graddrop(key=0)
       >>> g = jnp.array([[1.0, 1.0], [3.0, 0.0]])
       >>> tx.update(g, tx.init(g[0]))[0].tolist()
       [4.0, 1.0]

@@ -64,10 +64,10 @@ def gradnorm_targets(
 
 
 def gradnorm(
-    num_players: int,
     alpha: optax.ScalarOrSchedule = 1.5,
     optimizer: optax.GradientTransformation | None = None,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -86,16 +86,16 @@ def gradnorm(
     absent, or whose loss is not finite, is left out and keeps its weight.
 
     Args:
-      num_players: `P`.
       alpha: nonnegative, or a schedule; larger favors players whose losses have fallen
         less, and 0 makes all lengths equal.
       optimizer: what moves `w`; `optax.adam(0.025)` by default.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.gradnorm(2, optimizer=optax.sgd(0.1))
+      >>> tx = aggregators.gradnorm(optimizer=optax.sgd(0.1), num_players=2)
       >>> g, state = jnp.diag(jnp.array([1.0, 3.0])), tx.init(jnp.zeros(2))
       >>> for _ in range(2):
       ...     update, state = tx.update(g, state, losses=jnp.ones(2))

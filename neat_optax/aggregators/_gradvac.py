@@ -98,9 +98,9 @@ def gradvac_step(
 
 
 def gradvac_weighting(
-    num_players: int,
-    *,
     decay: optax.ScalarOrSchedule = 0.5,
+    *,
+    num_players: int,
     key: jax.Array | int | None = 0,
 ) -> Weighting:
     """The weighting of `gradvac`, for `aggregate` and `cr_mogm`."""
@@ -125,10 +125,10 @@ def gradvac_weighting(
 
 
 def gradvac(
-    num_players: int,
     decay: optax.ScalarOrSchedule = 0.5,
-    key: jax.Array | int | None = 0,
     *,
+    num_players: int,
+    key: jax.Array | int | None = 0,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -142,9 +142,9 @@ def gradvac(
     and are left as they are.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1], or a schedule. In the paper, `1 - decay` is
         called beta.
+      num_players: `P`.
       key: a random key or a seed, for an order drawn anew in every step; None for the
         order of the players' numbers.
       scope, monitor: see `aggregate`.
@@ -152,7 +152,7 @@ def gradvac(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.gradvac(2)
+      >>> tx = aggregators.gradvac(num_players=2)
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
       >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]))[0].tolist()]
       [-0.5, 1.5]
@@ -160,7 +160,7 @@ def gradvac(
     References:
       Wang et al., "Gradient Vaccine", 2021, eq. 3 and 4.
     """
-    weighting = gradvac_weighting(num_players, decay=decay, key=key)
+    weighting = gradvac_weighting(decay, num_players=num_players, key=key)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 

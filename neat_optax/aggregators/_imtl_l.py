@@ -38,9 +38,9 @@ def imtl_l_weights(log_scales: jax.Array) -> jax.Array:
 
 
 def imtl_l(
-    num_players: int,
     optimizer: optax.GradientTransformation | None = None,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -56,14 +56,14 @@ def imtl_l(
     player that is absent, or whose loss is not finite, is left out and keeps its `s`.
 
     Args:
-      num_players: `P`.
       optimizer: what moves `s`; `optax.adam(1e-3)` by default.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.imtl_l(2, optax.sgd(1.0))
+      >>> tx = aggregators.imtl_l(optax.sgd(1.0), num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for _ in range(2):
       ...     update, state = tx.update(g, state, losses=jnp.array([1.0, 3.0]))

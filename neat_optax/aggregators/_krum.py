@@ -73,8 +73,8 @@ def multi_krum_weights(
 
 def krum(
     num_byzantine: int,
-    squared: bool = True,
     *,
+    squared: bool = True,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -111,8 +111,8 @@ def krum(
 def multi_krum(
     num_byzantine: int,
     num_selected: int,
-    squared: bool = True,
     *,
+    squared: bool = True,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,

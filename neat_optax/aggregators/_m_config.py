@@ -26,12 +26,12 @@ class MConFIGState(NamedTuple):
 
 
 def m_config(
-    num_players: int,
     decay: float = 0.9,
     second_moment_decay: float = 0.999,
     eps: float = 1e-8,
-    preference: Any = None,
     *,
+    num_players: int,
+    preference: Any = None,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -56,17 +56,17 @@ def m_config(
     update. A gradient that is not finite counts as not fresh.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta_1` in [0, 1).
       second_moment_decay: :math:`\beta_2` in [0, 1).
       eps: nonnegative :math:`\epsilon`.
+      num_players: `P`.
       preference: see `conflict_free`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.m_config(2)
+      >>> tx = aggregators.m_config(num_players=2)
       >>> g, state = jnp.array([[1.0, 2.0], [2.0, 1.0]]), tx.init(jnp.zeros(2))
       >>> for fresh in jnp.eye(2, dtype=bool):
       ...     update, state = tx.update(g, state, present=fresh)
@@ -91,9 +91,9 @@ def m_config(
         "eps": eps,
     }
     _checks.check_fields(given, intervals)
-    averaging = per_player(optax.ema(decay, debias=False), num_players)
+    averaging = per_player(optax.ema(decay, debias=False), num_players=num_players)
     reduce = conflict_free(
-        preference, scope=scope, num_players=num_players, monitor=monitor
+        preference=preference, scope=scope, num_players=num_players, monitor=monitor
     )
 
     def init_fn(params: Any) -> MConFIGState:

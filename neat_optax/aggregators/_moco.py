@@ -51,12 +51,12 @@ def moco_weights(
 
 
 def moco(
-    num_players: int,
     rate: float = 0.5,
     rate_decay: float = 0.5,
     step_size: optax.ScalarOrSchedule = 0.1,
     decay: optax.ScalarOrSchedule = 0.0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -73,18 +73,18 @@ def moco(
     its weight stay until it returns.
 
     Args:
-      num_players: `P`.
       rate: :math:`\beta` in [0, 1].
       rate_decay: nonnegative :math:`\sigma`.
       step_size: nonnegative :math:`\gamma`, or a schedule. It multiplies squared
         lengths of gradients.
       decay: nonnegative :math:`\rho`, or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.moco(2, step_size=0.5)
+      >>> tx = aggregators.moco(step_size=0.5, num_players=2)
       >>> g = jnp.diag(jnp.array([2.0, 4.0]))
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.875 0.25 ]
@@ -118,6 +118,6 @@ def moco(
 
     weighting = Weighting("moco", init, decide)
     return optax.chain(
-        per_player(track_gradient(rate, rate_decay), num_players),
+        per_player(track_gradient(rate, rate_decay), num_players=num_players),
         aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )

@@ -111,10 +111,10 @@ def sdmgrad_step(
 
 
 def modo(
-    num_players: int,
     step_size: optax.ScalarOrSchedule = 0.1,
     decay: optax.ScalarOrSchedule = 0.1,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -129,15 +129,15 @@ def modo(
     the gradients' scale: with long gradients choose a small :math:`\gamma`.
 
     Args:
-      num_players: `P`.
       step_size: :math:`\gamma` above 0, or a schedule.
       decay: :math:`\rho` at least 0, or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.modo(2)
+      >>> tx = aggregators.modo(num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
       >>> update, _ = tx.update(g, tx.init(g[0]), second_batch=g)
       >>> [round(x, 4) for x in update.tolist()]
@@ -166,13 +166,13 @@ def modo(
 
 
 def sdmgrad(
-    num_players: int,
-    preference: Any = None,
     step_size: float = 10.0,
     momentum: float = 0.5,
     num_steps: int = 20,
     pull: float = 0.3,
     *,
+    num_players: int,
+    preference: Any = None,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -185,19 +185,19 @@ def sdmgrad(
     `second_batch=` comes from an independent batch; without it the Gramian is used.
 
     Args:
-      num_players: `P`.
-      preference: `p`, nonnegative, scaled to the sum 1; equal by default. Overridden by
-        the extra argument `preference=`.
       step_size: :math:`\eta` above 0, for gradients of mean length 1.
       momentum: :math:`\mu` in [0, 1).
       num_steps: inner steps, at least 1.
       pull: :math:`\lambda` at least 0.
+      num_players: `P`.
+      preference: `p`, nonnegative, scaled to the sum 1; equal by default. Overridden by
+        the extra argument `preference=`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.sdmgrad(2)
+      >>> tx = aggregators.sdmgrad(num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [0.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(3))
       [0.5 0.5]

@@ -52,10 +52,10 @@ def pcd_weights(gramian: jax.Array, tau: Any = 0.02, norms: Any = None) -> jax.A
 
 
 def pcd(
-    num_players: int,
     tau: Any = 0.02,
     decay: optax.ScalarOrSchedule = 0.999,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -70,15 +70,15 @@ def pcd(
     where player 0 is absent or has no gradient, it is zero.
 
     Args:
-      num_players: `P`; player 0 is the primary one.
       tau: in [0, 1], one number or a tuple with one for each of the other players.
       decay: of the average of squared lengths, in [0, 1), or a schedule.
+      num_players: `P`; player 0 is the primary one.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.pcd(2, tau=0.0)
+      >>> tx = aggregators.pcd(tau=0.0, num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.7071 0.7071]

@@ -53,7 +53,7 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
     return jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
 
 
-def pcgrad_weighting(key: jax.Array | int | None = 0) -> Weighting:
+def pcgrad_weighting(*, key: jax.Array | int | None = 0) -> Weighting:
     """The weighting of `pcgrad`, for `aggregate` and `cr_mogm`."""
     if key is None:
         return Weighting(
@@ -74,8 +74,8 @@ def pcgrad_weighting(key: jax.Array | int | None = 0) -> Weighting:
 
 
 def pcgrad(
-    key: jax.Array | int | None = 0,
     *,
+    key: jax.Array | int | None = 0,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -106,5 +106,5 @@ def pcgrad(
       Yu et al., "Gradient Surgery for Multi-Task Learning", 2020, Algorithm 1. The sum,
       as there; some implementations take the mean.
     """
-    weighting = pcgrad_weighting(key)
+    weighting = pcgrad_weighting(key=key)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

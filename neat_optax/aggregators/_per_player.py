@@ -11,7 +11,7 @@ from neat_optax.aggregators._gramian import Extras
 
 
 def per_player(
-    tx: optax.GradientTransformation, num_players: int
+    tx: optax.GradientTransformation, *, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
     r"""Applies a transformation to every player's gradient by itself.
 
@@ -63,7 +63,7 @@ def per_player(
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
-        check_num_players(num_players, count)
+        _checks.check_num_players(num_players, count)
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
         shared = {k: v for k, v in extra_args.items() if k != "present"}
 
@@ -99,15 +99,6 @@ def select_players(keep: jax.Array, new: Any, old: Any) -> Any:
         return jnp.where(keep.reshape(-1, *[1] * (known.ndim - 1)), fresh, known)
 
     return jax.tree.map(select, new, old)
-
-
-def check_num_players(num_players: int, count: int) -> None:
-    """Raises unless the updates have the number of players that the state has."""
-    if num_players != count:
-        raise ValueError(
-            f"`updates` must have {num_players} players, as `num_players` says, got "
-            f"{count}."
-        )
 
 
 def _copies(x: Any, num_players: int) -> jax.Array:

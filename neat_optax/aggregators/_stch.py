@@ -60,9 +60,9 @@ def stch_weights(
 
 def stch(
     mu: optax.ScalarOrSchedule = 0.1,
-    preference: Any = None,
     ideal: Any = 0.0,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
@@ -80,10 +80,10 @@ def stch(
 
     Args:
       mu: positive smoothing, or a schedule; smaller is closer to the maximum.
-      preference: `p`, nonnegative, taken as it is; `1 / P` each by default. Overridden
-        by the extra argument `preference=`.
       ideal: `z`, the best losses that can be hoped for: a number or [P]; None for the
         smallest losses seen so far, which needs `num_players`.
+      preference: `p`, nonnegative, taken as it is; `1 / P` each by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:

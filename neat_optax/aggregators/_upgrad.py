@@ -46,8 +46,8 @@ def upgrad_weights(
 
 
 def upgrad(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,

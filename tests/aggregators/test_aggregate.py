@@ -42,7 +42,7 @@ def flat(tree):
     ids=["leaf", "tree", "label"],
 )
 def test_scopes_are_groups_aggregated_by_themselves(scope, groups):
-    update = reduced(aggregators.pcgrad(None, scope=scope), G)
+    update = reduced(aggregators.pcgrad(key=None, scope=scope), G)
     for group in groups:
         members = {name: G[name] for name in group}
         expected = oracle.pcgrad(flat(members), [range(3)] * 3)
@@ -53,14 +53,14 @@ def test_scopes_are_groups_aggregated_by_themselves(scope, groups):
 def test_absent_players_are_left_out():
     present = jnp.array([True, False, True])
     two = jax.tree.map(lambda x: x[jnp.array([0, 2])], G)
-    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(None)):
+    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(key=None)):
         properties.assert_trees_close(
             reduced(tx, G, present=present), reduced(tx, two), 1e-5, 1e-6
         )
 
 
 def test_nobody_present_gives_zero():
-    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(None)):
+    for tx in (aggregators.mean(), aggregators.imtl_g(), aggregators.pcgrad(key=None)):
         update = reduced(tx, G, present=jnp.zeros(3, bool))
         assert not any(np.any(x) for x in jax.tree.leaves(update))
 
@@ -68,21 +68,23 @@ def test_nobody_present_gives_zero():
 @pytest.mark.parametrize("factory", [aggregators.aligned_mtl, aggregators.mean])
 def test_preference_as_an_argument_of_update(factory):
     given = (0.5, 0.25, 1.0)
-    once = reduced(factory(given), G)
+    once = reduced(factory(preference=given), G)
     per_step = reduced(factory(), G, preference=jnp.array(given))
     properties.assert_trees_close(once, per_step)
     properties.assert_trees_close(
-        once, reduced(factory((9.0, 9.0, 9.0)), G, preference=jnp.array(given))
+        once, reduced(factory(preference=(9.0, 9.0, 9.0)), G, preference=jnp.array(given))
     )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf], ids=str)
 def test_a_player_that_is_not_finite_is_dropped_and_counted(bad):
     broken = {**G, "b": G["b"].at[1, 3].set(bad)}
-    tx = aggregators.pcgrad(None, num_players=3, monitor=True)
+    tx = aggregators.pcgrad(key=None, num_players=3, monitor=True)
     update, state = tx.update(broken, tx.init(PARAMS))
     two = jax.tree.map(lambda x: x[jnp.array([0, 2])], G)
-    properties.assert_trees_close(update, reduced(aggregators.pcgrad(None), two), 1e-5)
+    properties.assert_trees_close(
+        update, reduced(aggregators.pcgrad(key=None), two), 1e-5
+    )
     assert neo.diagnostics(state)["dropped"].latest == 1
 
 
@@ -155,7 +157,7 @@ def test_complex_none_and_empty_leaves():
         "empty": jnp.zeros((3, 0)),
         "mask": optax.MaskedNode(),
     }
-    update = reduced(aggregators.pcgrad(None), tree)
+    update = reduced(aggregators.pcgrad(key=None), tree)
     real = np.concatenate([pair[0], pair[1]], axis=1)
     expected = oracle.pcgrad(real, [range(3)] * 3)
     found = np.concatenate([np.real(update["complex"]), np.imag(update["complex"])])
@@ -189,7 +191,7 @@ def test_low_precision_gradients_have_a_float32_gramian():
 def test_inside_optax_aggregating():
     """Which gives it per-example gradients, and what it returns to an optimizer."""
     tx = aggregators.imtl_g()
-    clip = aggregators.per_player(optax.clip_by_global_norm(1.0), 3)
+    clip = aggregators.per_player(optax.clip_by_global_norm(1.0), num_players=3)
     optimizer = aggregating.process(clip, tx, optax.sgd(0.5))
     update, _ = jax.jit(optimizer.update)(G, optimizer.init(PARAMS), PARAMS)
     chain = optax.chain(clip, tx, optax.sgd(0.5))

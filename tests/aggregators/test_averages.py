@@ -35,7 +35,7 @@ def test_agrees_with_the_recorded(name):
 
 
 def test_preference_is_taken_as_it_is_and_overridden():
-    tx = aggregators.mean((2.0, 1.0))
+    tx = aggregators.mean(preference=(2.0, 1.0))
     np.testing.assert_array_equal(reduced(tx, ROWS), [5.0, 6.0])
     given = jnp.array([0.0, 0.5])
     np.testing.assert_array_equal(reduced(tx, ROWS, preference=given), [1.5, -1.0])
@@ -47,7 +47,7 @@ def test_absent_players():
     np.testing.assert_array_equal(
         reduced(aggregators.mean(), ROWS, present=alone), [3.0, -2.0]
     )
-    preferred = aggregators.mean((0.75, 0.25))
+    preferred = aggregators.mean(preference=(0.75, 0.25))
     np.testing.assert_array_equal(reduced(preferred, ROWS, present=alone), [3.0, -2.0])
     np.testing.assert_array_equal(
         reduced(aggregators.sum(), ROWS, present=alone), [3.0, -2.0]
@@ -66,7 +66,7 @@ def test_random_weights_are_a_softmax_of_normal_numbers():
 
 def test_random_weights_are_drawn_anew_in_each_step():
     """Their mean over many steps is equal weights, with all of them different."""
-    tx = aggregators.random(0)
+    tx = aggregators.random(key=0)
     g = jnp.eye(3)
 
     def body(state, _):
@@ -82,7 +82,7 @@ def test_random_weights_are_drawn_anew_in_each_step():
 
 def test_random_weights_of_absent_players_are_shared_out():
     present = jnp.array([True, False, True])
-    weights = reduced(aggregators.random(1), jnp.eye(3), present=present)
+    weights = reduced(aggregators.random(key=1), jnp.eye(3), present=present)
     assert weights[1] == 0
     np.testing.assert_allclose(jnp.sum(weights), 1.0, rtol=1e-6)
 
@@ -102,4 +102,4 @@ def test_errors():
     with pytest.raises(ValueError, match="`weights` must have one entry for each of"):
         reduced(aggregators.constant((1.0,)), ROWS)
     with pytest.raises(ValueError, match="`preference` must be nonnegative numbers"):
-        aggregators.mean((1.0, -1.0))
+        aggregators.mean(preference=(1.0, -1.0))

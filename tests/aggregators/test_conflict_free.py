@@ -94,7 +94,7 @@ def test_opposed_rows_give_zero():
 
 def test_preference_argument_and_errors():
     g = jnp.asarray(RIGHT_ANGLES, jnp.float32)
-    tx = aggregators.conflict_free((1.0, 1.0))
+    tx = aggregators.conflict_free(preference=(1.0, 1.0))
     given = jnp.array([2.0, 1.0])
     update, _ = tx.update(g, tx.init(g[0]), preference=given)
     np.testing.assert_allclose(update, [2.0, 1.0], rtol=1e-6)

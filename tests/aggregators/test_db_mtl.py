@@ -14,7 +14,7 @@ def test_weights_by_hand():
 
 def test_run_agrees_with_the_formulas():
     rng = np.random.default_rng(0)
-    tx, average = db_mtl(3, 0.7), 0.0
+    tx, average = db_mtl(0.7, num_players=3), 0.0
     step, state = jax.jit(tx.update), tx.init(jnp.zeros(5))
     for t in range(4):
         j, losses = rng.normal(size=(3, 5)), rng.uniform(0.1, 2.0, size=3)
@@ -29,14 +29,14 @@ def test_run_agrees_with_the_formulas():
 
 
 def test_contract():
-    check_contract(db_mtl(3), [0.5, 2.0, 1.0])
+    check_contract(db_mtl(num_players=3), [0.5, 2.0, 1.0])
 
 
 def test_units_of_losses_do_not_matter():
     g, losses = gradients(0), jnp.array([0.5, 2.0, 1.0])
     units = jnp.array([1e-3, 1.0, 1e6])
     scaled = jax.tree.map(lambda x: x * units.reshape(-1, *[1] * (x.ndim - 1)), g)
-    tx = compiled(db_mtl(3))
+    tx = compiled(db_mtl(num_players=3))
     first, _ = run(tx, [g], losses=losses)
     second, _ = run(tx, [scaled], losses=losses * units)
     np.testing.assert_allclose(first["w"], second["w"], rtol=1e-4)
@@ -45,14 +45,14 @@ def test_units_of_losses_do_not_matter():
 def test_losses_without_a_logarithm():
     g = gradients(0)
     some = jnp.array([1.0, 0.0, 2.0])
-    tx = compiled(db_mtl(3))
+    tx = compiled(db_mtl(num_players=3))
     zero, _ = run(tx, [g], losses=some)
     absent, _ = run(tx, [g], losses=some.at[1].set(jnp.inf))
     np.testing.assert_allclose(zero["w"], absent["w"], rtol=1e-5)
 
 
 def test_without_losses_or_memory_rows_get_one_length():
-    update, _ = run(compiled(db_mtl(3, 0.0)), [gradients(1), gradients(0)])
+    update, _ = run(compiled(db_mtl(0.0, num_players=3)), [gradients(1), gradients(0)])
     rows = np.concatenate([x.reshape(3, -1) for x in gradients(0).values()], axis=1)
     lengths = np.linalg.norm(rows, axis=1)
     expected = (lengths.max() / lengths) @ rows
@@ -62,6 +62,8 @@ def test_without_losses_or_memory_rows_get_one_length():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1.0\."):
-        db_mtl(2, 1.0)
+        db_mtl(1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`losses` must have one entry for each of"):
-        db_mtl(3).update(gradients(0), db_mtl(3).init(PARAMS), losses=jnp.ones(2))
+        db_mtl(num_players=3).update(
+            gradients(0), db_mtl(num_players=3).init(PARAMS), losses=jnp.ones(2)
+        )

@@ -23,7 +23,7 @@ def test_recorded_run(case):
     """
     steps = goldens.DATA["scalarizers"][case]["results"]["FAMO_3_steps"]["steps"]
     players = jnp.eye(len(steps[0]["losses"]))
-    tx = famo(len(players))
+    tx = famo(num_players=len(players))
     state = tx.init(players[0])
     for step in steps:
         losses, later = jnp.array(step["losses"]), jnp.array(step["next_losses"])
@@ -35,11 +35,11 @@ def test_recorded_run(case):
 
 
 def test_contract():
-    check_contract(famo(3), [0.5, 2.0, 1.0])
+    check_contract(famo(num_players=3), [0.5, 2.0, 1.0])
 
 
 def test_players_without_a_logarithm_wait():
-    tx, players = famo(3, ideal=0.1), jnp.eye(3)
+    tx, players = famo(ideal=0.1, num_players=3), jnp.eye(3)
     state = tx.init(players[0])
     for losses in ([1.0, 1.0, 1.0], [0.5, 0.1, 0.9], [0.4, 0.5, 0.8]):
         update, state = tx.update(players, state, losses=jnp.array(losses))
@@ -52,7 +52,7 @@ def test_players_without_a_logarithm_wait():
 
 
 def test_first_call_teaches_nothing():
-    tx, players = famo(2), jnp.eye(2)
+    tx, players = famo(num_players=2), jnp.eye(2)
     _, state = tx.update(players, tx.init(players[0]), losses=jnp.array([1.0, 2.0]))
     assert int(state.weighting.logits.optimizer[1][0].count[0]) == 0
     np.testing.assert_array_equal(state.weighting.logits.values, 0)
@@ -60,11 +60,11 @@ def test_first_call_teaches_nothing():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`learning_rate` must be in \[0, inf\), got"):
-        famo(2, -1.0)
+        famo(-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`weight_decay` must be in \[0, inf\), got"):
-        famo(2, weight_decay=-1.0)
+        famo(weight_decay=-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`ideal` must be a number in \(-inf, inf\)"):
-        famo(2, ideal="low")
-    tx = famo(2)
+        famo(ideal="low", num_players=2)
+    tx = famo(num_players=2)
     with pytest.raises(ValueError, match=r"must be passed to update for famo, got Non"):
         tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))

@@ -35,7 +35,7 @@ def test_recorded_draws_are_possible(name):
     j = goldens.MATRICES[name]
     up, down = sums(j)
     np.testing.assert_allclose(up, CASES[name]["positive_sum"], atol=1e-12)
-    tx = graddrop(0)
+    tx = graddrop(key=0)
     update, _ = tx.update(jnp.asarray(j, jnp.float32), tx.init(jnp.zeros(j.shape[1])))
     for drawn in (update, CASES[name]["seeds"]["0"]["vector"]):
         distance = np.minimum(np.abs(drawn - up), np.abs(drawn - down))
@@ -46,7 +46,7 @@ def test_probabilities():
     """Over many draws the mean is the recorded expectation."""
     name = "gauss_5x20_s0"
     j = jnp.asarray(goldens.MATRICES[name], jnp.float32)
-    tx = graddrop(3)
+    tx = graddrop(key=3)
     draws, state = 4000, tx.init(j[0])
 
     def body(state, _):
@@ -66,9 +66,9 @@ def test_probabilities():
 
 def test_leak_is_a_mixture_with_the_sum():
     g = gradients(0)
-    plain, _ = run(graddrop(1), [g])
-    leaky, _ = run(graddrop(1, 0.3), [g])
-    all_of_it, _ = run(graddrop(1, 1.0), [g])
+    plain, _ = run(graddrop(key=1), [g])
+    leaky, _ = run(graddrop(0.3, key=1), [g])
+    all_of_it, _ = run(graddrop(1.0, key=1), [g])
     for name, leaf in g.items():
         total = np.sum(leaf, axis=0)
         np.testing.assert_allclose(all_of_it[name], total, rtol=1e-5, atol=1e-6)
@@ -77,21 +77,21 @@ def test_leak_is_a_mixture_with_the_sum():
 
 
 def test_contract():
-    check_contract(graddrop(jax.random.key(0), (0.0, 0.5, 1.0)))
+    check_contract(graddrop((0.0, 0.5, 1.0), key=jax.random.key(0)))
 
 
 def test_draws_change_and_repeat():
     g = gradients(0)
-    first, state = graddrop(0).update(g, graddrop(0).init(PARAMS))
-    again, _ = graddrop(0).update(g, graddrop(0).init(PARAMS))
-    later, _ = graddrop(0).update(g, state)
+    first, state = graddrop(key=0).update(g, graddrop(key=0).init(PARAMS))
+    again, _ = graddrop(key=0).update(g, graddrop(key=0).init(PARAMS))
+    later, _ = graddrop(key=0).update(g, state)
     np.testing.assert_array_equal(first["w"], again["w"])
     assert not np.array_equal(first["w"], later["w"])
 
 
 def test_parts_of_complex_leaves_are_drawn_separately():
     g = jnp.array([[1 + 1j] * 64, [-1 - 1j] * 64], jnp.complex64)
-    tx = graddrop(0)
+    tx = graddrop(key=0)
     update, _ = tx.update(g, tx.init(g[0]))
     assert_same_types(update, g[0])
     assert set(np.unique(update)) == {1 + 1j, 1 - 1j, -1 + 1j, -1 - 1j}
@@ -99,7 +99,7 @@ def test_parts_of_complex_leaves_are_drawn_separately():
 
 def test_counts_dropped_players():
     g = {"a": None, "b": jnp.ones((3, 2)).at[1].set(jnp.inf)}
-    tx = graddrop(0)
+    tx = graddrop(key=0)
     update, state = tx.update(g, tx.init({"a": None, "b": jnp.ones(2)}))
     np.testing.assert_array_equal(update["b"], [2.0, 2.0])
     assert int(state.dropped) == 1
@@ -108,17 +108,17 @@ def test_counts_dropped_players():
 
 def test_very_short_gradients_are_dropped_as_well():
     g = jnp.array([[1.0] * 64, [-1.0] * 64]) * 1e-36
-    tx = graddrop(0)
+    tx = graddrop(key=0)
     update, _ = tx.update(g, tx.init(g[0]))
     np.testing.assert_allclose(np.unique(update), [-1e-36, 1e-36], rtol=1e-5)
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`leak` must be in \[0, 1\], got 1.5\."):
-        graddrop(0, 1.5)
+        graddrop(1.5, key=0)
     with pytest.raises(ValueError, match=r"`leak` must be in \[0, 1\], got -1.0\."):
-        graddrop(0, (0.0, -1.0))
+        graddrop((0.0, -1.0), key=0)
     with pytest.raises(ValueError, match=r"`leak` must have one entry for each of the"):
-        run(graddrop(0, (0.0, 1.0)), [gradients(0)])
+        run(graddrop((0.0, 1.0), key=0), [gradients(0)])
     with pytest.raises(ValueError, match=r"must have a leading player axis of one"):
-        graddrop(0).update(PARAMS, graddrop(0).init(PARAMS))
+        graddrop(key=0).update(PARAMS, graddrop(key=0).init(PARAMS))

@@ -20,7 +20,10 @@ def test_targets_by_hand():
 
 def test_one_step_by_hand():
     # lengths 1 and 3 with the target 2: slopes -1 and 3, weights 1.1 and 0.7, sum 2
-    tx, g = gradnorm(2, optimizer=optax.sgd(0.1)), jnp.diag(jnp.array([1.0, 3.0]))
+    tx, g = (
+        gradnorm(optimizer=optax.sgd(0.1), num_players=2),
+        jnp.diag(jnp.array([1.0, 3.0])),
+    )
     state = tx.init(g[0])
     first, state = tx.update(g, state, losses=jnp.ones(2))
     np.testing.assert_allclose(first, [1.0, 3.0])
@@ -29,7 +32,7 @@ def test_one_step_by_hand():
 
 
 def test_lengths_become_equal():
-    tx, g = gradnorm(3, 0.0), jnp.diag(jnp.array([0.5, 1.0, 4.0]))
+    tx, g = gradnorm(0.0, num_players=3), jnp.diag(jnp.array([0.5, 1.0, 4.0]))
     step, state = jax.jit(tx.update), tx.init(g[0])
     for _ in range(150):
         update, state = step(g, state, losses=jnp.ones(3))
@@ -39,7 +42,7 @@ def test_lengths_become_equal():
 
 
 def test_slow_players_get_more():
-    tx, g = gradnorm(2, 1.5), jnp.eye(2)
+    tx, g = gradnorm(1.5, num_players=2), jnp.eye(2)
     state = tx.init(g[0])
     for losses in ([1.0, 1.0], [0.5, 0.9], [0.4, 0.9]):
         update, state = tx.update(g, state, losses=jnp.array(losses))
@@ -48,18 +51,18 @@ def test_slow_players_get_more():
 
 def test_very_long_and_short_gradients():
     for scale in (1e-25, 1e25):
-        tx, g = gradnorm(2, optimizer=optax.sgd(0.1)), jnp.eye(2) * scale
+        tx, g = gradnorm(optimizer=optax.sgd(0.1), num_players=2), jnp.eye(2) * scale
         update, state = tx.update(g, tx.init(g[0]), losses=jnp.ones(2))
         np.testing.assert_allclose(update / scale, 1.0, rtol=1e-6)
         assert np.all(np.isfinite(state.weighting.weights.values))
 
 
 def test_contract():
-    check_contract(gradnorm(3), [0.5, 2.0, 1.0])
+    check_contract(gradnorm(num_players=3), [0.5, 2.0, 1.0])
 
 
 def test_the_first_loss_that_is_not_zero_is_the_initial_one():
-    tx, g = gradnorm(2), jnp.eye(2)
+    tx, g = gradnorm(num_players=2), jnp.eye(2)
     state = tx.init(g[0])
     for losses in ([0.0, 2.0], [3.0, 1.0], [5.0, jnp.nan]):
         update, state = tx.update(g, state, losses=jnp.array(losses))
@@ -69,7 +72,7 @@ def test_the_first_loss_that_is_not_zero_is_the_initial_one():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`alpha` must be in \[0, inf\), got -1.0\."):
-        gradnorm(2, -1.0)
-    tx = gradnorm(2)
+        gradnorm(-1.0, num_players=2)
+    tx = gradnorm(num_players=2)
     with pytest.raises(ValueError, match=r"must be passed to update for gradnorm, got"):
         tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))

@@ -70,7 +70,7 @@ def test_first_step_is_pcgrad():
 
 
 def test_transformation_remembers_targets():
-    tx = aggregators.gradvac(2, decay=0.25, key=None)
+    tx = aggregators.gradvac(decay=0.25, key=None, num_players=2)
     g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
     _, state = tx.update(g, tx.init(g[0]))
     # The first meets the second at -1/sqrt 2; so does the second the first.
@@ -88,6 +88,6 @@ def test_zero_rows_and_targets_out_of_reach_change_nothing():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\], got 1\.5\."):
-        aggregators.gradvac(2, 1.5)
+        aggregators.gradvac(1.5, num_players=2)
     with pytest.raises(ValueError, match="`num_players` must be an integer >= 1"):
-        aggregators.gradvac(0)
+        aggregators.gradvac(num_players=0)

@@ -23,7 +23,7 @@ def test_recorded():
 
 
 def test_learns_down_the_slope_of_the_same_sum():
-    tx, players = imtl_l(2, optax.sgd(0.1)), jnp.eye(2)
+    tx, players = imtl_l(optax.sgd(0.1), num_players=2), jnp.eye(2)
     state, logs = tx.init(players[0]), np.zeros(2)
     for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
         update, state = tx.update(players, state, losses=jnp.array(losses))
@@ -33,7 +33,7 @@ def test_learns_down_the_slope_of_the_same_sum():
 
 
 def test_scaled_losses_become_one():
-    tx, players = imtl_l(2, optax.sgd(0.3)), jnp.eye(2)
+    tx, players = imtl_l(optax.sgd(0.3), num_players=2), jnp.eye(2)
     step, state = jax.jit(tx.update), tx.init(players[0])
     losses = jnp.array([0.5, 4.0])
     for _ in range(80):
@@ -42,12 +42,12 @@ def test_scaled_losses_become_one():
 
 
 def test_contract():
-    check_contract(imtl_l(3, optax.adam(0.1)), [0.5, 2.0, 1.0])
+    check_contract(imtl_l(optax.adam(0.1), num_players=3), [0.5, 2.0, 1.0])
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`optimizer` must be of type GradientTransf"):
-        imtl_l(2, 0.1)  # pyright: ignore
-    tx = imtl_l(2)
+        imtl_l(0.1, num_players=2)  # pyright: ignore
+    tx = imtl_l(num_players=2)
     with pytest.raises(ValueError, match=r"must be passed to update for imtl_l, got N"):
         tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))

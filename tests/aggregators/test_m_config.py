@@ -12,7 +12,7 @@ from properties import assert_trees_equal
 def test_by_hand():
     # one gradient each, so the averages are (1, 2) and (2, 1) and their direction is
     # (1, 1); the first pseudo-gradient is the direction itself, so Adam gives signs
-    tx, g = compiled(m_config(2)), jnp.array([[1.0, 2.0], [2.0, 1.0]])
+    tx, g = compiled(m_config(num_players=2)), jnp.array([[1.0, 2.0], [2.0, 1.0]])
     state = tx.init(g[0])
     first, state = tx.update(g, state, present=jnp.array([True, False]))
     second, state = tx.update(g, state, present=jnp.array([False, True]))
@@ -27,7 +27,7 @@ def test_recorded_runs(case):
     recorded = goldens.DATA["sequences"][case]
     matrices = np.array(recorded["matrices"])
     count = matrices.shape[1]
-    tx = m_config(count)
+    tx = m_config(num_players=count)
     step, state = jax.jit(tx.update), tx.init(jnp.zeros(matrices.shape[2]))
     for expected in recorded["results"]["conflictfree.PseudoMomentumOperator"]["steps"]:
         fresh = np.arange(count) == expected["index"]
@@ -39,12 +39,12 @@ def test_recorded_runs(case):
 
 
 def test_contract():
-    check_contract(m_config(3), rtol=1e-4)
+    check_contract(m_config(num_players=3), rtol=1e-4)
 
 
 def test_length_of_gradients_does_not_matter():
     stacks = [gradients(seed) for seed in range(3)]
-    tx = compiled(m_config(3, eps=0.0))
+    tx = compiled(m_config(eps=0.0, num_players=3))
     expected, _ = run(tx, stacks)
     for scale in (1e-12, 1e12):
         scaled = [jax.tree.map(lambda x, s=scale: x * s, g) for g in stacks]
@@ -53,7 +53,7 @@ def test_length_of_gradients_does_not_matter():
 
 
 def test_a_gradient_that_is_not_finite_is_not_fresh():
-    tx, everyone = compiled(m_config(3)), jnp.ones(3, bool)
+    tx, everyone = compiled(m_config(num_players=3)), jnp.ones(3, bool)
     _, state = run(tx, [gradients(0)], present=everyone)
     g = gradients(1)
     absent = tx.update(g, state, PARAMS, present=everyone.at[1].set(False))
@@ -63,14 +63,16 @@ def test_a_gradient_that_is_not_finite_is_not_fresh():
 
 
 def test_decays_of_zero_give_signs():
-    update, _ = run(compiled(m_config(3, 0.0, 0.0, 0.0)), [gradients(0), gradients(1)])
+    update, _ = run(
+        compiled(m_config(0.0, 0.0, 0.0, num_players=3)), [gradients(0), gradients(1)]
+    )
     np.testing.assert_allclose(np.abs(update["w"]), 1.0, rtol=1e-5)
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1.0\."):
-        m_config(2, 1.0)
+        m_config(1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`eps` must be in \[0, inf\), got -1.0\."):
-        m_config(2, eps=-1.0)
+        m_config(eps=-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
-        run(m_config(2), [gradients(0)])
+        run(m_config(num_players=2), [gradients(0)])

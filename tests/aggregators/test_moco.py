@@ -23,7 +23,7 @@ def test_weights_by_hand():
 
 
 def test_run_agrees_with_the_formulas():
-    tx = moco(3, rate=0.8, rate_decay=0.3, step_size=0.05, decay=0.2)
+    tx = moco(rate=0.8, rate_decay=0.3, step_size=0.05, decay=0.2, num_players=3)
     step, state = jax.jit(tx.update), tx.init(PARAMS)
     tracked, weights = 0.0, np.full(3, 1 / 3)
     for t in range(5):
@@ -37,11 +37,11 @@ def test_run_agrees_with_the_formulas():
 
 
 def test_contract():
-    check_contract(moco(3))
+    check_contract(moco(num_players=3))
 
 
 def test_constant_gradients_lead_to_the_shortest_combination():
-    tx, g = moco(2, step_size=0.05), jnp.array([[2.0, 0.0], [0.0, 1.0]])
+    tx, g = moco(step_size=0.05, num_players=2), jnp.array([[2.0, 0.0], [0.0, 1.0]])
     step, state = jax.jit(tx.update), tx.init(g[0])
     for _ in range(200):
         update, state = step(g, state)
@@ -49,7 +49,7 @@ def test_constant_gradients_lead_to_the_shortest_combination():
 
 
 def test_any_length_of_gradients_stays_on_the_simplex():
-    tx = compiled(moco(3))
+    tx = compiled(moco(num_players=3))
     for scale in (1e-30, 1e-12, 1e12, 1e30):
         g = jax.tree.map(lambda x, s=scale: x * s, gradients(0))
         _, state = run(tx, [g, g])
@@ -59,7 +59,7 @@ def test_any_length_of_gradients_stays_on_the_simplex():
 
 
 def test_absent_players_keep_their_weight_and_their_average():
-    tx = compiled(moco(3))
+    tx = compiled(moco(num_players=3))
     _, before = run(tx, [gradients(0)])
     _, after = tx.update(replace(gradients(1), 2, jnp.nan), before, PARAMS)
     assert before[1].weighting[0, 2] == after[1].weighting[0, 2]
@@ -68,7 +68,9 @@ def test_absent_players_keep_their_weight_and_their_average():
 
 
 def test_schedules_start_at_step_zero():
-    tx = compiled(moco(3, step_size=lambda t: 0.1 * t, decay=lambda t: 0.0 * t))
+    tx = compiled(
+        moco(step_size=lambda t: 0.1 * t, decay=lambda t: 0.0 * t, num_players=3)
+    )
     update, _ = run(tx, [gradients(0)])
     mean = np.mean(gradients(0)["w"], axis=0)
     np.testing.assert_allclose(update["w"], 0.5 * mean, rtol=1e-5, atol=1e-6)
@@ -76,10 +78,10 @@ def test_schedules_start_at_step_zero():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`rate` must be in \[0, 1\], got 1.5\."):
-        moco(2, rate=1.5)
+        moco(rate=1.5, num_players=2)
     with pytest.raises(ValueError, match=r"`rate_decay` must be in \[0, inf\), got -1"):
-        moco(2, rate_decay=-1.0)
+        moco(rate_decay=-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`step_size` must be in \[0, inf\), got -1"):
-        moco(2, step_size=-1.0)
+        moco(step_size=-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
-        run(moco(2), [gradients(0)])
+        run(moco(num_players=2), [gradients(0)])

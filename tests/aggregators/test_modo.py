@@ -37,7 +37,7 @@ def test_recorded_sequences(factory, recorded, name):
     """The second batch of each step is the matrix of the step after it."""
     js = np.array(SEQUENCES[name]["matrices"])
     steps = SEQUENCES[name]["results"][f"torchjd.{recorded}"]["steps"]
-    tx = factory(js.shape[1])
+    tx = factory(num_players=js.shape[1])
     updates = weight_rules.play(tx, js[:-1], second_batch=js[1:])
     for update, expected, j in zip(updates, steps, js, strict=False):
         wanted = np.array(expected["weights"]) @ j
@@ -70,7 +70,7 @@ def test_agrees_with_the_oracle(seed):
 
 def test_without_a_second_batch_the_gramian_serves():
     g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
-    for tx in (aggregators.modo(2), aggregators.sdmgrad(2)):
+    for tx in (aggregators.modo(num_players=2), aggregators.sdmgrad(num_players=2)):
         alone, _ = tx.update(g, tx.init(g[0]))
         twice, _ = tx.update(g, tx.init(g[0]), second_batch=g)
         np.testing.assert_allclose(alone, twice, rtol=1e-6)
@@ -79,7 +79,7 @@ def test_without_a_second_batch_the_gramian_serves():
 def test_modo_reaches_the_shortest_combination():
     """Without decay, its rest is MGDA."""
     g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
-    tx = aggregators.modo(2, 0.1, 0.0)
+    tx = aggregators.modo(0.1, 0.0, num_players=2)
     body = lambda state, _: tx.update(g, state)[::-1]  # noqa: E731
     _, updates = jax.lax.scan(body, tx.init(g[0]), length=200)
     np.testing.assert_allclose(updates[-1], [0.8, 0.4], rtol=1e-5)
@@ -87,7 +87,7 @@ def test_modo_reaches_the_shortest_combination():
 
 @pytest.mark.parametrize("factory", [aggregators.modo, aggregators.sdmgrad])
 def test_absent_players_get_nothing(factory):
-    tx, g = factory(3), jnp.eye(3)
+    tx, g = factory(num_players=3), jnp.eye(3)
     update, _ = tx.update(g, tx.init(g[0]), present=jnp.array([True, False, True]))
     assert update[1] == 0
     np.testing.assert_allclose(update[0], update[2])
@@ -96,8 +96,8 @@ def test_absent_players_get_nothing(factory):
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`step_size` must be in \(0, inf\), got 0"):
-        aggregators.modo(2, 0.0)
+        aggregators.modo(0.0, num_players=2)
     with pytest.raises(ValueError, match=r"`momentum` must be in \[0, 1\), got 1\.0"):
-        aggregators.sdmgrad(2, momentum=1.0)
+        aggregators.sdmgrad(momentum=1.0, num_players=2)
     with pytest.raises(ValueError, match="`num_steps` must be an integer >= 1, got 0"):
-        aggregators.sdmgrad(2, num_steps=0)
+        aggregators.sdmgrad(num_steps=0, num_players=2)

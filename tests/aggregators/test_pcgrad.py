@@ -43,7 +43,7 @@ def test_agrees_with_the_oracle(j):
 
 
 def test_without_a_key_the_order_is_fixed():
-    tx = aggregators.pcgrad(None)
+    tx = aggregators.pcgrad(key=None)
     assert not jax.tree.leaves(tx.init(ROWS[0]).weighting)
     weights = aggregators.pcgrad_weights(ROWS @ ROWS.T)
     update, _ = tx.update(ROWS, tx.init(ROWS[0]))
@@ -52,7 +52,7 @@ def test_without_a_key_the_order_is_fixed():
 
 def test_with_a_key_every_order_is_drawn():
     """The first row meets the second or the third first: two different sums."""
-    tx = aggregators.pcgrad(0)
+    tx = aggregators.pcgrad(key=0)
 
     def body(state, _):
         update, state = tx.update(ROWS, state)

@@ -22,7 +22,7 @@ INNER = {
 
 @functools.cache
 def built(name):
-    return compiled(per_player(INNER[name], COUNT))
+    return compiled(per_player(INNER[name], num_players=COUNT))
 
 
 def player(tree, index):
@@ -62,7 +62,7 @@ def test_absent_and_bad_players_pass_and_are_not_remembered(name):
 
 
 def test_dtypes_stay_and_scan_works():
-    tx = per_player(optax.ema(0.5, accumulator_dtype=jnp.float32), COUNT)
+    tx = per_player(optax.ema(0.5, accumulator_dtype=jnp.float32), num_players=COUNT)
     params = jax.tree.map(lambda x: x.astype(jnp.bfloat16), PARAMS)
     g = gradients(0, jnp.bfloat16)
     state = tx.init(params)
@@ -77,7 +77,7 @@ def test_dtypes_stay_and_scan_works():
 
 
 def test_each_player_draws_its_own_noise():
-    tx = per_player(optax.add_noise(1.0, 0.0, key=0), 2)
+    tx = per_player(optax.add_noise(1.0, 0.0, key=0), num_players=2)
     g = jnp.zeros((2, 4))
     update, state = tx.update(g, tx.init(g[0]))
     assert not np.allclose(update[0], update[1])
@@ -85,7 +85,7 @@ def test_each_player_draws_its_own_noise():
 
 
 def test_works_on_empty_none_and_complex_trees():
-    tx = per_player(optax.ema(0.9), 2)
+    tx = per_player(optax.ema(0.9), num_players=2)
     assert tx.update({}, tx.init({}))[0] == {}
     params = {"a": None, "b": jnp.zeros(2, jnp.complex64)}
     g = {"a": None, "b": jnp.ones((2, 2), jnp.complex64) * 1j}
@@ -94,7 +94,7 @@ def test_works_on_empty_none_and_complex_trees():
 
 
 def test_state_can_be_made_without_values_and_mapped():
-    tx = per_player(optax.scale_by_adam(), 2)
+    tx = per_player(optax.scale_by_adam(), num_players=2)
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), PARAMS)
     state = tx.init(shapes)
     assert_same_types(state, tx.init(PARAMS))
@@ -108,7 +108,7 @@ def test_extra_arguments_reach_the_inner_transformation():
         return jax.tree.map(lambda x: factor * x, updates), state
 
     inner = optax.GradientTransformationExtraArgs(lambda _: (), update_fn)
-    tx = per_player(inner, 2)
+    tx = per_player(inner, num_players=2)
     g = jnp.ones((2, 3))
     present = jnp.ones(2, bool)
     update, _ = tx.update(g, tx.init(g[0]), g[0], factor=3.0, present=present)
@@ -118,15 +118,17 @@ def test_extra_arguments_reach_the_inner_transformation():
 def test_errors():
     g = jnp.ones((2, 3))
     with pytest.raises(ValueError, match=r"`num_players` must be an integer >= 1"):
-        per_player(optax.ema(0.9), 0)
+        per_player(optax.ema(0.9), num_players=0)
     with pytest.raises(ValueError, match=r"`tx` must be of type GradientTransf"):
-        per_player(optax.ema, 2)  # pyright: ignore
-    tx = per_player(optax.ema(0.9), 3)
+        per_player(optax.ema, num_players=2)  # pyright: ignore
+    tx = per_player(optax.ema(0.9), num_players=3)
     sentence = r"must have 3 players, as `num_players` says, got 2\."
     with pytest.raises(ValueError, match=sentence):
         tx.update(g, tx.init(g[0]))
     with pytest.raises(ValueError, match=r"`present` must have one entry for each"):
-        per_player(optax.identity(), 2).update(g, (), present=jnp.ones(3, bool))
+        per_player(optax.identity(), num_players=2).update(
+            g, (), present=jnp.ones(3, bool)
+        )
     shorten = optax.stateless(lambda u, _: jax.tree.map(lambda x: x[:1], u))
     with pytest.raises(ValueError, match=r"`updates of tx` must have the shapes"):
-        per_player(shorten, 2).update(g, optax.EmptyState())
+        per_player(shorten, num_players=2).update(g, optax.EmptyState())

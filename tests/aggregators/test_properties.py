@@ -175,13 +175,13 @@ BY_SCALE = {
     "imtl_g": (aggregators.imtl_g(), 1.0),
     "config": (aggregators.conflict_free(), 1.0),
     "aligned_mtl": (aggregators.aligned_mtl(), 1.0),
-    "pcgrad": (aggregators.pcgrad(None), 1.0),
-    "gradvac": (aggregators.gradvac(3, key=None), 1.0),
+    "pcgrad": (aggregators.pcgrad(key=None), 1.0),
+    "gradvac": (aggregators.gradvac(key=None, num_players=3), 1.0),
     "geometric_median": (aggregators.geometric_median(), 1.0),
     "krum": (aggregators.krum(0), 1.0),
-    "pcd": (aggregators.pcd(3, 0.1), 1.0),
-    "db_mtl": (aggregators.db_mtl(3), 1.0),
-    "sdmgrad": (aggregators.sdmgrad(3), 1.0),
+    "pcd": (aggregators.pcd(0.1, num_players=3), 1.0),
+    "db_mtl": (aggregators.db_mtl(num_players=3), 1.0),
+    "sdmgrad": (aggregators.sdmgrad(num_players=3), 1.0),
 }
 """Each with the power of the scale that its update has."""
 

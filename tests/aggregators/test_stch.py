@@ -46,7 +46,7 @@ def test_schedule_and_preference_argument():
     chosen = jnp.array([0.2, 0.3, 0.5])
     losses = jnp.array(LOSSES)
     first, _ = run(stch(lambda step: 0.5 + step), [g], losses=losses, preference=chosen)
-    second, _ = run(stch(0.5, chosen), [g], losses=losses)
+    second, _ = run(stch(0.5, preference=chosen), [g], losses=losses)
     np.testing.assert_allclose(first["w"], second["w"], rtol=1e-6)
 
 

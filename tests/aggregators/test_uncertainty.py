@@ -23,7 +23,7 @@ def test_recorded():
 
 
 def test_learns_down_the_slope_of_the_same_sum():
-    tx, players = uncertainty(2, optax.sgd(0.3)), jnp.eye(2)
+    tx, players = uncertainty(optax.sgd(0.3), num_players=2), jnp.eye(2)
     state, logs = tx.init(players[0]), np.zeros(2)
     for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
         update, state = tx.update(players, state, losses=jnp.array(losses))
@@ -34,7 +34,7 @@ def test_learns_down_the_slope_of_the_same_sum():
 
 
 def test_weights_come_to_rest_at_the_inverse_losses():
-    tx, players = uncertainty(2, optax.sgd(0.5)), jnp.eye(2)
+    tx, players = uncertainty(optax.sgd(0.5), num_players=2), jnp.eye(2)
     step, state = jax.jit(tx.update), tx.init(players[0])
     losses = jnp.array([0.5, 4.0])
     for _ in range(60):
@@ -43,11 +43,11 @@ def test_weights_come_to_rest_at_the_inverse_losses():
 
 
 def test_contract():
-    check_contract(uncertainty(3, optax.adam(0.1)), [0.5, 2.0, 1.0])
+    check_contract(uncertainty(optax.adam(0.1), num_players=3), [0.5, 2.0, 1.0])
 
 
 def test_absent_players_keep_their_variance():
-    tx, players = uncertainty(2, optax.adam(0.1)), jnp.eye(2)
+    tx, players = uncertainty(optax.adam(0.1), num_players=2), jnp.eye(2)
     losses = jnp.array([2.0, 3.0])
     _, state = tx.update(players, tx.init(players[0]), losses=losses)
     present = jnp.array([True, False])
@@ -60,8 +60,8 @@ def test_absent_players_keep_their_variance():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`optimizer` must be of type GradientTransf"):
-        uncertainty(2, optax.adam)  # pyright: ignore
-    tx = uncertainty(2)
+        uncertainty(optax.adam, num_players=2)  # pyright: ignore
+    tx = uncertainty(num_players=2)
     sentence = r"`losses` must be passed to update for uncertainty, got None"
     with pytest.raises(ValueError, match=sentence):
         tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))
