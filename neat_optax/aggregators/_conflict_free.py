@@ -4,23 +4,23 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._correlation import correlation
+from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
-from neat_optax.aggregators._weighting import Decision, stateless_weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, stateless_weighting
 
 LENGTHS = ("projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric")
 
 
 def conflict_free_weights(
-    gramian: jax.Array, preference: Any = None, length: str = "projection"
-) -> jax.Array:
+    gramian: Float[Array, "P P"], preference: Any = None, length: str = "projection"
+) -> Float[Array, " P"]:
     r"""Weights of ConFIG.
 
     .. math:: u = \ell\, \frac{d}{|d|}, \qquad d = \sum_i y_i \frac{g_i}{n_i}, \quad
@@ -86,7 +86,7 @@ def conflict_free(
     _checks.check_preference("preference", preference)
     _checks.check_choice("length", length, LENGTHS)
 
-    def decide(players):
+    def decide(players: Players):
         wanted = preference if players.preference is None else players.preference
         wanted = jnp.ones(len(players.gramian)) if wanted is None else wanted
         return _decide(players.gramian, jnp.asarray(wanted, jnp.float32), length)
@@ -95,7 +95,9 @@ def conflict_free(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference, length) -> Decision:
+def _decide(
+    gramian: Float[Array, "P P"], preference: Float[Array, " P"], length: str
+) -> Decision:
     rows = correlation(gramian)
     solution = equal_projections(rows, preference)
     point = solution.point
@@ -107,7 +109,7 @@ def _decide(gramian, preference, length) -> Decision:
     return Decision(factor * point * rows.per_norm, solution.residual)
 
 
-def _reference_norms(rows, length):
+def _reference_norms(rows: Correlation, length: str):
     norms, active = rows.norms, rows.active
     count = jnp.maximum(jnp.sum(active), 1)
     if length == "projection":
@@ -123,5 +125,5 @@ def _reference_norms(rows, length):
     return jnp.where(active, means[length](), 0)
 
 
-def _times(matrix, vector):
+def _times(matrix: Float[Array, "P P"], vector: Float[Array, " P"]):
     return jnp.matmul(matrix, vector, precision="highest")

@@ -13,7 +13,8 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, Weighting, as_weighting
 
 
 class CRMOGMState(NamedTuple):
@@ -24,7 +25,9 @@ class CRMOGMState(NamedTuple):
     started: jax.Array  # [] bool
 
 
-def cr_mogm_weights(weights: jax.Array, average: jax.Array, decay: Any) -> jax.Array:
+def cr_mogm_weights(
+    weights: Float[Array, " P"], average: Float[Array, " P"], decay: Any
+) -> Float[Array, " P"]:
     """The next average: `decay * average + (1 - decay) * weights`."""
     return decay * average + (1 - decay) * weights
 
@@ -40,11 +43,11 @@ def cr_mogm_weighting(
     _checks.check_count("num_players", num_players, minimum=1)
     _checks.check_number("decay", decay, "[0, 1)")
 
-    def init(_):
+    def init(_: Any):
         blank = jnp.zeros((num_players,), jnp.float32)
         return CRMOGMState(inner.init(num_players), blank, jnp.zeros((), bool))
 
-    def decide(players, state):
+    def decide(players: Players, state: CRMOGMState):
         decision, inner_state = inner.weights(players, state.inner)
         average = jnp.where(state.started, state.weights, decision.weights)
         share = value_at(decay, players.step)

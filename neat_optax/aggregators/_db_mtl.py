@@ -13,10 +13,11 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._per_player import per_player
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import stateless_weighting
 
 
-def db_mtl_weights(gramian: jax.Array) -> jax.Array:
+def db_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights that make every gradient as long as the longest.
 
     .. math:: w_i = \frac{\max_j |g_j|}{|g_i|}
@@ -95,7 +96,14 @@ def divide_by_losses() -> optax.GradientTransformationExtraArgs:
         del params
         return optax.EmptyState()
 
-    def update_fn(updates, state, params=None, *, losses=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        *,
+        losses: Any = None,
+        **extra_args: Any,
+    ):
         del params, extra_args
         if losses is None:
             return updates, state
@@ -108,7 +116,7 @@ def divide_by_losses() -> optax.GradientTransformationExtraArgs:
         factors = jnp.where(positive, 1 / jnp.where(positive, losses, 1), 0)
         factors = jnp.where(jnp.isfinite(losses), factors, jnp.nan)
 
-        def divide(g):
+        def divide(g: jax.Array):
             rows = factors.reshape(-1, *[1] * (g.ndim - 1))
             return (_tree.widen(g) * rows).astype(g.dtype)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -13,6 +12,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -22,8 +22,10 @@ from neat_optax.aggregators._weighting import (
 
 
 def dual_proj_weights(
-    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    preference: Any = None,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of DualProj.
 
     .. math:: u = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - \sum_i p_i g_i|
@@ -84,7 +86,7 @@ def dual_proj(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference) -> Decision:
+def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
     """The program in weights of unit rows, divided by the longest row's share."""
     rows = correlation(gramian)
     start = preference * rows.norms

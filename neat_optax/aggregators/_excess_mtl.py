@@ -15,7 +15,8 @@ from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_ri
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._losses import masked_softmax
 from neat_optax.aggregators._per_player import find_finite, select_players
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class ExcessState(NamedTuple):
@@ -34,11 +35,11 @@ class ExcessMTLState(NamedTuple):
 
 
 def excess_mtl_weights(
-    risks: jax.Array,
-    logits: jax.Array | None = None,
+    risks: Float[Array, " P"],
+    logits: Float[Array, " P"] | None = None,
     step_size: float | jax.Array = 1.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of ExcessMTL: one exponentiated step.
 
     .. math:: w = \operatorname{softmax}(\xi + \eta E)
@@ -116,7 +117,12 @@ def excess_mtl(
     def init_fn(params: Any) -> ExcessMTLState:
         return ExcessMTLState(blank_roots(params, num_players), reduce.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
@@ -130,12 +136,12 @@ def excess_mtl(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _weighting(step_size, warmup_steps, num_players) -> Weighting:
-    def init(_):
+def _weighting(step_size: float, warmup_steps: int, num_players: int) -> Weighting:
+    def init(_: Any):
         zeros = jnp.zeros((num_players,), jnp.float32)
         return ExcessState(zeros, zeros, jnp.zeros((num_players,), jnp.int32))
 
-    def decide(players, state):
+    def decide(players: Players, state: ExcessState):
         risks, present = players.losses, players.present
         warming = players.step < warmup_steps
         relative = risks / jnp.where(state.unit > 0, state.unit, 1)
@@ -149,7 +155,12 @@ def _weighting(step_size, warmup_steps, num_players) -> Weighting:
     return Weighting("excess_mtl", init, decide, needs_gramian=False, needs_losses=True)
 
 
-def _unit(state: ExcessState, risks, present, warming) -> ExcessState:
+def _unit(
+    state: ExcessState,
+    risks: Float[Array, " P"],
+    present: Bool[Array, " P"],
+    warming: Bool[Array, ""],
+) -> ExcessState:
     """The mean risk of the warm-up, else the first that is not zero."""
     mean = _tree.running_mean(state.unit, risks, state.steps)
     late = jnp.where(state.unit > 0, state.unit, risks)

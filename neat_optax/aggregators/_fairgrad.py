@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -14,10 +13,13 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._bargaining import bargain
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 
-def fairgrad_weights(gramian: jax.Array, alpha: Any = 1.0) -> jax.Array:
+def fairgrad_weights(
+    gramian: Float[Array, "P P"], alpha: Any = 1.0
+) -> Float[Array, " P"]:
     r"""Weights of FairGrad.
 
     .. math:: (G w)_i = w_i^{-1/\alpha}, \qquad w > 0
@@ -37,7 +39,7 @@ def fairgrad_weights(gramian: jax.Array, alpha: Any = 1.0) -> jax.Array:
     return _decide(gramian, alpha, 1.0).weights
 
 
-def nash_mtl_weights(gramian: jax.Array) -> jax.Array:
+def nash_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights of Nash-MTL: :math:`(G w)_i = 1 / w_i`, the case `alpha = 1`.
 
     Args:
@@ -132,7 +134,7 @@ def nash_mtl(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, alpha, scale) -> Decision:
+def _decide(gramian: Float[Array, "P P"], alpha: Any, scale: Any) -> Decision:
     exponent = 1 / jnp.asarray(alpha, jnp.float32)
     rows = correlation(gramian)
     found = bargain(rows, exponent)

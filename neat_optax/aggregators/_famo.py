@@ -20,7 +20,8 @@ from neat_optax.aggregators._losses import (
     start_learning,
     usable_losses,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class FAMOState(NamedTuple):
@@ -32,11 +33,11 @@ class FAMOState(NamedTuple):
 
 
 def famo_weights(
-    losses: jax.Array,
-    logits: jax.Array,
+    losses: Float[Array, " P"],
+    logits: Float[Array, " P"],
     ideal: Any = 0.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of FAMO, the slopes of a weighted sum of log-losses, scaled to sum to 1.
 
     .. math:: w_i = c\, \frac{z_i}{L_i - b_i}, \qquad z = \operatorname{softmax}(\xi)
@@ -112,12 +113,12 @@ def famo(
         optax.add_decayed_weights(weight_decay), optax.adam(learning_rate)
     )
 
-    def init(_):
+    def init(_: Any):
         logits = start_learning(optimizer, num_players, 0.0)
         blank = jnp.zeros_like(logits.values)
         return FAMOState(logits, blank, blank.astype(bool))
 
-    def decide(players, state):
+    def decide(players: Players, state: FAMOState):
         logs, usable = _log_gaps(*read_losses(players), ideal)
         both = usable & state.seen
         slope = _slope(state.logits.values, state.log_losses - logs, both)
@@ -135,14 +136,16 @@ def famo(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _log_gaps(losses, usable, ideal):
+def _log_gaps(losses: Float[Array, " P"], usable: Bool[Array, " P"], ideal: Any):
     """Logarithms of what the losses are above the ideal, and where there are any."""
     gaps = losses - spread("ideal", ideal, len(losses))
     usable = usable & (gaps > 0)
     return jnp.log(jnp.where(usable, gaps, 1)), usable
 
 
-def _slope(logits, change, mask):
+def _slope(
+    logits: Float[Array, " P"], change: Float[Array, " P"], mask: Bool[Array, " P"]
+):
     """Of `softmax(logits) . change`."""
     z = masked_softmax(logits, mask)
     return z * (change - z @ change)

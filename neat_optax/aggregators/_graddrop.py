@@ -15,12 +15,16 @@ from neat_optax._random import as_key
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._coordinates import Stacks, masked, reduce_coordinates
 from neat_optax.aggregators._entries import check_entries, spread
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 @jax.jit
 def graddrop_leaf(
-    stack: jax.Array, present: jax.Array, uniform: jax.Array, leak: jax.Array
-) -> jax.Array:
+    stack: Float[Array, "P ..."],
+    present: Bool[Array, " P"],
+    uniform: Float[Array, " ..."],
+    leak: Float[Array, " P"],
+) -> Float[Array, " ..."]:
     r"""GradDrop of one real leaf.
 
     .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i
@@ -95,7 +99,7 @@ def graddrop(
     """
     check_entries("leak", leak, "[0, 1]")
 
-    def reduction(stacks: Stacks, state):
+    def reduction(stacks: Stacks, state: jax.Array):
         later, *keys = jax.random.split(state, len(stacks.leaves) + 1)
         amount = value_at(leak, stacks.step)
         leaks = spread("leak", amount, len(stacks.present))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -19,7 +19,8 @@ from neat_optax.aggregators._losses import (
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, everyone
 
 
 class GradNormState(NamedTuple):
@@ -30,11 +31,11 @@ class GradNormState(NamedTuple):
 
 
 def gradnorm_targets(
-    lengths: jax.Array,
-    ratios: jax.Array,
+    lengths: Float[Array, " P"],
+    ratios: Float[Array, " P"],
     alpha: float | jax.Array = 1.5,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""The lengths that GradNorm wants weighted gradients to have.
 
     .. math:: \hat n_i = \bar n\, r_i^\alpha, \qquad
@@ -112,11 +113,11 @@ def gradnorm(
     _checks.check_number("alpha", alpha, "[0, inf)")
     rule = check_optimizer(optimizer, 0.025)
 
-    def init(_):
+    def init(_: Any):
         weights = start_learning(rule, num_players, 1.0)
         return GradNormState(weights, jnp.zeros_like(weights.values))
 
-    def decide(players, state):
+    def decide(players: Players, state: GradNormState):
         losses, usable = read_losses(players)
         first = jnp.where(state.initial != 0, state.initial, losses)
         ratios = jnp.where(first != 0, _tree.safe_divide(losses, first), 1.0)
@@ -135,7 +136,7 @@ def gradnorm(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _renormalise(weights, mask):
+def _renormalise(weights: Float[Array, " P"], mask: Bool[Array, " P"]):
     """Nonnegative, with mean 1 over the mask; the others stay as they are."""
     kept = jnp.where(mask, jnp.maximum(weights, 0), 0)
     total = jnp.sum(kept)

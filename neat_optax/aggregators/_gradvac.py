@@ -15,7 +15,8 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._orders import fixed_orders, random_orders
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float, Int
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class GradVacState(NamedTuple):
@@ -26,10 +27,10 @@ class GradVacState(NamedTuple):
 
 
 def gradvac_weights(
-    gramian: jax.Array,
-    targets: jax.Array | None = None,
-    orders: jax.Array | None = None,
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    targets: Float[Array, "P P"] | None = None,
+    orders: Int[Array, "P P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of GradVac.
 
     Every player starts from its own gradient `v` and meets the others in turn. Where
@@ -57,11 +58,11 @@ def gradvac_weights(
 
 
 def gradvac_step(
-    gramian: jax.Array,
-    targets: jax.Array | None = None,
+    gramian: Float[Array, "P P"],
+    targets: Float[Array, "P P"] | None = None,
     decay: Any = 0.5,
-    orders: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
+    orders: Int[Array, "P P"] | None = None,
+) -> tuple[Float[Array, " P"], Float[Array, "P P"]]:
     """The weights of `gradvac_weights`, and the next targets.
 
     Args:
@@ -76,8 +77,12 @@ def gradvac_step(
     orders = fixed_orders(count) if orders is None else orders
     aims = jnp.zeros((count, count)) if targets is None else targets
 
-    def met_by(start, order, own_targets):
-        def meet(index, carry):
+    def met_by(
+        start: Float[Array, " P"],
+        order: Int[Array, " P"],
+        own_targets: Float[Array, " P"],
+    ):
+        def meet(index: jax.Array, carry: tuple[jax.Array, jax.Array]):
             held, aims = carry
             other = order[index]
             aim = aims[other]
@@ -107,11 +112,11 @@ def gradvac_weighting(
     _checks.check_count("num_players", num_players, minimum=1)
     _checks.check_number("decay", decay, "[0, 1]")
 
-    def init(_):
+    def init(_: Any):
         targets = jnp.zeros((num_players, num_players), jnp.float32)
         return GradVacState(targets, () if key is None else as_key(key))
 
-    def decide(players, state):
+    def decide(players: Players, state: GradVacState):
         now, later, orders = None, (), None
         if key is not None:
             now, later = jax.random.split(state.key)
@@ -164,7 +169,12 @@ def gradvac(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _turn(matrix, held, other, aim):
+def _turn(
+    matrix: Float[Array, "P P"],
+    held: Float[Array, " P"],
+    other: jax.Array,
+    aim: jax.Array,
+):
     """The cosine of `held` with a unit row, and how much of it to add for `aim`."""
     products = jnp.matmul(matrix, held, precision="highest")
     length = jnp.sqrt(jnp.maximum(held @ products, 0))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -11,10 +10,11 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 
-def imtl_g_weights(gramian: jax.Array) -> jax.Array:
+def imtl_g_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights of IMTL-G.
 
     .. math:: w_i = \frac{y_i / n_i}{\sum_j y_j / n_j}, \qquad C y = 1
@@ -69,7 +69,7 @@ def imtl_g(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian) -> Decision:
+def _decide(gramian: Float[Array, "P P"]) -> Decision:
     rows = correlation(gramian)
     solution = equal_projections(rows, jnp.ones_like(rows.norms))
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -10,15 +9,17 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
+    Learnt,
     check_optimizer,
     learn,
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def imtl_l_weights(log_scales: jax.Array) -> jax.Array:
+def imtl_l_weights(log_scales: Float[Array, " P"]) -> Float[Array, " P"]:
     r"""Weights of IMTL-L.
 
     .. math:: w_i = e^{s_i}
@@ -78,7 +79,7 @@ def imtl_l(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players, state):
+    def decide(players: Players, state: Learnt):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, imtl_l_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, weights * losses - 1, usable)

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, everyone
 
 
@@ -27,14 +28,16 @@ def read_losses(players: Players) -> Losses:
     return usable_losses(players.losses, players.present)
 
 
-def usable_losses(losses: Any, present: jax.Array | None = None) -> Losses:
+def usable_losses(losses: Any, present: Bool[Array, " P"] | None = None) -> Losses:
     """The finite losses of present players; all are present by default."""
     losses = _tree.widen(jnp.asarray(losses))
     usable = everyone(losses, present) & jnp.isfinite(losses)
     return Losses(jnp.where(usable, losses, 0), usable)
 
 
-def masked_softmax(logits: jax.Array, mask: jax.Array) -> jax.Array:
+def masked_softmax(
+    logits: Float[Array, " P"], mask: Bool[Array, " P"]
+) -> Float[Array, " P"]:
     """Exponentials that sum to 1 over the mask, and 0 outside of it."""
     return jnp.where(mask, jax.nn.softmax(logits, where=mask), 0)
 
@@ -67,8 +70,8 @@ def start_learning(
 def learn(
     optimizer: optax.GradientTransformationExtraArgs,
     state: Learnt,
-    slope: jax.Array,
-    moved: jax.Array,
+    slope: Float[Array, " P"],
+    moved: Bool[Array, " P"],
 ) -> Learnt:
     """One step down the slope.
 
@@ -83,7 +86,7 @@ def learn(
     updates, new = optimizer.update(slope, state.optimizer, state.values)
     fresh = Learnt(state.values + jnp.asarray(updates), new)
 
-    def keep(new, old):
+    def keep(new: jax.Array, old: jax.Array):
         mask = moved if jnp.shape(old) == moved.shape else jnp.any(moved)
         return jnp.where(mask, new, old)
 

@@ -106,7 +106,12 @@ def m_config(
             second_moment=jax.tree.map(jnp.real, zeros),
         )
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         average: Any
         _, average = averaging.update(updates, state.average, params, **extra_args)
         shared = {k: v for k, v in extra_args.items() if k != "present"}
@@ -115,7 +120,7 @@ def m_config(
         started = jnp.all(average.count > 0)
         step = jnp.where(started, _tree.increment(state.step), state.step)
 
-        def advance(d, *memory):
+        def advance(d: jax.Array, *memory: jax.Array):
             decays = (decay, second_moment_decay)
             wide, first, second = map(_tree.widen, (d, *memory))
             count = jnp.maximum(step, 1)
@@ -139,7 +144,7 @@ def _debias(average: Any, decay: float) -> Any:
     """The averages of each player's gradients; zero for one that was never seen."""
     factors = _tree.safe_divide(1.0, bias_share(decay, average.count))
 
-    def debias(leaf):
+    def debias(leaf: jax.Array):
         rows = factors.reshape(-1, *[1] * (leaf.ndim - 1))
         return (_tree.widen(leaf) * rows).astype(leaf.dtype)
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import jax
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Decision, everyone, stateless_weighting
 
 
-def mgda_weights(gramian: jax.Array, present: jax.Array | None = None) -> jax.Array:
+def mgda_weights(
+    gramian: Float[Array, "P P"], present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of MGDA.
 
     .. math:: w = \operatorname*{arg\,min}_{w \ge 0,\ \sum w = 1} |\sum_i w_i g_i|
@@ -69,6 +71,6 @@ def mgda(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, present) -> Decision:
+def _decide(gramian: Float[Array, "P P"], present: Bool[Array, " P"]) -> Decision:
     nearest = min_norm(correlation(gramian), present)
     return Decision(nearest.weights, nearest.residual)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -15,17 +14,18 @@ from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._per_player import per_player
 from neat_optax.aggregators._solvers._simplex import descend_simplex
 from neat_optax.aggregators._tracking import track_gradient
-from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, everyone
 
 
 def moco_weights(
-    gramian: jax.Array,
-    weights: jax.Array,
+    gramian: Float[Array, "P P"],
+    weights: Float[Array, " P"],
     step_size: Any = 0.1,
     decay: Any = 0.0,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     scale: Any = 1.0,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""The next weights of MoCo: one projected step towards the shortest combination.
 
     .. math:: w \leftarrow \Pi_\Delta \bigl(w - \gamma\, (G w + \rho\, w)\bigr)
@@ -102,7 +102,7 @@ def moco(
     _checks.check_number("step_size", step_size, "[0, inf)")
     _checks.check_number("decay", decay, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         moved = moco_weights(
             players.gramian,
             state,
@@ -113,7 +113,7 @@ def moco(
         )
         return as_decision(moved), jnp.where(players.present, moved, state)
 
-    def init(_):
+    def init(_: Any):
         return jnp.full((num_players,), 1 / num_players, jnp.float32)
 
     weighting = Weighting("moco", init, decide)

@@ -13,17 +13,18 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._solvers._simplex import descend_simplex, project_simplex
-from neat_optax.aggregators._weighting import Weighting, as_decision, shares
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, shares
 
 
 def modo_weights(
-    cross: jax.Array,
-    weights: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
     step_size: Any = 0.1,
     decay: Any = 0.1,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     scale: Any = 1.0,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""The next weights of MoDo.
 
     .. math:: \lambda \leftarrow \Pi_\Delta\bigl(\lambda - \gamma (A \lambda
@@ -51,15 +52,15 @@ def modo_weights(
 
 
 def sdmgrad_weights(
-    cross: jax.Array,
-    weights: jax.Array,
-    preference: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
+    preference: Float[Array, " P"],
     step_size: Any = 10.0,
     momentum: Any = 0.5,
     num_steps: int = 20,
     pull: Any = 0.3,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""The weights of SDMGrad.
 
     .. math:: w \leftarrow \Pi_\Delta\bigl(w - \eta\, v\bigr), \quad
@@ -84,22 +85,22 @@ def sdmgrad_weights(
 
 
 def sdmgrad_step(
-    cross: jax.Array,
-    weights: jax.Array,
-    preference: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
+    preference: Float[Array, " P"],
     step_size: Any = 10.0,
     momentum: Any = 0.5,
     num_steps: int = 20,
     pull: Any = 0.3,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     """The inner weights `w` of `sdmgrad_weights` after its steps, to go on from."""
     present = jnp.ones(len(weights), bool) if present is None else present
     lengths = jnp.sqrt(jnp.maximum(jnp.diagonal(cross), 0))
     mean = jnp.sum(lengths) / jnp.maximum(jnp.sum(present), 1)
     cross = _tree.safe_divide(cross, mean**2)
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]):
         weights, velocity = carry
         slope = jnp.matmul(cross, weights + pull * preference, precision="highest")
         velocity = momentum * velocity + slope
@@ -150,7 +151,7 @@ def modo(
     _checks.check_number("step_size", step_size, "(0, inf)")
     _checks.check_number("decay", decay, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         weights = modo_weights(
             players.cross,
             state,
@@ -213,7 +214,7 @@ def sdmgrad(
     _checks.check_count("num_steps", num_steps, minimum=1)
     _checks.check_number("pull", pull, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         counts = players.shares(preference)
         wanted = _tree.safe_divide(counts, jnp.sum(counts))
         rest = (step_size, momentum, num_steps, pull, players.present)
@@ -224,5 +225,5 @@ def sdmgrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _equal(num_players):
+def _equal(num_players: int):
     return shares(jnp.ones((num_players,), bool)).astype(jnp.float32)

@@ -14,7 +14,8 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
-from neat_optax.aggregators._weighting import Decision, Weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, Weighting
 
 FEASIBLE = 1e-3
 """Shortfall of a player's gain, as a share of the longest gradient, above which the
@@ -28,7 +29,9 @@ class PCDState(NamedTuple):
     times: jax.Array  # [P] how often each player was present
 
 
-def pcd_weights(gramian: jax.Array, tau: Any = 0.02, norms: Any = None) -> jax.Array:
+def pcd_weights(
+    gramian: Float[Array, "P P"], tau: Any = 0.02, norms: Any = None
+) -> Float[Array, " P"]:
     r"""Weights of PCD.
 
     .. math:: \tilde d = \operatorname*{arg\,min}_d |d - \tilde g_1|^2
@@ -93,13 +96,13 @@ def pcd(
         _checks.check_number("tau", entry, "[0, 1]")
     _checks.check_number("decay", decay, "[0, 1)")
 
-    def init(_):
+    def init(_: Any):
         return PCDState(
             jnp.zeros((num_players,), jnp.float32),
             jnp.zeros((num_players,), jnp.int32),
         )
 
-    def decide(players, state):
+    def decide(players: Players, state: PCDState):
         share = value_at(decay, players.step)
         new = jnp.sqrt(jnp.diagonal(players.gramian)) * players.scale
         old = jnp.sqrt(share) * state.lengths
@@ -114,7 +117,7 @@ def pcd(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, tau, norms) -> Decision:
+def _decide(gramian: Float[Array, "P P"], tau: Any, norms: Any) -> Decision:
     """The program in weights of unit rows; the primary player is no constraint."""
     rows = correlation(gramian)
     primary = jnp.arange(len(rows.norms)) == 0

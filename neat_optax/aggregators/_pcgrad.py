@@ -11,10 +11,13 @@ from neat_optax._random import as_key
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._orders import fixed_orders, random_orders
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float, Int
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.Array:
+def pcgrad_weights(
+    gramian: Float[Array, "P P"], orders: Int[Array, "P P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of PCGrad.
 
     Every player starts from its own gradient, meets the others in turn, and loses its
@@ -40,8 +43,8 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
     if orders is None:
         orders = fixed_orders(len(gramian))
 
-    def met_by(player, start, order):
-        def meet(index, held):
+    def met_by(player: jax.Array, start: Float[Array, " P"], order: Int[Array, " P"]):
+        def meet(index: jax.Array, held: Float[Array, " P"]):
             other = order[index]
             opposed = jnp.minimum(held @ rows.matrix[other], 0)
             return held.at[other].add(jnp.where(other == player, 0, -opposed))
@@ -65,7 +68,7 @@ def pcgrad_weighting(*, key: jax.Array | int | None = 0) -> Weighting:
             ),
         )
 
-    def decide(players, state):
+    def decide(players: Players, state: jax.Array):
         now, later = jax.random.split(state)
         orders = random_orders(now, len(players.gramian))
         return as_decision(pcgrad_weights(players.gramian, orders)), later

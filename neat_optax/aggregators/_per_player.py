@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks, _stacked
 from neat_optax.aggregators._gramian import Extras
+from neat_optax.aggregators._typing import Array, Bool
 
 
 def per_player(
@@ -59,7 +60,12 @@ def per_player(
     def init_fn(params: Any) -> Any:
         return jax.tree.map(lambda x: _copies(x, num_players), inner.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
@@ -67,7 +73,7 @@ def per_player(
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
         shared = {k: v for k, v in extra_args.items() if k != "present"}
 
-        def one_player(gradient, own):
+        def one_player(gradient: Any, own: Any):
             return inner.update(gradient, own, params, **shared)
 
         changed, new_state = jax.vmap(one_player)(updates, state)
@@ -80,12 +86,12 @@ def per_player(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def find_finite(updates: Any) -> jax.Array:
+def find_finite(updates: Any) -> Bool[Array, " P"]:
     """[P] bool: which players of a tree of arrays [P, ...] have finite entries only."""
     return jnp.isfinite(_stacked.largest_entry(jax.tree.leaves(updates)))
 
 
-def select_players(keep: jax.Array, new: Any, old: Any) -> Any:
+def select_players(keep: Bool[Array, " P"], new: Any, old: Any) -> Any:
     """Where `keep`, the rows of `new`, elsewhere those of `old`, in its dtypes.
 
     Args:
@@ -93,7 +99,7 @@ def select_players(keep: jax.Array, new: Any, old: Any) -> Any:
       new, old: trees of arrays [P, ...].
     """
 
-    def select(fresh, known):
+    def select(fresh: jax.Array, known: jax.Array):
         if fresh.dtype != known.dtype:
             fresh = fresh.astype(known.dtype)
         return jnp.where(keep.reshape(-1, *[1] * (known.ndim - 1)), fresh, known)

@@ -29,11 +29,13 @@ def track_gradient(rate: float, decay: float) -> optax.GradientTransformation:
     def init_fn(params: Any) -> TrackState:
         return TrackState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
 
-    def update_fn(updates, state, params=None):
+    def update_fn(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ):
         del params
         share = rate / (state.step + 1.0) ** decay
 
-        def advance(g, y):
+        def advance(g: jax.Array, y: jax.Array):
             wide = _tree.widen(y)
             return (wide + share * (_tree.widen(g) - wide)).astype(y.dtype)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -10,15 +9,17 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
+    Learnt,
     check_optimizer,
     learn,
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def uncertainty_weights(log_variances: jax.Array) -> jax.Array:
+def uncertainty_weights(log_variances: Float[Array, " P"]) -> Float[Array, " P"]:
     r"""Weights of uncertainty weighting.
 
     .. math:: w_i = \tfrac12 e^{-s_i}
@@ -79,7 +80,7 @@ def uncertainty(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players, state):
+    def decide(players: Players, state: Learnt):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, uncertainty_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, 0.5 - weights * losses, usable)
