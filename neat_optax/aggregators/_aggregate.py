@@ -1,4 +1,4 @@
-"""The shell around every weighting: measure the Gramian, decide, combine."""
+"""Combines gradients by a weighting: measure the Gramian, weight, sum."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -40,7 +40,7 @@ def aggregate(
     monitor: bool = False,
     raise_nonfinite: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Reduces gradients with a leading player axis by a weighting.
+    r"""Combines the gradients of several players into one update by a weighting.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w = \operatorname{weighting}(J J^\top)
 

@@ -1,4 +1,4 @@
-"""Aligned-MTL: the gradients made orthogonal and of one length."""
+"""Aligned-MTL: the principal components of the gradients, aligned and rescaled."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def aligned_mtl(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Aligned-MTL: a weighted sum of the gradients made orthogonal and equally long.
+    r"""Aligned-MTL: orthogonalizes the gradients with equal singular values, then sums.
 
     .. math:: u = \sqrt{s} \sum_i p_i\, \hat g_i, \qquad
         \hat J = V \Lambda^{-1/2} V^\top J, \quad J J^\top = V \Lambda V^\top

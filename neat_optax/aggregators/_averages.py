@@ -66,7 +66,7 @@ def mean(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The mean of the players' gradients: the control of every other aggregator.
+    r"""The mean of the players' gradients: the baseline of every other aggregator.
 
     .. math:: u = \frac1P \sum_i g_i
 
@@ -162,12 +162,12 @@ def random(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Random loss weighting: new weights in every step.
+    r"""Random loss weighting: draws new weights in every step.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w = \operatorname{softmax}(z),
         \quad z \sim \mathcal N(0, I)
 
-    A control that an aggregator worth its cost must beat. All scopes use the same draw.
+    A baseline for any aggregator that costs more. All scopes use the same draw.
 
     Args:
       key: a random key or a seed.

@@ -1,4 +1,4 @@
-"""CAGrad: near the mean gradient, the best for the player that gains least."""
+"""CAGrad: maximizes the worst player's improvement near the mean gradient."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def cagrad(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""CAGrad: in a ball around the mean, the direction best for who gains least.
+    r"""CAGrad: maximizes the worst improvement in a ball around the mean gradient.
 
     .. math:: u = \operatorname*{arg\,max}_{|d - g_0| \le c |g_0|}\ \min_i g_i \cdot d,
         \qquad g_0 = \frac1P \sum_i g_i

@@ -1,4 +1,4 @@
-"""ConFIG: the same cosine with every gradient, at a length of choice."""
+"""ConFIG: the conflict-free direction with equal cosines to all gradients."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def conflict_free(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""ConFIG: the direction with the same cosine with every gradient.
+    r"""ConFIG: the conflict-free direction with equal cosines to all gradients.
 
     .. math:: u = \ell\, \frac{d}{|d|}, \qquad d = \sum_i y_i \frac{g_i}{n_i}, \quad
         C y = p

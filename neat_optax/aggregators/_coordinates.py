@@ -1,4 +1,4 @@
-"""The shell around reductions that work on every coordinate by itself."""
+"""Coordinate-wise reductions of gradients with a leading player axis."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -35,7 +35,7 @@ Reduction = Callable[[Stacks, Any], tuple[list[jax.Array], Any]]
 def reduce_coordinates(
     reduction: Reduction, init_own: Callable[[], Any] = tuple
 ) -> optax.GradientTransformationExtraArgs:
-    """Reduces gradients with a leading player axis, every coordinate by itself.
+    """Reduces gradients with a leading player axis coordinate-wise.
 
     The real and the imaginary part of a complex leaf are two coordinates.
 

@@ -1,4 +1,4 @@
-"""CR-MOGM: any weighting, with its weights averaged over time."""
+"""CR-MOGM: an exponential moving average (EMA) of any weighting's weights."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def cr_mogm(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""CR-MOGM: a weighting whose weights are averaged over time.
+    r"""CR-MOGM: combines gradients by an EMA of another weighting's weights.
 
     .. math:: \lambda_t = \beta\, \lambda_{t-1} + (1 - \beta)\, w_t, \qquad
         u = \sum_i \lambda_{t,i}\, g_i

@@ -1,4 +1,4 @@
-"""DB-MTL: average gradients of log-losses, all brought to the same length."""
+"""DB-MTL: EMAs of log-loss gradients, normalized to equal norms."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def db_mtl(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""DB-MTL: balances losses by logarithms and gradients by their lengths.
+    r"""DB-MTL: balances losses by their logarithms and gradients by their norms.
 
     .. math:: u = \sum_i \frac{\max_j |m_j|}{|m_i|}\, m_i, \qquad
         m_i \leftarrow \beta\, m_i + (1 - \beta)\, \nabla \log L_i, \quad

@@ -1,4 +1,4 @@
-"""DWA: more weight for the players whose losses fall more slowly."""
+"""DWA: softmax weights on the rates at which losses fall."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def dwa(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Dynamic weight average: more weight where the loss falls more slowly.
+    r"""Dynamic weight average: more weight for losses that decrease more slowly.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad
         w_i = P \operatorname{softmax}_i\left(\frac{L_i(t-1)}{T\, L_i(t-2)}\right)

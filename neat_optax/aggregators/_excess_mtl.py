@@ -1,4 +1,4 @@
-"""ExcessMTL: weight for the players that are furthest from what they could reach."""
+"""ExcessMTL: multiplicative weights on estimated excess risks."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def excess_mtl(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""ExcessMTL: weights that grow with each player's excess risk.
+    r"""ExcessMTL: multiplicative weights on each player's excess risk.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w_i \propto w_i\, e^{\eta E_i / E_i^0},
         \qquad E_i = \sum_n \frac{g_{in}^2}{\sqrt{\sum_t g_{in}^2}}
@@ -142,6 +142,7 @@ def _weighting(step_size: float, warmup_steps: int, num_players: int) -> Weighti
         return ExcessState(zeros, zeros, jnp.zeros((num_players,), jnp.int32))
 
     def decide(players: Players, state: ExcessState):
+        assert players.losses is not None, "the factory passes the risks as losses"
         risks, present = players.losses, players.present
         warming = players.step < warmup_steps
         relative = risks / jnp.where(state.unit > 0, state.unit, 1)

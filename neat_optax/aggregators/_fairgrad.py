@@ -1,4 +1,4 @@
-"""FairGrad and Nash-MTL: every player gains its fair share."""
+"""FairGrad and Nash-MTL: alpha-fair utilities of the players' improvements."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def fairgrad(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""FairGrad: what each player gains is `alpha`-fair.
+    r"""FairGrad: maximizes the `alpha`-fair utility of the players' improvements.
 
     .. math:: u = \sum_i w_i g_i, \qquad g_i \cdot u = w_i^{-1/\alpha}, \quad w > 0
 
@@ -104,7 +104,7 @@ def nash_mtl(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Nash-MTL: the bargaining solution between the players.
+    r"""Nash-MTL: the Nash bargaining solution between the players.
 
     .. math:: u = \sum_i w_i g_i, \qquad g_i \cdot u = 1 / w_i, \quad w > 0
 
@@ -138,5 +138,7 @@ def _decide(gramian: Float[Array, "P P"], alpha: Any, scale: Any) -> Decision:
     exponent = 1 / jnp.asarray(alpha, jnp.float32)
     rows = correlation(gramian)
     found = bargain(rows, exponent)
+    # (G w)_i w_i^s = 1, s = 1 / alpha, is homogeneous of degree 1 + s in w: where w'
+    # solves it for G' and G = c^2 G', w = c^(-2 / (1 + s)) w' solves it for G.
     unscaled = scale ** (-2 / (1 + exponent))
     return Decision(found.weights * rows.per_norm * unscaled, found.residual)

@@ -1,4 +1,4 @@
-"""FAMO: weights of log-losses, learnt so that all of them fall at the same rate."""
+"""FAMO: learns weights so that all log-losses decrease at the same rate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     learn,
     masked_softmax,
     read_losses,
@@ -27,7 +27,7 @@ from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 class FAMOState(NamedTuple):
     """What the next change of the log-losses is measured from."""
 
-    logits: Learnt
+    logits: Learned
     log_losses: jax.Array  # [P]
     seen: jax.Array  # [P] bool: whether the step before had this player's loss
 
@@ -69,7 +69,7 @@ def famo(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""FAMO: makes the logarithms of all losses fall at the same rate.
+    r"""FAMO: decreases all log-losses at the same rate.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w_i = c\, \frac{z_i}{L_i - b_i}, \quad
         z = \operatorname{softmax}(\xi)

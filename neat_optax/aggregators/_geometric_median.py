@@ -1,4 +1,4 @@
-"""The geometric median: least sum of distances to the gradients."""
+"""The geometric median: minimizes the sum of distances to the gradients."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def geometric_median(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The geometric median of the gradients.
+    r"""The geometric median of the gradients, robust to a minority of players.
 
     .. math:: u = \operatorname*{arg\,min}_d \sum_i p_i\, |g_i - d|
 
@@ -99,6 +99,7 @@ def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Dec
 
     def pulls(weights: Float[Array, " P"]):
         products = jnp.matmul(gramian, weights, precision="highest")
+        # |g_i - u|^2 = G_ii - 2 (G w)_i + w'Gw
         squared = norms - 2 * products + weights @ products
         distances = jnp.maximum(jnp.sqrt(jnp.maximum(squared, 0)), floor)
         return _tree.safe_divide(preference, distances)

@@ -1,4 +1,4 @@
-"""GradDrop: each coordinate follows either those who push it up or those who push down.
+"""GradDrop: gradient sign dropout, coordinate-wise.
 
 Works on coordinates, not on inner products.
 """
@@ -61,7 +61,7 @@ def graddrop_leaf(
 def graddrop(
     leak: Any = 0.0, *, key: jax.Array | int = 0
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradDrop: in each coordinate keeps only one sign, chosen at random.
+    r"""GradDrop: keeps one randomly drawn sign in each coordinate (sign dropout).
 
     .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i, \qquad
         P(+) = \frac12 \left(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\right)

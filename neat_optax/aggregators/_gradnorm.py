@@ -1,4 +1,4 @@
-"""GradNorm: weighted gradients of the lengths that the players' progress asks for."""
+"""GradNorm: learned weights that balance gradient norms by training rates."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     check_optimizer,
     learn,
     read_losses,
@@ -24,9 +24,9 @@ from neat_optax.aggregators._weighting import Players, Weighting, as_decision, e
 
 
 class GradNormState(NamedTuple):
-    """The learnt weights, and the losses that progress is measured from."""
+    """The learned weights, and the losses that progress is measured from."""
 
-    weights: Learnt
+    weights: Learned
     initial: jax.Array  # [P], 0 where not known
 
 
@@ -44,7 +44,7 @@ def gradnorm_targets(
     Args:
       lengths: [P] `n`, lengths of the weighted gradients.
       ratios: [P] nonnegative :math:`\rho`. If all are zero, all rates are equal.
-      alpha: nonnegative; how strongly slow players are favoured.
+      alpha: nonnegative; how strongly slow players are favored.
       present: [P] bool.
 
     Returns:
@@ -72,7 +72,7 @@ def gradnorm(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradNorm: learns weights so that players train at similar rates.
+    r"""GradNorm: learns weights that equalize the players' training rates.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad
         \min_w \sum_i \bigl|\, w_i |g_i| - \hat n_i \bigr|, \quad
@@ -127,16 +127,16 @@ def gradnorm(
         power = value_at(alpha, players.step)
         targets = gradnorm_targets(weights * norms, ratios, power, usable)
         slope = jnp.sign(weights * norms - targets) * norms
-        learnt = learn(rule, state.weights, slope, usable)
-        learnt = learnt._replace(values=_renormalise(learnt.values, usable))
+        learned = learn(rule, state.weights, slope, usable)
+        learned = learned._replace(values=_renormalize(learned.values, usable))
         decision = as_decision(jnp.where(usable, weights, 0))
-        return decision, GradNormState(learnt, first)
+        return decision, GradNormState(learned, first)
 
     weighting = Weighting("gradnorm", init, decide, needs_losses=True)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _renormalise(weights: Float[Array, " P"], mask: Bool[Array, " P"]):
+def _renormalize(weights: Float[Array, " P"], mask: Bool[Array, " P"]):
     """Nonnegative, with mean 1 over the mask; the others stay as they are."""
     kept = jnp.where(mask, jnp.maximum(weights, 0), 0)
     total = jnp.sum(kept)

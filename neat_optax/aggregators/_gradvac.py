@@ -1,4 +1,4 @@
-"""GradVac: gradients are turned towards the cosines they usually have."""
+"""GradVac: aligns pairs of gradients to an EMA of their cosines."""
 
 from __future__ import annotations
 
@@ -137,7 +137,7 @@ def gradvac(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradVac: PCGrad that turns gradients to the cosines they usually have.
+    r"""GradVac: PCGrad that aligns pairs of gradients to an EMA of their cosines.
 
     .. math:: u = \sum_i v_i, \qquad \hat\phi_{ij} \leftarrow
         \beta\, \hat\phi_{ij} + (1 - \beta)\, \phi_{ij}

@@ -1,4 +1,4 @@
-"""IMTL-G: an update with the same projection on every gradient."""
+"""IMTL-G: the impartial update, with equal projections on all gradients."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def imtl_g(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""IMTL-G: the update whose projection on every gradient is the same.
+    r"""IMTL-G: the impartial update, with equal projections on all gradients.
 
     .. math:: u = \sum_i w_i g_i, \qquad
         u \cdot \frac{g_i}{n_i} = u \cdot \frac{g_j}{n_j}, \quad \sum_i w_i = 1
@@ -48,8 +48,8 @@ def imtl_g(
     is its square. Where gradients depend on one another it is solved in the least
     squares sense, eigenvalues below `P * eps` of the largest counting as zero, and the
     measures' residual says how unequal the projections are. The weights sum to 1 and
-    may be negative; with a negative sum before normalization every player is harmed,
-    as in the paper.
+    may be negative; with a negative sum before normalization the update conflicts
+    with every player, as in the paper.
 
     Args:
       scope, num_players, monitor: see `aggregate`.

@@ -1,4 +1,4 @@
-"""IMTL-L: each loss is brought to the same scale by a factor that is learnt."""
+"""IMTL-L: learned scales that bring all losses to the same magnitude."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     check_optimizer,
     learn,
     read_losses,
@@ -79,7 +79,7 @@ def imtl_l(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players: Players, state: Learnt):
+    def decide(players: Players, state: Learned):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, imtl_l_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, weights * losses - 1, usable)

@@ -1,4 +1,4 @@
-"""Krum: the gradient nearest to the others, against players that lie."""
+"""Krum and Multi-Krum: Byzantine-robust selection of gradients."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def krum(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Krum: the one gradient that is nearest to the others.
+    r"""Krum: selects the gradient closest to its neighbors (Byzantine-robust).
 
     .. math:: u = g_k, \qquad k = \operatorname*{arg\,min}_i
         \sum_{j \in N(i)} |g_i - g_j|^2
@@ -117,7 +117,7 @@ def multi_krum(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Multi-Krum: the mean of the gradients that are nearest to the others.
+    """Multi-Krum: averages the gradients with the smallest Krum scores.
 
     As `krum`, for the `num_selected` players with the smallest scores.
 

@@ -1,4 +1,4 @@
-"""What the weightings that look at losses share: masks, and numbers that are learnt.
+"""What the weightings that look at losses share: masks, and numbers that are learned.
 
 These weightings are slopes of a scalar function of the losses, so that the weighted sum
 of the gradients is the gradient of that function.
@@ -42,7 +42,7 @@ def masked_softmax(
     return jnp.where(mask, jax.nn.softmax(logits, where=mask), 0)
 
 
-class Learnt(NamedTuple):
+class Learned(NamedTuple):
     """One number for each player, and the state of the optimizer that moves them."""
 
     values: jax.Array  # [P] float32
@@ -52,7 +52,7 @@ class Learnt(NamedTuple):
 def check_optimizer(
     optimizer: optax.GradientTransformation | None, learning_rate: float
 ) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of learnt numbers, Adam by default."""
+    """The optimizer of learned numbers, Adam by default."""
     if optimizer is None:
         optimizer = optax.adam(learning_rate)
     _checks.check_kind("optimizer", optimizer, optax.GradientTransformation)
@@ -61,18 +61,18 @@ def check_optimizer(
 
 def start_learning(
     optimizer: optax.GradientTransformation, num_players: int, value: float
-) -> Learnt:
+) -> Learned:
     """Numbers that all start from one value."""
     values = jnp.full((num_players,), value, jnp.float32)
-    return Learnt(values, optimizer.init(values))
+    return Learned(values, optimizer.init(values))
 
 
 def learn(
     optimizer: optax.GradientTransformationExtraArgs,
-    state: Learnt,
+    state: Learned,
     slope: Float[Array, " P"],
     moved: Bool[Array, " P"],
-) -> Learnt:
+) -> Learned:
     """One step down the slope.
 
     Args:
@@ -84,7 +84,7 @@ def learn(
     """
     slope = jnp.where(moved, slope, 0)
     updates, new = optimizer.update(slope, state.optimizer, state.values)
-    fresh = Learnt(state.values + jnp.asarray(updates), new)
+    fresh = Learned(state.values + jnp.asarray(updates), new)
 
     def keep(new: jax.Array, old: jax.Array):
         mask = moved if jnp.shape(old) == moved.shape else jnp.any(moved)

@@ -1,4 +1,4 @@
-"""M-ConFIG: ConFIG on averages, for one player's gradient in each step."""
+"""M-ConFIG: ConFIG on momentum, for one player's gradient in each step."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def m_config(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""M-ConFIG: ConFIG on each player's average, divided as Adam divides.
+    r"""M-ConFIG: ConFIG on each player's EMA, divided by Adam's second-moment root.
 
     .. math:: m_i \leftarrow \beta_1 m_i + (1 - \beta_1)\, g_i \quad
         \text{for fresh players}, \qquad

@@ -1,4 +1,4 @@
-"""MGDA: the shortest convex combination of the gradients."""
+"""MGDA: the min-norm point of the convex hull of the gradients."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def mgda(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MGDA: the shortest vector in the convex hull of the gradients.
+    r"""MGDA: the min-norm point of the convex hull of the gradients.
 
     .. math:: u = \sum_i w_i g_i, \qquad
         w = \operatorname*{arg\,min}_{w \ge 0,\ \sum w = 1} |\sum_i w_i g_i|
 
-    Never conflicts with a player: all gain at least `|u|^2`. It leans to the shortest
-    gradients, and a player whose gradient is zero makes the update zero. Solved to
-    rounding by a quadratic program, where iterations of Frank and Wolfe stop percents
-    away.
+    Non-conflicting: every player improves by at least `|u|^2` to first order. Zero
+    at Pareto stationary points and only there. It leans to the shortest gradients, and
+    a player whose gradient is zero makes the update zero. Solved to rounding by a
+    quadratic program, where Frank-Wolfe iterations stop percents away.
 
     Args:
       scope, num_players, monitor: see `aggregate`.

@@ -1,4 +1,4 @@
-"""MoCo: weights learnt on gradients that are tracked over the steps."""
+"""MoCo: MGDA steps on tracked gradients."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def moco(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MoCo: MGDA on gradients that are tracked, so that noise does not bias it.
+    r"""MoCo: MGDA on tracked gradients, which corrects its bias under noise.
 
     .. math:: y_i \leftarrow y_i + \beta_t (g_i - y_i), \quad
         \beta_t = \frac{\beta}{(t + 1)^\sigma}, \qquad

@@ -1,4 +1,4 @@
-"""MoDo and SDMGrad: weights that follow two independent batches."""
+"""MoDo and SDMGrad: MGDA with double sampling, from two independent batches."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ def modo(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MoDo: weights that descend on the length of the combined gradient.
+    r"""MoDo: projected descent on the combined gradient's norm by double sampling.
 
     .. math:: u = \sum_i \lambda_i g_i, \qquad \lambda \leftarrow
         \Pi_\Delta\bigl(\lambda - \gamma (J_1 J_2^\top \lambda + \rho \lambda)
@@ -177,7 +177,7 @@ def sdmgrad(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""SDMGrad: the shortest combination, pulled towards a preference.
+    r"""SDMGrad: direction-oriented MGDA, regularized towards a preference.
 
     .. math:: u = \frac{1}{1 + \lambda} \sum_i (w_i + \lambda p_i)\, g_i
 

@@ -1,4 +1,4 @@
-"""PCD: one primary player, and a share of progress for all others."""
+"""PCD: the primary gradient under constraints of progress for the others."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def pcd(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""PCD: follow the first player, and keep a share of progress for all others.
+    r"""PCD: follows the primary gradient subject to progress of all others.
 
     .. math:: u = |g_1| \frac{\tilde d}{|\tilde d|}, \qquad
         \tilde d = \operatorname*{arg\,min}_d |d - \tilde g_1|^2

@@ -1,4 +1,4 @@
-"""PCGrad: every gradient loses its component against the others."""
+"""PCGrad: projects away the components of gradients that conflict."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def pcgrad(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""PCGrad: the sum of the gradients, each without what opposes another.
+    r"""PCGrad: projects each gradient onto the normal planes of those it opposes.
 
     .. math:: u = \sum_i v_i, \qquad
         v_i \leftarrow v_i - \frac{v_i \cdot g_j}{g_j \cdot g_j}\, g_j

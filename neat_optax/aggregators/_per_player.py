@@ -1,4 +1,4 @@
-"""Optax transformations applied to every player by itself, before the reduction."""
+"""Optax transformations of each player's gradient, before the reduction."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from neat_optax.aggregators._typing import Array, Bool
 def per_player(
     tx: optax.GradientTransformation, *, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Applies a transformation to every player's gradient by itself.
+    r"""Applies a transformation to each player's gradient independently.
 
     .. math:: g_i \leftarrow \operatorname{tx}(g_i;\ \text{state}_i)
 

@@ -1,4 +1,4 @@
-"""STCH: a smooth maximum of the losses."""
+"""STCH: smooth Tchebycheff scalarization."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def stch(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""STCH: the gradient of a smooth maximum of the losses.
+    r"""STCH: smooth Tchebycheff scalarization, a smooth maximum of the losses.
 
     .. math:: u = \nabla\, \mu \log \sum_i \exp \frac{p_i (L_i - z_i)}{\mu}
         = \sum_i w_i\, g_i, \qquad

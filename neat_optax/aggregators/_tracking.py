@@ -1,4 +1,4 @@
-"""MoCo's average of a gradient."""
+"""MoCo's tracking variable."""
 
 from typing import Any, NamedTuple
 
@@ -17,9 +17,11 @@ class TrackState(NamedTuple):
 
 
 def track_gradient(rate: float, decay: float) -> optax.GradientTransformation:
-    r"""Hands on a moving average whose steps become shorter, from zero.
+    r"""Replaces gradients by a moving average with decaying step sizes (MoCo).
 
     .. math:: y \leftarrow y + \frac{\beta}{(t + 1)^\sigma} (g - y)
+
+    from `y = 0`.
 
     Args:
       rate: :math:`\beta` in [0, 1].

@@ -1,4 +1,4 @@
-"""The trimmed mean: in each coordinate the most extreme players do not count.
+"""The coordinate-wise trimmed mean.
 
 Works on coordinates, not on inner products.
 """
@@ -53,7 +53,7 @@ def trimmed_mean_leaf(
 
 
 def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
-    r"""The trimmed mean: drops the largest and the smallest entries, then averages.
+    r"""The coordinate-wise trimmed mean, robust to a bounded number of players.
 
     .. math:: u = \frac{1}{P - 2t} \sum_{k=t+1}^{P-t} g_{(k)}
 

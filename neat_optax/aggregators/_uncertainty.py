@@ -1,4 +1,4 @@
-"""Uncertainty weighting: each loss is divided by a variance that is learnt."""
+"""Uncertainty weighting: divides each loss by a learned variance."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     check_optimizer,
     learn,
     read_losses,
@@ -45,7 +45,7 @@ def uncertainty(
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Uncertainty weighting: the log variance of each loss is learnt.
+    r"""Uncertainty weighting: divides each loss by a learned variance.
 
     .. math:: u = \nabla \sum_i \tfrac12 \left(e^{-s_i} L_i + s_i\right)
         = \sum_i w_i\, g_i, \qquad w_i = \tfrac12 e^{-s_i}
@@ -80,7 +80,7 @@ def uncertainty(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players: Players, state: Learnt):
+    def decide(players: Players, state: Learned):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, uncertainty_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, 0.5 - weights * losses, usable)

@@ -1,4 +1,4 @@
-r"""The direction that raises the smallest gain, within a ball: CAGrad's problem.
+r"""Maximizes the smallest gain within a ball around a direction: CAGrad's problem.
 
 .. math:: \max_d \min_i g_i \cdot d \quad\text{s.t.}\quad |d - g_0| \le r
 
@@ -130,6 +130,9 @@ def _nearest(problem: _Problem, gain: jax.Array):
 
 def _jump(problem: _Problem, point: Float[Array, " P"]):
     """The gain at which the distance on this active set reaches the radius."""
+    # On the active set d = g_0 + sum_j y_j u_j with C y = t b - a, for demands b and
+    # gains a_i = u_i . g_0. With s = b'C^-1 b and m = b'C^-1 a, |d - g_0|^2 = y'Cy =
+    # s t^2 - 2 m t + a'C^-1 a = r^2 at t = (m + sqrt(m^2 - s (a'C^-1 a - r^2))) / s.
     support = point > 0
     both = support[:, None] & support[None, :]
     count = len(point)

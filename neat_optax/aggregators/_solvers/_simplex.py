@@ -85,6 +85,8 @@ def min_norm(rows: Correlation, present: Bool[Array, " P"]) -> MinNorm:
 
     A present player with a zero gradient is itself the nearest point.
     """
+    # For z with b'z = 1 and y = t z, 1/2 y'Cy + 1/2 (1 - b'y)^2 is least at
+    # t = 1 / (1 + q), q = z'Cz, with the value q / (2 (1 + q)), which grows with q.
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
     relative = jnp.where(rows.active, smallest * rows.per_norm, 0)
     lengths = jnp.sqrt(1 + relative**2)
