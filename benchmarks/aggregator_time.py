@@ -153,7 +153,7 @@ def _side_by_side(rounds, columns):
         "ConFIG": aggregators.conflict_free(),
         "AlignedMTL": aggregators.aligned_mtl(),
         "FairGrad": aggregators.fairgrad(1.0),
-        "GradDrop": aggregators.graddrop(0),
+        "GradDrop": aggregators.graddrop(key=0),
         "TrimmedMean": aggregators.trimmed_mean(1),
         "Krum": aggregators.krum(1),
         "GeometricMedian": aggregators.geometric_median(),

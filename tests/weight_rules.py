@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import aggregator_goldens as goldens
+import stepping
 from neat_optax import aggregators, players
 
 SEATS = 10
+COLUMNS = 20
 LARGE = 32
 """Seats for realistic Gramians."""
 
@@ -34,6 +36,9 @@ def _without_present(rule):
 
 
 RULES = {
+    "mean": aggregators.mean_weights,
+    "sum": aggregators.sum_weights,
+    "constant": aggregators.constant_weights,
     "upgrad": aggregators.upgrad_weights,
     "dual_proj": aggregators.dual_proj_weights,
     "mgda": aggregators.mgda_weights,
@@ -105,16 +110,18 @@ def errors(name, answers, matrices, **given):
     return found
 
 
+def pad(matrices):
+    """[..., SEATS, COLUMNS] and [..., SEATS]: one shape for all, and who is present."""
+    matrices = np.asarray(matrices, np.float32)
+    *steps, count, size = matrices.shape
+    sides = [(0, 0)] * len(steps) + [(0, SEATS - count), (0, COLUMNS - size)]
+    present = np.broadcast_to(np.arange(SEATS) < count, (*steps, SEATS))
+    return np.pad(matrices, sides), present
+
+
 def play(tx, matrices, **stacked):
     """float64 [T, N]: updates of a run; `stacked` arguments have one for each step."""
-    step = jax.jit(tx.update)
-    state = tx.init(jnp.zeros(np.shape(matrices)[-1]))
-    updates = []
-    for index, j in enumerate(np.asarray(matrices, np.float32)):
-        extra = {k: jnp.asarray(v[index], jnp.float32) for k, v in stacked.items()}
-        u, state = step(jnp.asarray(j), state, **extra)
-        updates.append(np.asarray(u, np.float64))
-    return np.stack(updates)
+    return np.stack(stepping.play(tx, matrices, **stacked)[0]).astype(np.float64)
 
 
 def cosines(j):

@@ -1,4 +1,4 @@
-"""The shell around every weighting: measure the Gramian, decide, combine."""
+"""Combines gradients by a weighting: measure the Gramian, weight, sum."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -20,7 +20,8 @@ from neat_optax.aggregators._gramian import (
     measure_nothing,
     one_player,
 )
-from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
+from neat_optax.aggregators._typing import Array, Bool
+from neat_optax.aggregators._weighting import Decision, Players, Weighting, as_weighting
 
 
 class AggregateState(NamedTuple):
@@ -39,7 +40,7 @@ def aggregate(
     monitor: bool = False,
     raise_nonfinite: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Reduces gradients with a leading player axis by a weighting.
+    r"""Combines the gradients of several players into one update by a weighting.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w = \operatorname{weighting}(J J^\top)
 
@@ -99,7 +100,12 @@ def aggregate(
         recorded = _monitor.start(count, num_players or 0) if monitor else None
         return AggregateState(jnp.zeros((), jnp.int32), own, recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         leaves, treedef = jax.tree.flatten(updates)
         count = _checks.check_players(updates, params)
         if not leaves:
@@ -129,10 +135,12 @@ def aggregate(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _decide(weighting: Weighting, measured: Measured, state) -> tuple[Decision, Any]:
+def _decide(
+    weighting: Weighting, measured: Measured, state: Any
+) -> tuple[Decision, Any]:
     """Runs the weighting on every scope."""
 
-    def one_scope(players, own):
+    def one_scope(players: Players, own: Any):
         decision, new = weighting.weights(players, own)
         weights = jnp.where(players.present, decision.weights, 0)
         return decision._replace(weights=weights), _tree.cast_like(new, own)
@@ -140,7 +148,7 @@ def _decide(weighting: Weighting, measured: Measured, state) -> tuple[Decision, 
     return over_scopes(one_scope, measured.players, state)
 
 
-def over_scopes(function, *arguments):
+def over_scopes(function: Callable[..., Any], *arguments: Any):
     """Maps over the leading axis; not mapped where there is one scope.
 
     Under `vmap`, both branches of a `cond` run.
@@ -177,7 +185,7 @@ def _check_num_players(weighting: Weighting, num_players: Any, monitor: bool) ->
         raise ValueError(f"`num_players` must be given for {reason}, got None.")
 
 
-def check_finite(finite: jax.Array, present: jax.Array) -> None:
+def check_finite(finite: Bool[Array, " P"], present: Bool[Array, " P"]) -> None:
     """Raises, under `jit` through checkify, if a present player is not finite."""
     broken = jnp.sum(~finite & present)
     message = "`updates` must be finite for every player, got {count} that are not."

@@ -1,10 +1,9 @@
-"""Aligned-MTL: the gradients made orthogonal and of one length."""
+"""Aligned-MTL: the principal components of the gradients, aligned and rescaled."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -12,17 +11,18 @@ from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._solvers._spectrum import eigenpairs
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import everyone, shares, stateless_weighting
 
 SCALES = ("min", "median", "rmse")
 
 
 def aligned_mtl_weights(
-    gramian: jax.Array,
+    gramian: Float[Array, "P P"],
     preference: Any = None,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     scale: str = "min",
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""Weights of Aligned-MTL.
 
     .. math:: w = \sqrt{s}\, V \Lambda^{-1/2} V^\top p, \qquad G = V \Lambda V^\top
@@ -45,14 +45,14 @@ def aligned_mtl_weights(
 
 
 def aligned_mtl(
-    preference: Any = None,
     scale: str = "min",
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Aligned-MTL: a weighted sum of the gradients made orthogonal and equally long.
+    r"""Aligned-MTL: orthogonalizes the gradients with equal singular values, then sums.
 
     .. math:: u = \sqrt{s} \sum_i p_i\, \hat g_i, \qquad
         \hat J = V \Lambda^{-1/2} V^\top J, \quad J J^\top = V \Lambda V^\top
@@ -62,10 +62,10 @@ def aligned_mtl(
     player.
 
     Args:
-      preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
-        by the extra argument `preference=`.
       scale: `s`, the "min", the lower "median" or, as "rmse", the mean of the
         eigenvalues that are not zero.
+      preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:
@@ -89,7 +89,7 @@ def aligned_mtl(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference, scale):
+def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"], scale: str):
     values, vectors, counts = eigenpairs(_tree.widen(gramian))
     root = jnp.sqrt(jnp.where(counts, values, 0))
     within = jnp.matmul(preference, vectors, precision="highest")
@@ -97,7 +97,7 @@ def _decide(gramian, preference, scale):
     return jnp.matmul(vectors, aligned, precision="highest")
 
 
-def _scale(values, counts, scale):
+def _scale(values: Float[Array, " P"], counts: Bool[Array, " P"], scale: str):
     """Of the eigenvalues that count, which come last in ascending order."""
     rank = jnp.sum(counts)
     if scale == "rmse":

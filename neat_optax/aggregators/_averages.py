@@ -12,7 +12,9 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._random import as_key
 from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
+    Players,
     Weighting,
     as_decision,
     everyone,
@@ -22,20 +24,24 @@ from neat_optax.aggregators._weighting import (
 
 
 def mean_weights(
-    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    preference: Any = None,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     """`1 / P` for each of the `P` present players, or their preference."""
     return shares(everyone(gramian, present), preference)
 
 
-def sum_weights(gramian: jax.Array, present: jax.Array | None = None) -> jax.Array:
+def sum_weights(
+    gramian: Float[Array, "P P"], present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     """1 for each present player."""
     return everyone(gramian, present).astype(jnp.float32)
 
 
 def constant_weights(
-    gramian: jax.Array, weights: Any, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"], weights: Any, present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     """The given weights, 0 for absent players."""
     weights = jnp.asarray(weights, jnp.float32)
     _checks.check_per_player("weights", weights, len(gramian))
@@ -43,8 +49,10 @@ def constant_weights(
 
 
 def random_weights(
-    gramian: jax.Array, key: jax.Array, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    key: jax.Array,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     """The softmax of one standard normal number for each present player."""
     logits = jax.random.normal(key, (len(gramian),))
     present = everyone(gramian, present)
@@ -52,13 +60,13 @@ def random_weights(
 
 
 def mean(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The mean of the players' gradients: the control of every other aggregator.
+    r"""The mean of the players' gradients: the baseline of every other aggregator.
 
     .. math:: u = \frac1P \sum_i g_i
 
@@ -148,18 +156,18 @@ def constant(
 
 
 def random(
-    key: jax.Array | int = 0,
     *,
+    key: jax.Array | int = 0,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Random loss weighting: new weights in every step.
+    r"""Random loss weighting: draws new weights in every step.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w = \operatorname{softmax}(z),
         \quad z \sim \mathcal N(0, I)
 
-    A control that an aggregator worth its cost must beat. All scopes use the same draw.
+    A baseline for any aggregator that costs more. All scopes use the same draw.
 
     Args:
       key: a random key or a seed.
@@ -168,7 +176,7 @@ def random(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.random(0)
+      >>> tx = aggregators.random(key=0)
       >>> g = jnp.ones((3, 2))
       >>> print(tx.update(g, tx.init(g[0]))[0].round(5))
       [1. 1.]
@@ -177,7 +185,7 @@ def random(
       Lin et al., "Reasonable Effectiveness of Random Weighting", 2022, section 3.
     """
 
-    def decide(players, state):
+    def decide(players: Players, state: jax.Array):
         now, later = jax.random.split(state)
         weights = random_weights(players.gramian, now, players.present)
         return as_decision(weights), later

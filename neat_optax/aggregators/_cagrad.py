@@ -1,10 +1,9 @@
-"""CAGrad: near the mean gradient, the best for the player that gains least."""
+"""CAGrad: maximizes the worst player's improvement near the mean gradient."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import optax
 
 from neat_optax import _checks
@@ -13,6 +12,7 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._cone import push_smallest_gain
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -22,8 +22,8 @@ from neat_optax.aggregators._weighting import (
 
 
 def cagrad_weights(
-    gramian: jax.Array, c: Any = 0.5, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"], c: Any = 0.5, present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of CAGrad.
 
     .. math:: u = \operatorname*{arg\,max}_{|d - g_0| \le c |g_0|}\ \min_i g_i \cdot d
@@ -51,7 +51,7 @@ def cagrad(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""CAGrad: in a ball around the mean, the direction best for who gains least.
+    r"""CAGrad: maximizes the worst improvement in a ball around the mean gradient.
 
     .. math:: u = \operatorname*{arg\,max}_{|d - g_0| \le c |g_0|}\ \min_i g_i \cdot d,
         \qquad g_0 = \frac1P \sum_i g_i
@@ -86,7 +86,9 @@ def cagrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, c, present) -> Decision:
+def _decide(
+    gramian: Float[Array, "P P"], c: Any, present: Bool[Array, " P"]
+) -> Decision:
     rows = correlation(gramian)
     mean = shares(present)
     push = push_smallest_gain(rows, mean * rows.norms, c)

@@ -1,26 +1,26 @@
-"""ConFIG: the same cosine with every gradient, at a length of choice."""
+"""ConFIG: the conflict-free direction with equal cosines to all gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._correlation import correlation
+from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
-from neat_optax.aggregators._weighting import Decision, stateless_weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, stateless_weighting
 
 LENGTHS = ("projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric")
 
 
 def conflict_free_weights(
-    gramian: jax.Array, preference: Any = None, length: str = "projection"
-) -> jax.Array:
+    gramian: Float[Array, "P P"], preference: Any = None, length: str = "projection"
+) -> Float[Array, " P"]:
     r"""Weights of ConFIG.
 
     .. math:: u = \ell\, \frac{d}{|d|}, \qquad d = \sum_i y_i \frac{g_i}{n_i}, \quad
@@ -29,7 +29,7 @@ def conflict_free_weights(
     Args:
       gramian: [P, P], inner products of the gradients. Zero rows get the weight 0.
       preference: [P] positive `p`, the wanted ratios of the cosines; all 1 by default.
-      length: see `config`.
+      length: see `conflict_free`.
 
     Returns:
       [P] weights of the gradients.
@@ -45,14 +45,14 @@ def conflict_free_weights(
 
 
 def conflict_free(
-    preference: Any = None,
     length: str = "projection",
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""ConFIG: the direction with the same cosine with every gradient.
+    r"""ConFIG: the conflict-free direction with equal cosines to all gradients.
 
     .. math:: u = \ell\, \frac{d}{|d|}, \qquad d = \sum_i y_i \frac{g_i}{n_i}, \quad
         C y = p
@@ -64,11 +64,11 @@ def conflict_free(
     far the cosines are from their ratios.
 
     Args:
-      preference: `p`, nonnegative ratios of the cosines; all 1 by default. Overridden
-        by the extra argument `preference=`.
       length: what the length is the sum of, each times the player's cosine with the
         update: "projection" takes the player's own norm, and "minimum", "maximum",
         "harmonic", "arithmetic" or "geometric" that mean of all norms.
+      preference: `p`, nonnegative ratios of the cosines; all 1 by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:
@@ -86,7 +86,7 @@ def conflict_free(
     _checks.check_preference("preference", preference)
     _checks.check_choice("length", length, LENGTHS)
 
-    def decide(players):
+    def decide(players: Players):
         wanted = preference if players.preference is None else players.preference
         wanted = jnp.ones(len(players.gramian)) if wanted is None else wanted
         return _decide(players.gramian, jnp.asarray(wanted, jnp.float32), length)
@@ -95,7 +95,9 @@ def conflict_free(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference, length) -> Decision:
+def _decide(
+    gramian: Float[Array, "P P"], preference: Float[Array, " P"], length: str
+) -> Decision:
     rows = correlation(gramian)
     solution = equal_projections(rows, preference)
     point = solution.point
@@ -107,7 +109,7 @@ def _decide(gramian, preference, length) -> Decision:
     return Decision(factor * point * rows.per_norm, solution.residual)
 
 
-def _reference_norms(rows, length):
+def _reference_norms(rows: Correlation, length: str):
     norms, active = rows.norms, rows.active
     count = jnp.maximum(jnp.sum(active), 1)
     if length == "projection":
@@ -123,5 +125,5 @@ def _reference_norms(rows, length):
     return jnp.where(active, means[length](), 0)
 
 
-def _times(matrix, vector):
+def _times(matrix: Float[Array, "P P"], vector: Float[Array, " P"]):
     return jnp.matmul(matrix, vector, precision="highest")

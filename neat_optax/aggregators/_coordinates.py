@@ -1,4 +1,4 @@
-"""The shell around reductions that work on every coordinate by itself."""
+"""Coordinate-wise reductions of gradients with a leading player axis."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -10,6 +10,7 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 class CoordinatesState(NamedTuple):
@@ -34,7 +35,7 @@ Reduction = Callable[[Stacks, Any], tuple[list[jax.Array], Any]]
 def reduce_coordinates(
     reduction: Reduction, init_own: Callable[[], Any] = tuple
 ) -> optax.GradientTransformationExtraArgs:
-    """Reduces gradients with a leading player axis, every coordinate by itself.
+    """Reduces gradients with a leading player axis coordinate-wise.
 
     The real and the imaginary part of a complex leaf are two coordinates.
 
@@ -55,7 +56,12 @@ def reduce_coordinates(
         step, dropped = (jnp.zeros((), jnp.int32) for _ in range(2))
         return CoordinatesState(step, dropped, init_own())
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         count = _checks.check_players(updates, params)
         leaves, treedef = jax.tree.flatten(updates)
         if not leaves:
@@ -71,7 +77,9 @@ def reduce_coordinates(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def masked(mask: jax.Array, stack: jax.Array) -> jax.Array:
+def masked(
+    mask: Bool[Array, " P"], stack: Float[Array, "P ..."]
+) -> Float[Array, "P ..."]:
     """`stack` in the precision of its arithmetic, with zero rows outside the mask."""
     rows = mask.reshape(-1, *[1] * (stack.ndim - 1))
     return jnp.where(rows, _tree.widen(stack), 0)

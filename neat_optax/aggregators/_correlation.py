@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax.aggregators._typing import Array, Float
 
 
 class Correlation(NamedTuple):
@@ -20,12 +21,12 @@ class Correlation(NamedTuple):
     active: jax.Array  # [P] bool: which rows are not zero
 
     @property
-    def per_norm(self) -> jax.Array:
+    def per_norm(self) -> Float[Array, " P"]:
         """`1 / |g_i|`, and 0 for a zero row."""
         return _tree.safe_divide(1.0, self.norms)
 
 
-def correlation(gramian: jax.Array) -> Correlation:
+def correlation(gramian: Float[Array, "P P"]) -> Correlation:
     r"""Divides a Gramian by the norms of its rows.
 
     .. math:: C_{ij} = \frac{G_{ij}}{|g_i|\,|g_j|}

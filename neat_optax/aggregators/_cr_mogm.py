@@ -1,4 +1,4 @@
-"""CR-MOGM: any weighting, with its weights averaged over time."""
+"""CR-MOGM: an exponential moving average (EMA) of any weighting's weights."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._weighting import Decision, Weighting, as_weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, Weighting, as_weighting
 
 
 class CRMOGMState(NamedTuple):
@@ -24,27 +25,29 @@ class CRMOGMState(NamedTuple):
     started: jax.Array  # [] bool
 
 
-def cr_mogm_weights(weights: jax.Array, average: jax.Array, decay: Any) -> jax.Array:
+def cr_mogm_weights(
+    weights: Float[Array, " P"], average: Float[Array, " P"], decay: Any
+) -> Float[Array, " P"]:
     """The next average: `decay * average + (1 - decay) * weights`."""
     return decay * average + (1 - decay) * weights
 
 
 def cr_mogm_weighting(
     weighting: Weighting | Callable[[jax.Array], jax.Array],
-    num_players: int,
-    *,
     decay: optax.ScalarOrSchedule = 0.9,
+    *,
+    num_players: int,
 ) -> Weighting:
     """The weighting of `cr_mogm`, for `aggregate`."""
     inner = as_weighting(weighting)
     _checks.check_count("num_players", num_players, minimum=1)
     _checks.check_number("decay", decay, "[0, 1)")
 
-    def init(_):
+    def init(_: Any):
         blank = jnp.zeros((num_players,), jnp.float32)
         return CRMOGMState(inner.init(num_players), blank, jnp.zeros((), bool))
 
-    def decide(players, state):
+    def decide(players: Players, state: CRMOGMState):
         decision, inner_state = inner.weights(players, state.inner)
         average = jnp.where(state.started, state.weights, decision.weights)
         share = value_at(decay, players.step)
@@ -58,13 +61,13 @@ def cr_mogm_weighting(
 
 def cr_mogm(
     weighting: Weighting | Callable[[jax.Array], jax.Array],
-    num_players: int,
     decay: optax.ScalarOrSchedule = 0.9,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""CR-MOGM: a weighting whose weights are averaged over time.
+    r"""CR-MOGM: combines gradients by an EMA of another weighting's weights.
 
     .. math:: \lambda_t = \beta\, \lambda_{t-1} + (1 - \beta)\, w_t, \qquad
         u = \sum_i \lambda_{t,i}\, g_i
@@ -75,14 +78,14 @@ def cr_mogm(
 
     Args:
       weighting: a `Weighting`, or a function from a Gramian to weights.
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1), or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.cr_mogm(aggregators.upgrad_weights, 2)
+      >>> tx = aggregators.cr_mogm(aggregators.upgrad_weights, num_players=2)
       >>> g = jnp.array([[1.0, 1.0], [1.0, 0.0]])
       >>> tx.update(g, tx.init(g[0]))[0].tolist()
       [1.0, 0.5]
@@ -91,5 +94,5 @@ def cr_mogm(
       Zhou et al., "On the Convergence of Stochastic Multi-Objective Gradient
       Manipulation and Beyond", 2022, Algorithm 1.
     """
-    weighting = cr_mogm_weighting(weighting, num_players, decay=decay)
+    weighting = cr_mogm_weighting(weighting, decay, num_players=num_players)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

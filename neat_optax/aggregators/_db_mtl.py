@@ -1,4 +1,4 @@
-"""DB-MTL: average gradients of log-losses, all brought to the same length."""
+"""DB-MTL: EMAs of log-loss gradients, normalized to equal norms."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._per_player import per_player
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import stateless_weighting
 
 
-def db_mtl_weights(gramian: jax.Array) -> jax.Array:
+def db_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights that make every gradient as long as the longest.
 
     .. math:: w_i = \frac{\max_j |g_j|}{|g_i|}
@@ -37,13 +38,13 @@ def db_mtl_weights(gramian: jax.Array) -> jax.Array:
 
 
 def db_mtl(
-    num_players: int,
     decay: float = 0.9,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""DB-MTL: balances losses by logarithms and gradients by their lengths.
+    r"""DB-MTL: balances losses by their logarithms and gradients by their norms.
 
     .. math:: u = \sum_i \frac{\max_j |m_j|}{|m_i|}\, m_i, \qquad
         m_i \leftarrow \beta\, m_i + (1 - \beta)\, \nabla \log L_i, \quad
@@ -57,14 +58,14 @@ def db_mtl(
     out.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1) of each player's average; 0 for no memory.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.db_mtl(2)
+      >>> tx = aggregators.db_mtl(num_players=2)
       >>> g = jnp.diag(jnp.array([1.0, 4.0]))
       >>> update, _ = tx.update(g, tx.init(g[0]), losses=jnp.array([0.5, 4.0]))
       >>> print(update.round(4))
@@ -83,7 +84,7 @@ def db_mtl(
     )
     return optax.chain(
         divide_by_losses(),
-        per_player(optax.ema(decay), num_players),
+        per_player(optax.ema(decay), num_players=num_players),
         aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )
 
@@ -95,7 +96,14 @@ def divide_by_losses() -> optax.GradientTransformationExtraArgs:
         del params
         return optax.EmptyState()
 
-    def update_fn(updates, state, params=None, *, losses=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        *,
+        losses: Any = None,
+        **extra_args: Any,
+    ):
         del params, extra_args
         if losses is None:
             return updates, state
@@ -108,7 +116,7 @@ def divide_by_losses() -> optax.GradientTransformationExtraArgs:
         factors = jnp.where(positive, 1 / jnp.where(positive, losses, 1), 0)
         factors = jnp.where(jnp.isfinite(losses), factors, jnp.nan)
 
-        def divide(g):
+        def divide(g: jax.Array):
             rows = factors.reshape(-1, *[1] * (g.ndim - 1))
             return (_tree.widen(g) * rows).astype(g.dtype)
 

@@ -1,10 +1,9 @@
-"""DualProj: the mean gradient, projected so that it harms nobody."""
+"""DualProj: the mean gradient projected onto the dual cone of all gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -13,6 +12,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -22,8 +22,10 @@ from neat_optax.aggregators._weighting import (
 
 
 def dual_proj_weights(
-    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    preference: Any = None,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of DualProj.
 
     .. math:: u = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - \sum_i p_i g_i|
@@ -45,19 +47,20 @@ def dual_proj_weights(
 
 
 def dual_proj(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""DualProj: the mean of the gradients, projected so that it harms nobody.
+    r"""DualProj: projects the mean gradient onto the dual cone of all gradients.
 
     .. math:: u = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - \sum_i p_i g_i|
 
-    Never conflicts with a player. One quadratic program on the correlation matrix,
-    solved to rounding. Where no player is harmed by the mean, it is the mean. Not
-    linear in the scale of one gradient: a long gradient decides the mean.
+    Non-conflicting: no player's loss rises to first order. One quadratic program on the
+    correlation matrix, solved to rounding. Where the mean conflicts with no player, it
+    is the mean. Not linear in the scale of one gradient: a long gradient decides the
+    mean.
 
     Args:
       preference: nonnegative `p`, taken as it is; `1 / P` each by default. Overridden
@@ -84,7 +87,7 @@ def dual_proj(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference) -> Decision:
+def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
     """The program in weights of unit rows, divided by the longest row's share."""
     rows = correlation(gramian)
     start = preference * rows.norms
@@ -92,5 +95,7 @@ def _decide(gramian, preference) -> Decision:
     unit = jnp.where(unit > 0, unit, 1.0)
     linear = jnp.matmul(rows.matrix, start / unit, precision="highest")
     solution = nnqp(rows.matrix, jnp.where(rows.active, linear, 1.0)[None])
+    # u = g_0 + sum_j y_j u_j with y = argmin over y >= 0 of 1/2 y'Cy + (C s)'y (KKT),
+    # for unit rows u_j and g_0 = sum_j s_j u_j. Then w = p + y / n.
     added = solution.point[0] * unit * rows.per_norm
     return Decision(preference + added, solution.residual[0])

@@ -1,8 +1,8 @@
-"""DWA: more weight for the players whose losses fall more slowly."""
+"""DWA: softmax weights on the rates at which losses fall."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,8 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import Losses, masked_softmax, read_losses
-from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, everyone
 
 
 class DWAState(NamedTuple):
@@ -26,11 +27,11 @@ class DWAState(NamedTuple):
 
 
 def dwa_weights(
-    newer: jax.Array,
-    older: jax.Array,
+    newer: Float[Array, " P"],
+    older: Float[Array, " P"],
     temperature: float | jax.Array = 2.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of DWA.
 
     .. math:: w_i = P \operatorname{softmax}_i(r_i / T), \qquad
@@ -56,14 +57,14 @@ def dwa_weights(
 
 
 def dwa(
-    num_players: int,
     temperature: optax.ScalarOrSchedule = 2.0,
     period: int = 1,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Dynamic weight average: more weight where the loss falls more slowly.
+    r"""Dynamic weight average: more weight for losses that decrease more slowly.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad
         w_i = P \operatorname{softmax}_i\left(\frac{L_i(t-1)}{T\, L_i(t-2)}\right)
@@ -75,16 +76,16 @@ def dwa(
     enter its means.
 
     Args:
-      num_players: `P`.
       temperature: positive `T`, or a schedule; larger makes the weights more equal.
       period: steps over which losses are averaged, at least 1. The authors use an
         epoch.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.dwa(2)
+      >>> tx = aggregators.dwa(num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([2.0, 2.0], [1.0, 2.0], [1.0, 2.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))
@@ -100,11 +101,11 @@ def dwa(
     _checks.check_number("temperature", temperature, "(0, inf)")
     _checks.check_count("period", period, minimum=1)
 
-    def init(_):
+    def init(_: Any):
         zeros = jnp.zeros((num_players,), jnp.float32)
         return DWAState(zeros, zeros, zeros, zeros.astype(jnp.int32))
 
-    def decide(players, state):
+    def decide(players: Players, state: DWAState):
         losses = read_losses(players)
         warmth = value_at(temperature, players.step)
         weights = dwa_weights(state.newer, state.older, warmth, losses.usable)

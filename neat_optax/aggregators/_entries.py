@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks
+from neat_optax.aggregators._typing import Array, Float
 
 
 def check_entries(name: str, value: Any, interval: str) -> None:
@@ -17,7 +18,7 @@ def check_entries(name: str, value: Any, interval: str) -> None:
         _checks.check_number(name, entry, interval)
 
 
-def spread(name: str, value: Any, num_players: int) -> jax.Array:
+def spread(name: str, value: Any, num_players: int) -> Float[Array, " P"]:
     """`value` as float32 [P]; a single number is repeated."""
     value = jnp.asarray(value, jnp.float32)
     if value.ndim:

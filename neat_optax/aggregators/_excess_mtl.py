@@ -1,4 +1,4 @@
-"""ExcessMTL: weight for the players that are furthest from what they could reach."""
+"""ExcessMTL: multiplicative weights on estimated excess risks."""
 
 from __future__ import annotations
 
@@ -14,12 +14,9 @@ from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_risks
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._losses import masked_softmax
-from neat_optax.aggregators._per_player import (
-    check_num_players,
-    find_finite,
-    select_players,
-)
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._per_player import find_finite, select_players
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class ExcessState(NamedTuple):
@@ -38,11 +35,11 @@ class ExcessMTLState(NamedTuple):
 
 
 def excess_mtl_weights(
-    risks: jax.Array,
-    logits: jax.Array | None = None,
+    risks: Float[Array, " P"],
+    logits: Float[Array, " P"] | None = None,
     step_size: float | jax.Array = 1.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of ExcessMTL: one exponentiated step.
 
     .. math:: w = \operatorname{softmax}(\xi + \eta E)
@@ -67,14 +64,14 @@ def excess_mtl_weights(
 
 
 def excess_mtl(
-    num_players: int,
     step_size: float = 1.0,
     warmup_steps: int = 0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""ExcessMTL: weights that grow with each player's excess risk.
+    r"""ExcessMTL: multiplicative weights on each player's excess risk.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w_i \propto w_i\, e^{\eta E_i / E_i^0},
         \qquad E_i = \sum_n \frac{g_{in}^2}{\sqrt{\sum_t g_{in}^2}}
@@ -88,16 +85,16 @@ def excess_mtl(
     first risk that is not. An absent player is left out and keeps its state.
 
     Args:
-      num_players: `P`.
       step_size: positive :math:`\eta`.
       warmup_steps: at least 0; the authors advise three epochs.
+      num_players: `P`.
       scope, monitor: see `aggregate`. Risks are summed over all
         parameters whatever the scope.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.excess_mtl(2)
+      >>> tx = aggregators.excess_mtl(num_players=2)
       >>> lengths = jnp.log(jnp.array([2.0, 6.0]))
       >>> update, _ = tx.update(jnp.diag(lengths), tx.init(jnp.zeros(2)))
       >>> print((update / lengths).round(4))
@@ -120,11 +117,16 @@ def excess_mtl(
     def init_fn(params: Any) -> ExcessMTLState:
         return ExcessMTLState(blank_roots(params, num_players), reduce.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
-        check_num_players(num_players, count)
+        _checks.check_num_players(num_players, count)
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
         roots, risks = measure_risks(updates, state.roots)
         given = {**extra_args, "losses": jnp.where(keep, risks, 0)}
@@ -134,12 +136,13 @@ def excess_mtl(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _weighting(step_size, warmup_steps, num_players) -> Weighting:
-    def init(_):
+def _weighting(step_size: float, warmup_steps: int, num_players: int) -> Weighting:
+    def init(_: Any):
         zeros = jnp.zeros((num_players,), jnp.float32)
         return ExcessState(zeros, zeros, jnp.zeros((num_players,), jnp.int32))
 
-    def decide(players, state):
+    def decide(players: Players, state: ExcessState):
+        assert players.losses is not None, "the factory passes the risks as losses"
         risks, present = players.losses, players.present
         warming = players.step < warmup_steps
         relative = risks / jnp.where(state.unit > 0, state.unit, 1)
@@ -153,7 +156,12 @@ def _weighting(step_size, warmup_steps, num_players) -> Weighting:
     return Weighting("excess_mtl", init, decide, needs_gramian=False, needs_losses=True)
 
 
-def _unit(state: ExcessState, risks, present, warming) -> ExcessState:
+def _unit(
+    state: ExcessState,
+    risks: Float[Array, " P"],
+    present: Bool[Array, " P"],
+    warming: Bool[Array, ""],
+) -> ExcessState:
     """The mean risk of the warm-up, else the first that is not zero."""
     mean = _tree.running_mean(state.unit, risks, state.steps)
     late = jnp.where(state.unit > 0, state.unit, risks)

@@ -14,7 +14,7 @@ LARGEST = 1e30
 def blank_roots(params: Any, num_players: int) -> Any:
     """The roots before the first step: real zeros [P, ...], float32 or wider."""
 
-    def zeros(x):
+    def zeros(x: Any):
         dtype = jnp.finfo(jnp.result_type(jnp.float32, x)).dtype
         return jnp.zeros((num_players, *jnp.shape(x)), dtype)
 
@@ -44,7 +44,7 @@ def measure_risks(updates: Any, roots: Any) -> tuple[Any, jax.Array]:
 
 
 @jax.jit
-def _measure_leaf(g, root):
+def _measure_leaf(g: jax.Array, root: jax.Array):
     lengths = jnp.abs(_tree.widen(g))
     # On a mesh with explicit axes hypot wants both sharded alike; a sum makes them so.
     grown = jnp.hypot(root + jnp.zeros_like(lengths), lengths)

@@ -1,10 +1,9 @@
-"""FairGrad and Nash-MTL: every player gains its fair share."""
+"""FairGrad and Nash-MTL: alpha-fair utilities of the players' improvements."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -14,10 +13,13 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._bargaining import bargain
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 
-def fairgrad_weights(gramian: jax.Array, alpha: Any = 1.0) -> jax.Array:
+def fairgrad_weights(
+    gramian: Float[Array, "P P"], alpha: Any = 1.0
+) -> Float[Array, " P"]:
     r"""Weights of FairGrad.
 
     .. math:: (G w)_i = w_i^{-1/\alpha}, \qquad w > 0
@@ -37,7 +39,7 @@ def fairgrad_weights(gramian: jax.Array, alpha: Any = 1.0) -> jax.Array:
     return _decide(gramian, alpha, 1.0).weights
 
 
-def nash_mtl_weights(gramian: jax.Array) -> jax.Array:
+def nash_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights of Nash-MTL: :math:`(G w)_i = 1 / w_i`, the case `alpha = 1`.
 
     Args:
@@ -56,7 +58,7 @@ def fairgrad(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""FairGrad: what each player gains is `alpha`-fair.
+    r"""FairGrad: maximizes the `alpha`-fair utility of the players' improvements.
 
     .. math:: u = \sum_i w_i g_i, \qquad g_i \cdot u = w_i^{-1/\alpha}, \quad w > 0
 
@@ -102,7 +104,7 @@ def nash_mtl(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Nash-MTL: the bargaining solution between the players.
+    r"""Nash-MTL: the Nash bargaining solution between the players.
 
     .. math:: u = \sum_i w_i g_i, \qquad g_i \cdot u = 1 / w_i, \quad w > 0
 
@@ -132,9 +134,11 @@ def nash_mtl(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, alpha, scale) -> Decision:
+def _decide(gramian: Float[Array, "P P"], alpha: Any, scale: Any) -> Decision:
     exponent = 1 / jnp.asarray(alpha, jnp.float32)
     rows = correlation(gramian)
     found = bargain(rows, exponent)
+    # (G w)_i w_i^s = 1, s = 1 / alpha, is homogeneous of degree 1 + s in w: where w'
+    # solves it for G' and G = c^2 G', w = c^(-2 / (1 + s)) w' solves it for G.
     unscaled = scale ** (-2 / (1 + exponent))
     return Decision(found.weights * rows.per_norm * unscaled, found.residual)

@@ -1,4 +1,4 @@
-"""FAMO: weights of log-losses, learnt so that all of them fall at the same rate."""
+"""FAMO: learns weights so that all log-losses decrease at the same rate."""
 
 from __future__ import annotations
 
@@ -13,30 +13,31 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     learn,
     masked_softmax,
     read_losses,
     start_learning,
     usable_losses,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class FAMOState(NamedTuple):
     """What the next change of the log-losses is measured from."""
 
-    logits: Learnt
+    logits: Learned
     log_losses: jax.Array  # [P]
     seen: jax.Array  # [P] bool: whether the step before had this player's loss
 
 
 def famo_weights(
-    losses: jax.Array,
-    logits: jax.Array,
+    losses: Float[Array, " P"],
+    logits: Float[Array, " P"],
     ideal: Any = 0.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of FAMO, the slopes of a weighted sum of log-losses, scaled to sum to 1.
 
     .. math:: w_i = c\, \frac{z_i}{L_i - b_i}, \qquad z = \operatorname{softmax}(\xi)
@@ -60,15 +61,15 @@ def famo_weights(
 
 
 def famo(
-    num_players: int,
     learning_rate: optax.ScalarOrSchedule = 0.025,
     weight_decay: float = 1e-3,
     ideal: Any = 0.0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""FAMO: makes the logarithms of all losses fall at the same rate.
+    r"""FAMO: decreases all log-losses at the same rate.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad w_i = c\, \frac{z_i}{L_i - b_i}, \quad
         z = \operatorname{softmax}(\xi)
@@ -81,16 +82,16 @@ def famo(
     step, and the rate is measured anew afterwards.
 
     Args:
-      num_players: `P`.
       learning_rate: of the logits, nonnegative, or a schedule.
       weight_decay: nonnegative :math:`\gamma`, added to Adam's gradient.
       ideal: `b`, the smallest losses there can be: a number or [P].
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.famo(2)
+      >>> tx = aggregators.famo(num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([1.0, 1.0], [0.9, 1.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))
@@ -112,12 +113,12 @@ def famo(
         optax.add_decayed_weights(weight_decay), optax.adam(learning_rate)
     )
 
-    def init(_):
+    def init(_: Any):
         logits = start_learning(optimizer, num_players, 0.0)
         blank = jnp.zeros_like(logits.values)
         return FAMOState(logits, blank, blank.astype(bool))
 
-    def decide(players, state):
+    def decide(players: Players, state: FAMOState):
         logs, usable = _log_gaps(*read_losses(players), ideal)
         both = usable & state.seen
         slope = _slope(state.logits.values, state.log_losses - logs, both)
@@ -135,14 +136,16 @@ def famo(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _log_gaps(losses, usable, ideal):
+def _log_gaps(losses: Float[Array, " P"], usable: Bool[Array, " P"], ideal: Any):
     """Logarithms of what the losses are above the ideal, and where there are any."""
     gaps = losses - spread("ideal", ideal, len(losses))
     usable = usable & (gaps > 0)
     return jnp.log(jnp.where(usable, gaps, 1)), usable
 
 
-def _slope(logits, change, mask):
+def _slope(
+    logits: Float[Array, " P"], change: Float[Array, " P"], mask: Bool[Array, " P"]
+):
     """Of `softmax(logits) . change`."""
     z = masked_softmax(logits, mask)
     return z * (change - z @ change)

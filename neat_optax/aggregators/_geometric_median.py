@@ -1,4 +1,4 @@
-"""The geometric median: least sum of distances to the gradients."""
+"""The geometric median: minimizes the sum of distances to the gradients."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -25,8 +26,10 @@ the median's weight on a player that it reaches would be infinite."""
 
 
 def geometric_median_weights(
-    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    preference: Any = None,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of the geometric median.
 
     .. math:: w_i \propto \frac{p_i}{|g_i - u|}, \qquad \sum_i w_i = 1
@@ -49,13 +52,13 @@ def geometric_median_weights(
 
 
 def geometric_median(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""The geometric median of the gradients.
+    r"""The geometric median of the gradients, robust to a minority of players.
 
     .. math:: u = \operatorname*{arg\,min}_d \sum_i p_i\, |g_i - d|
 
@@ -88,19 +91,20 @@ def geometric_median(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference) -> Decision:
+def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
     gramian = _tree.widen(gramian)
     norms = jnp.diagonal(gramian)
     preference = _tree.safe_divide(preference, jnp.sum(preference))
     floor = NEAREST * jnp.sqrt(jnp.max(norms))
 
-    def pulls(weights):
+    def pulls(weights: Float[Array, " P"]):
         products = jnp.matmul(gramian, weights, precision="highest")
+        # |g_i - u|^2 = G_ii - 2 (G w)_i + w'Gw
         squared = norms - 2 * products + weights @ products
         distances = jnp.maximum(jnp.sqrt(jnp.maximum(squared, 0)), floor)
         return _tree.safe_divide(preference, distances)
 
-    def body(_, weights):
+    def body(_: jax.Array, weights: Float[Array, " P"]):
         pull = pulls(weights)
         return _tree.safe_divide(pull, jnp.sum(pull))
 

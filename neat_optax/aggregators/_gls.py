@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import read_losses, usable_losses
-from neat_optax.aggregators._weighting import stateless_weighting
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, stateless_weighting
 
 
-def gls_weights(losses: jax.Array, present: jax.Array | None = None) -> jax.Array:
+def gls_weights(
+    losses: Float[Array, " P"], present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of GLS, the slopes of the geometric mean.
 
     .. math:: w_i = \frac{1}{P L_i} \Bigl(\prod_j L_j\Bigr)^{1/P}
@@ -69,7 +71,7 @@ def gls(
       left out here, so that the update stays finite.
     """
 
-    def decide(players):
+    def decide(players: Players):
         return gls_weights(*read_losses(players))
 
     weighting = stateless_weighting(

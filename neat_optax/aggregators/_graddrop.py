@@ -1,4 +1,4 @@
-"""GradDrop: each coordinate follows either those who push it up or those who push down.
+"""GradDrop: gradient sign dropout, coordinate-wise.
 
 Works on coordinates, not on inner products.
 """
@@ -15,12 +15,16 @@ from neat_optax._random import as_key
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._coordinates import Stacks, masked, reduce_coordinates
 from neat_optax.aggregators._entries import check_entries, spread
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 @jax.jit
 def graddrop_leaf(
-    stack: jax.Array, present: jax.Array, uniform: jax.Array, leak: jax.Array
-) -> jax.Array:
+    stack: Float[Array, "P ..."],
+    present: Bool[Array, " P"],
+    uniform: Float[Array, " ..."],
+    leak: Float[Array, " P"],
+) -> Float[Array, " ..."]:
     r"""GradDrop of one real leaf.
 
     .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i
@@ -55,9 +59,9 @@ def graddrop_leaf(
 
 
 def graddrop(
-    key: jax.Array | int = 0, leak: Any = 0.0
+    leak: Any = 0.0, *, key: jax.Array | int = 0
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradDrop: in each coordinate keeps only one sign, chosen at random.
+    r"""GradDrop: keeps one randomly drawn sign in each coordinate (sign dropout).
 
     .. math:: u = \sum_i \bigl(l_i + (1 - l_i) M_i\bigr)\, g_i, \qquad
         P(+) = \frac12 \left(1 + \frac{\sum_i g_i}{\sum_i |g_i|}\right)
@@ -69,9 +73,9 @@ def graddrop(
     players. Where all entries are zero, so is the update.
 
     Args:
-      key: a random key or a seed. The state holds the key, split in every step.
       leak: `l`, how much of each gradient passes whatever its sign: a number in
         [0, 1], one for each player, or a schedule. 1 for all gives the sum.
+      key: a random key or a seed. The state holds the key, split in every step.
 
     Returns:
       A transformation. `update` takes the extra argument `present=` ([P] bool); absent
@@ -81,7 +85,7 @@ def graddrop(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.graddrop(0)
+      >>> tx = aggregators.graddrop(key=0)
       >>> g = jnp.array([[1.0, 1.0], [3.0, 0.0]])
       >>> tx.update(g, tx.init(g[0]))[0].tolist()
       [4.0, 1.0]
@@ -95,7 +99,7 @@ def graddrop(
     """
     check_entries("leak", leak, "[0, 1]")
 
-    def reduction(stacks: Stacks, state):
+    def reduction(stacks: Stacks, state: jax.Array):
         later, *keys = jax.random.split(state, len(stacks.leaves) + 1)
         amount = value_at(leak, stacks.step)
         leaks = spread("leak", amount, len(stacks.present))

@@ -1,8 +1,8 @@
-"""GradNorm: weighted gradients of the lengths that the players' progress asks for."""
+"""GradNorm: learned weights that balance gradient norms by training rates."""
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -13,28 +13,29 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
-    Learnt,
+    Learned,
     check_optimizer,
     learn,
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, everyone
 
 
 class GradNormState(NamedTuple):
-    """The learnt weights, and the losses that progress is measured from."""
+    """The learned weights, and the losses that progress is measured from."""
 
-    weights: Learnt
+    weights: Learned
     initial: jax.Array  # [P], 0 where not known
 
 
 def gradnorm_targets(
-    lengths: jax.Array,
-    ratios: jax.Array,
+    lengths: Float[Array, " P"],
+    ratios: Float[Array, " P"],
     alpha: float | jax.Array = 1.5,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""The lengths that GradNorm wants weighted gradients to have.
 
     .. math:: \hat n_i = \bar n\, r_i^\alpha, \qquad
@@ -43,7 +44,7 @@ def gradnorm_targets(
     Args:
       lengths: [P] `n`, lengths of the weighted gradients.
       ratios: [P] nonnegative :math:`\rho`. If all are zero, all rates are equal.
-      alpha: nonnegative; how strongly slow players are favoured.
+      alpha: nonnegative; how strongly slow players are favored.
       present: [P] bool.
 
     Returns:
@@ -64,14 +65,14 @@ def gradnorm_targets(
 
 
 def gradnorm(
-    num_players: int,
     alpha: optax.ScalarOrSchedule = 1.5,
     optimizer: optax.GradientTransformation | None = None,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradNorm: learns weights so that players train at similar rates.
+    r"""GradNorm: learns weights that equalize the players' training rates.
 
     .. math:: u = \sum_i w_i\, g_i, \qquad
         \min_w \sum_i \bigl|\, w_i |g_i| - \hat n_i \bigr|, \quad
@@ -86,16 +87,16 @@ def gradnorm(
     absent, or whose loss is not finite, is left out and keeps its weight.
 
     Args:
-      num_players: `P`.
       alpha: nonnegative, or a schedule; larger favors players whose losses have fallen
         less, and 0 makes all lengths equal.
       optimizer: what moves `w`; `optax.adam(0.025)` by default.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.gradnorm(2, optimizer=optax.sgd(0.1))
+      >>> tx = aggregators.gradnorm(optimizer=optax.sgd(0.1), num_players=2)
       >>> g, state = jnp.diag(jnp.array([1.0, 3.0])), tx.init(jnp.zeros(2))
       >>> for _ in range(2):
       ...     update, state = tx.update(g, state, losses=jnp.ones(2))
@@ -112,11 +113,11 @@ def gradnorm(
     _checks.check_number("alpha", alpha, "[0, inf)")
     rule = check_optimizer(optimizer, 0.025)
 
-    def init(_):
+    def init(_: Any):
         weights = start_learning(rule, num_players, 1.0)
         return GradNormState(weights, jnp.zeros_like(weights.values))
 
-    def decide(players, state):
+    def decide(players: Players, state: GradNormState):
         losses, usable = read_losses(players)
         first = jnp.where(state.initial != 0, state.initial, losses)
         ratios = jnp.where(first != 0, _tree.safe_divide(losses, first), 1.0)
@@ -126,16 +127,16 @@ def gradnorm(
         power = value_at(alpha, players.step)
         targets = gradnorm_targets(weights * norms, ratios, power, usable)
         slope = jnp.sign(weights * norms - targets) * norms
-        learnt = learn(rule, state.weights, slope, usable)
-        learnt = learnt._replace(values=_renormalise(learnt.values, usable))
+        learned = learn(rule, state.weights, slope, usable)
+        learned = learned._replace(values=_renormalize(learned.values, usable))
         decision = as_decision(jnp.where(usable, weights, 0))
-        return decision, GradNormState(learnt, first)
+        return decision, GradNormState(learned, first)
 
     weighting = Weighting("gradnorm", init, decide, needs_losses=True)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _renormalise(weights, mask):
+def _renormalize(weights: Float[Array, " P"], mask: Bool[Array, " P"]):
     """Nonnegative, with mean 1 over the mask; the others stay as they are."""
     kept = jnp.where(mask, jnp.maximum(weights, 0), 0)
     total = jnp.sum(kept)

@@ -1,4 +1,4 @@
-"""GradVac: gradients are turned towards the cosines they usually have."""
+"""GradVac: aligns pairs of gradients to an EMA of their cosines."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._orders import fixed_orders, random_orders
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float, Int
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
 class GradVacState(NamedTuple):
@@ -26,10 +27,10 @@ class GradVacState(NamedTuple):
 
 
 def gradvac_weights(
-    gramian: jax.Array,
-    targets: jax.Array | None = None,
-    orders: jax.Array | None = None,
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    targets: Float[Array, "P P"] | None = None,
+    orders: Int[Array, "P P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of GradVac.
 
     Every player starts from its own gradient `v` and meets the others in turn. Where
@@ -57,11 +58,11 @@ def gradvac_weights(
 
 
 def gradvac_step(
-    gramian: jax.Array,
-    targets: jax.Array | None = None,
+    gramian: Float[Array, "P P"],
+    targets: Float[Array, "P P"] | None = None,
     decay: Any = 0.5,
-    orders: jax.Array | None = None,
-) -> tuple[jax.Array, jax.Array]:
+    orders: Int[Array, "P P"] | None = None,
+) -> tuple[Float[Array, " P"], Float[Array, "P P"]]:
     """The weights of `gradvac_weights`, and the next targets.
 
     Args:
@@ -76,8 +77,12 @@ def gradvac_step(
     orders = fixed_orders(count) if orders is None else orders
     aims = jnp.zeros((count, count)) if targets is None else targets
 
-    def met_by(start, order, own_targets):
-        def meet(index, carry):
+    def met_by(
+        start: Float[Array, " P"],
+        order: Int[Array, " P"],
+        own_targets: Float[Array, " P"],
+    ):
+        def meet(index: jax.Array, carry: tuple[jax.Array, jax.Array]):
             held, aims = carry
             other = order[index]
             aim = aims[other]
@@ -98,20 +103,20 @@ def gradvac_step(
 
 
 def gradvac_weighting(
-    num_players: int,
-    *,
     decay: optax.ScalarOrSchedule = 0.5,
+    *,
+    num_players: int,
     key: jax.Array | int | None = 0,
 ) -> Weighting:
     """The weighting of `gradvac`, for `aggregate` and `cr_mogm`."""
     _checks.check_count("num_players", num_players, minimum=1)
     _checks.check_number("decay", decay, "[0, 1]")
 
-    def init(_):
+    def init(_: Any):
         targets = jnp.zeros((num_players, num_players), jnp.float32)
         return GradVacState(targets, () if key is None else as_key(key))
 
-    def decide(players, state):
+    def decide(players: Players, state: GradVacState):
         now, later, orders = None, (), None
         if key is not None:
             now, later = jax.random.split(state.key)
@@ -125,14 +130,14 @@ def gradvac_weighting(
 
 
 def gradvac(
-    num_players: int,
     decay: optax.ScalarOrSchedule = 0.5,
-    key: jax.Array | int | None = 0,
     *,
+    num_players: int,
+    key: jax.Array | int | None = 0,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""GradVac: PCGrad that turns gradients to the cosines they usually have.
+    r"""GradVac: PCGrad that aligns pairs of gradients to an EMA of their cosines.
 
     .. math:: u = \sum_i v_i, \qquad \hat\phi_{ij} \leftarrow
         \beta\, \hat\phi_{ij} + (1 - \beta)\, \phi_{ij}
@@ -142,9 +147,9 @@ def gradvac(
     and are left as they are.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta` in [0, 1], or a schedule. In the paper, `1 - decay` is
         called beta.
+      num_players: `P`.
       key: a random key or a seed, for an order drawn anew in every step; None for the
         order of the players' numbers.
       scope, monitor: see `aggregate`.
@@ -152,7 +157,7 @@ def gradvac(
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.gradvac(2)
+      >>> tx = aggregators.gradvac(num_players=2)
       >>> g = jnp.array([[1.0, 1.0], [-1.0, 0.0]])
       >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]))[0].tolist()]
       [-0.5, 1.5]
@@ -160,11 +165,16 @@ def gradvac(
     References:
       Wang et al., "Gradient Vaccine", 2021, eq. 3 and 4.
     """
-    weighting = gradvac_weighting(num_players, decay=decay, key=key)
+    weighting = gradvac_weighting(decay, num_players=num_players, key=key)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _turn(matrix, held, other, aim):
+def _turn(
+    matrix: Float[Array, "P P"],
+    held: Float[Array, " P"],
+    other: jax.Array,
+    aim: jax.Array,
+):
     """The cosine of `held` with a unit row, and how much of it to add for `aim`."""
     products = jnp.matmul(matrix, held, precision="highest")
     length = jnp.sqrt(jnp.maximum(held @ products, 0))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks, _stacked
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players
 
 MAX_EXPONENT = 126  # of a power of 2 whose inverse is a normal float32
@@ -79,7 +80,7 @@ def one_player(updates: Any) -> Any:
 def group_leaves(updates: Any, extras: Extras, owners: tuple[int, ...]) -> list[Group]:
     """The leaves of every scope, in the order of the scopes' numbers."""
 
-    def grouped(tree):
+    def grouped(tree: Any):
         if tree is None:
             return [None] * len(set(owners))
         pairs = list(zip(owners, jax.tree.leaves(tree), strict=True))
@@ -113,11 +114,19 @@ def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
     return _players(blank, blank, ones, finite, groups, extras, step)
 
 
-def _players(gramian, cross, scale, finite, groups, extras, step) -> Measured:
+def _players(
+    gramian: Float[Array, "S P P"],
+    cross: Float[Array, "S P P"],
+    scale: Float[Array, " S"],
+    finite: Bool[Array, " P"],
+    groups: list[Group],
+    extras: Extras,
+    step: jax.Array,
+) -> Measured:
     present = extras.present & finite
     both = present[:, None] & present[None, :]
 
-    def spread(value):
+    def spread(value: Any):
         return jnp.broadcast_to(value, (len(scale), *jnp.shape(value)))
 
     players = Players(
@@ -152,7 +161,7 @@ def _gramians(groups: list[Group]):
     return gramian, cross, factor, finite
 
 
-def _rescaled(groups):
+def _rescaled(groups: list[Group]):
     """The Gramians of gradients divided by their largest entry's power of 2."""
     peaks = jnp.stack([_stacked.largest_entry(group.gradients) for group in groups])
     finite = jnp.all(jnp.isfinite(peaks), axis=0)

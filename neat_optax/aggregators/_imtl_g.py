@@ -1,8 +1,7 @@
-"""IMTL-G: an update with the same projection on every gradient."""
+"""IMTL-G: the impartial update, with equal projections on all gradients."""
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -11,10 +10,11 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 
-def imtl_g_weights(gramian: jax.Array) -> jax.Array:
+def imtl_g_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     r"""Weights of IMTL-G.
 
     .. math:: w_i = \frac{y_i / n_i}{\sum_j y_j / n_j}, \qquad C y = 1
@@ -39,7 +39,7 @@ def imtl_g(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""IMTL-G: the update whose projection on every gradient is the same.
+    r"""IMTL-G: the impartial update, with equal projections on all gradients.
 
     .. math:: u = \sum_i w_i g_i, \qquad
         u \cdot \frac{g_i}{n_i} = u \cdot \frac{g_j}{n_j}, \quad \sum_i w_i = 1
@@ -48,8 +48,8 @@ def imtl_g(
     is its square. Where gradients depend on one another it is solved in the least
     squares sense, eigenvalues below `P * eps` of the largest counting as zero, and the
     measures' residual says how unequal the projections are. The weights sum to 1 and
-    may be negative; with a negative sum before normalization every player is harmed,
-    as in the paper.
+    may be negative; with a negative sum before normalization the update conflicts
+    with every player, as in the paper.
 
     Args:
       scope, num_players, monitor: see `aggregate`.
@@ -69,7 +69,7 @@ def imtl_g(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian) -> Decision:
+def _decide(gramian: Float[Array, "P P"]) -> Decision:
     rows = correlation(gramian)
     solution = equal_projections(rows, jnp.ones_like(rows.norms))
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))

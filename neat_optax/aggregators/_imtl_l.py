@@ -1,8 +1,7 @@
-"""IMTL-L: each loss is brought to the same scale by a factor that is learnt."""
+"""IMTL-L: learned scales that bring all losses to the same magnitude."""
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -10,15 +9,17 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
+    Learned,
     check_optimizer,
     learn,
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def imtl_l_weights(log_scales: jax.Array) -> jax.Array:
+def imtl_l_weights(log_scales: Float[Array, " P"]) -> Float[Array, " P"]:
     r"""Weights of IMTL-L.
 
     .. math:: w_i = e^{s_i}
@@ -38,9 +39,9 @@ def imtl_l_weights(log_scales: jax.Array) -> jax.Array:
 
 
 def imtl_l(
-    num_players: int,
     optimizer: optax.GradientTransformation | None = None,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
@@ -56,14 +57,14 @@ def imtl_l(
     player that is absent, or whose loss is not finite, is left out and keeps its `s`.
 
     Args:
-      num_players: `P`.
       optimizer: what moves `s`; `optax.adam(1e-3)` by default.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.imtl_l(2, optax.sgd(1.0))
+      >>> tx = aggregators.imtl_l(optax.sgd(1.0), num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for _ in range(2):
       ...     update, state = tx.update(g, state, losses=jnp.array([1.0, 3.0]))
@@ -78,7 +79,7 @@ def imtl_l(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players, state):
+    def decide(players: Players, state: Learned):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, imtl_l_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, weights * losses - 1, usable)

@@ -1,24 +1,24 @@
-"""Krum: the gradient nearest to the others, against players that lie."""
+"""Krum and Multi-Krum: Byzantine-robust selection of gradients."""
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import everyone, stateless_weighting
 
 
 def krum_weights(
-    gramian: jax.Array,
+    gramian: Float[Array, "P P"],
     num_byzantine: int,
     num_selected: int = 1,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     squared: bool = True,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""Weights of Krum and Multi-Krum.
 
     .. math:: s_i = \sum_{j \in N(i)} |g_i - g_j|^2
@@ -61,25 +61,25 @@ def krum_weights(
 
 
 def multi_krum_weights(
-    gramian: jax.Array,
+    gramian: Float[Array, "P P"],
     num_byzantine: int,
     num_selected: int,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     squared: bool = True,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     """Weights of Multi-Krum: see `krum_weights`."""
     return krum_weights(gramian, num_byzantine, num_selected, present, squared)
 
 
 def krum(
     num_byzantine: int,
-    squared: bool = True,
     *,
+    squared: bool = True,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Krum: the one gradient that is nearest to the others.
+    r"""Krum: selects the gradient closest to its neighbors (Byzantine-robust).
 
     .. math:: u = g_k, \qquad k = \operatorname*{arg\,min}_i
         \sum_{j \in N(i)} |g_i - g_j|^2
@@ -111,13 +111,13 @@ def krum(
 def multi_krum(
     num_byzantine: int,
     num_selected: int,
-    squared: bool = True,
     *,
+    squared: bool = True,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    """Multi-Krum: the mean of the gradients that are nearest to the others.
+    """Multi-Krum: averages the gradients with the smallest Krum scores.
 
     As `krum`, for the `num_selected` players with the smallest scores.
 
@@ -135,7 +135,15 @@ def multi_krum(
     )
 
 
-def _krum(name, num_byzantine, num_selected, squared, scope, num_players, monitor):
+def _krum(
+    name: str,
+    num_byzantine: int,
+    num_selected: int,
+    squared: bool,
+    scope: Scope,
+    num_players: int | None,
+    monitor: bool,
+):
     _checks.check_count("num_byzantine", num_byzantine)
     _checks.check_count("num_selected", num_selected, minimum=1)
     _checks.check_bool("squared", squared)
@@ -148,7 +156,7 @@ def _krum(name, num_byzantine, num_selected, squared, scope, num_players, monito
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _check_counts(num_players, num_byzantine, num_selected):
+def _check_counts(num_players: int, num_byzantine: int, num_selected: int):
     if num_players < num_byzantine + 3:
         raise ValueError(
             f"`updates` must have at least {num_byzantine + 3} players for Krum with "

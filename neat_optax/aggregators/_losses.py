@@ -1,4 +1,4 @@
-"""What the weightings that look at losses share: masks, and numbers that are learnt.
+"""What the weightings that look at losses share: masks, and numbers that are learned.
 
 These weightings are slopes of a scalar function of the losses, so that the weighted sum
 of the gradients is the gradient of that function.
@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, everyone
 
 
@@ -27,19 +28,21 @@ def read_losses(players: Players) -> Losses:
     return usable_losses(players.losses, players.present)
 
 
-def usable_losses(losses: Any, present: jax.Array | None = None) -> Losses:
+def usable_losses(losses: Any, present: Bool[Array, " P"] | None = None) -> Losses:
     """The finite losses of present players; all are present by default."""
     losses = _tree.widen(jnp.asarray(losses))
     usable = everyone(losses, present) & jnp.isfinite(losses)
     return Losses(jnp.where(usable, losses, 0), usable)
 
 
-def masked_softmax(logits: jax.Array, mask: jax.Array) -> jax.Array:
+def masked_softmax(
+    logits: Float[Array, " P"], mask: Bool[Array, " P"]
+) -> Float[Array, " P"]:
     """Exponentials that sum to 1 over the mask, and 0 outside of it."""
     return jnp.where(mask, jax.nn.softmax(logits, where=mask), 0)
 
 
-class Learnt(NamedTuple):
+class Learned(NamedTuple):
     """One number for each player, and the state of the optimizer that moves them."""
 
     values: jax.Array  # [P] float32
@@ -49,7 +52,7 @@ class Learnt(NamedTuple):
 def check_optimizer(
     optimizer: optax.GradientTransformation | None, learning_rate: float
 ) -> optax.GradientTransformationExtraArgs:
-    """The optimizer of learnt numbers, Adam by default."""
+    """The optimizer of learned numbers, Adam by default."""
     if optimizer is None:
         optimizer = optax.adam(learning_rate)
     _checks.check_kind("optimizer", optimizer, optax.GradientTransformation)
@@ -58,18 +61,18 @@ def check_optimizer(
 
 def start_learning(
     optimizer: optax.GradientTransformation, num_players: int, value: float
-) -> Learnt:
+) -> Learned:
     """Numbers that all start from one value."""
     values = jnp.full((num_players,), value, jnp.float32)
-    return Learnt(values, optimizer.init(values))
+    return Learned(values, optimizer.init(values))
 
 
 def learn(
     optimizer: optax.GradientTransformationExtraArgs,
-    state: Learnt,
-    slope: jax.Array,
-    moved: jax.Array,
-) -> Learnt:
+    state: Learned,
+    slope: Float[Array, " P"],
+    moved: Bool[Array, " P"],
+) -> Learned:
     """One step down the slope.
 
     Args:
@@ -81,9 +84,9 @@ def learn(
     """
     slope = jnp.where(moved, slope, 0)
     updates, new = optimizer.update(slope, state.optimizer, state.values)
-    fresh = Learnt(state.values + jnp.asarray(updates), new)
+    fresh = Learned(state.values + jnp.asarray(updates), new)
 
-    def keep(new, old):
+    def keep(new: jax.Array, old: jax.Array):
         mask = moved if jnp.shape(old) == moved.shape else jnp.any(moved)
         return jnp.where(mask, new, old)
 

@@ -1,4 +1,4 @@
-"""M-ConFIG: ConFIG on averages, for one player's gradient in each step."""
+"""M-ConFIG: ConFIG on momentum, for one player's gradient in each step."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ class MConFIGState(NamedTuple):
 
 
 def m_config(
-    num_players: int,
     decay: float = 0.9,
     second_moment_decay: float = 0.999,
     eps: float = 1e-8,
-    preference: Any = None,
     *,
+    num_players: int,
+    preference: Any = None,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""M-ConFIG: ConFIG on each player's average, divided as Adam divides.
+    r"""M-ConFIG: ConFIG on each player's EMA, divided by Adam's second-moment root.
 
     .. math:: m_i \leftarrow \beta_1 m_i + (1 - \beta_1)\, g_i \quad
         \text{for fresh players}, \qquad
@@ -56,17 +56,17 @@ def m_config(
     update. A gradient that is not finite counts as not fresh.
 
     Args:
-      num_players: `P`.
       decay: :math:`\beta_1` in [0, 1).
       second_moment_decay: :math:`\beta_2` in [0, 1).
       eps: nonnegative :math:`\epsilon`.
+      num_players: `P`.
       preference: see `conflict_free`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.m_config(2)
+      >>> tx = aggregators.m_config(num_players=2)
       >>> g, state = jnp.array([[1.0, 2.0], [2.0, 1.0]]), tx.init(jnp.zeros(2))
       >>> for fresh in jnp.eye(2, dtype=bool):
       ...     update, state = tx.update(g, state, present=fresh)
@@ -91,9 +91,9 @@ def m_config(
         "eps": eps,
     }
     _checks.check_fields(given, intervals)
-    averaging = per_player(optax.ema(decay, debias=False), num_players)
+    averaging = per_player(optax.ema(decay, debias=False), num_players=num_players)
     reduce = conflict_free(
-        preference, scope=scope, num_players=num_players, monitor=monitor
+        preference=preference, scope=scope, num_players=num_players, monitor=monitor
     )
 
     def init_fn(params: Any) -> MConFIGState:
@@ -106,7 +106,12 @@ def m_config(
             second_moment=jax.tree.map(jnp.real, zeros),
         )
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         average: Any
         _, average = averaging.update(updates, state.average, params, **extra_args)
         shared = {k: v for k, v in extra_args.items() if k != "present"}
@@ -115,7 +120,7 @@ def m_config(
         started = jnp.all(average.count > 0)
         step = jnp.where(started, _tree.increment(state.step), state.step)
 
-        def advance(d, *memory):
+        def advance(d: jax.Array, *memory: jax.Array):
             decays = (decay, second_moment_decay)
             wide, first, second = map(_tree.widen, (d, *memory))
             count = jnp.maximum(step, 1)
@@ -139,7 +144,7 @@ def _debias(average: Any, decay: float) -> Any:
     """The averages of each player's gradients; zero for one that was never seen."""
     factors = _tree.safe_divide(1.0, bias_share(decay, average.count))
 
-    def debias(leaf):
+    def debias(leaf: jax.Array):
         rows = factors.reshape(-1, *[1] * (leaf.ndim - 1))
         return (_tree.widen(leaf) * rows).astype(leaf.dtype)
 

@@ -1,18 +1,20 @@
-"""MGDA: the shortest convex combination of the gradients."""
+"""MGDA: the min-norm point of the convex hull of the gradients."""
 
 from __future__ import annotations
 
-import jax
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Decision, everyone, stateless_weighting
 
 
-def mgda_weights(gramian: jax.Array, present: jax.Array | None = None) -> jax.Array:
+def mgda_weights(
+    gramian: Float[Array, "P P"], present: Bool[Array, " P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of MGDA.
 
     .. math:: w = \operatorname*{arg\,min}_{w \ge 0,\ \sum w = 1} |\sum_i w_i g_i|
@@ -38,15 +40,15 @@ def mgda(
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MGDA: the shortest vector in the convex hull of the gradients.
+    r"""MGDA: the min-norm point of the convex hull of the gradients.
 
     .. math:: u = \sum_i w_i g_i, \qquad
         w = \operatorname*{arg\,min}_{w \ge 0,\ \sum w = 1} |\sum_i w_i g_i|
 
-    Never conflicts with a player: all gain at least `|u|^2`. It leans to the shortest
-    gradients, and a player whose gradient is zero makes the update zero. Solved to
-    rounding by a quadratic program, where iterations of Frank and Wolfe stop percents
-    away.
+    Non-conflicting: every player improves by at least `|u|^2` to first order. Zero
+    at Pareto stationary points and only there. It leans to the shortest gradients, and
+    a player whose gradient is zero makes the update zero. Solved to rounding by a
+    quadratic program, where Frank-Wolfe iterations stop percents away.
 
     Args:
       scope, num_players, monitor: see `aggregate`.
@@ -69,6 +71,6 @@ def mgda(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, present) -> Decision:
+def _decide(gramian: Float[Array, "P P"], present: Bool[Array, " P"]) -> Decision:
     nearest = min_norm(correlation(gramian), present)
     return Decision(nearest.weights, nearest.residual)

@@ -1,10 +1,9 @@
-"""MoCo: weights learnt on gradients that are tracked over the steps."""
+"""MoCo: MGDA steps on tracked gradients."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -15,17 +14,18 @@ from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._per_player import per_player
 from neat_optax.aggregators._solvers._simplex import descend_simplex
 from neat_optax.aggregators._tracking import track_gradient
-from neat_optax.aggregators._weighting import Weighting, as_decision, everyone
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, everyone
 
 
 def moco_weights(
-    gramian: jax.Array,
-    weights: jax.Array,
+    gramian: Float[Array, "P P"],
+    weights: Float[Array, " P"],
     step_size: Any = 0.1,
     decay: Any = 0.0,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     scale: Any = 1.0,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""The next weights of MoCo: one projected step towards the shortest combination.
 
     .. math:: w \leftarrow \Pi_\Delta \bigl(w - \gamma\, (G w + \rho\, w)\bigr)
@@ -51,16 +51,16 @@ def moco_weights(
 
 
 def moco(
-    num_players: int,
     rate: float = 0.5,
     rate_decay: float = 0.5,
     step_size: optax.ScalarOrSchedule = 0.1,
     decay: optax.ScalarOrSchedule = 0.0,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MoCo: MGDA on gradients that are tracked, so that noise does not bias it.
+    r"""MoCo: MGDA on tracked gradients, which corrects its bias under noise.
 
     .. math:: y_i \leftarrow y_i + \beta_t (g_i - y_i), \quad
         \beta_t = \frac{\beta}{(t + 1)^\sigma}, \qquad
@@ -73,18 +73,18 @@ def moco(
     its weight stay until it returns.
 
     Args:
-      num_players: `P`.
       rate: :math:`\beta` in [0, 1].
       rate_decay: nonnegative :math:`\sigma`.
       step_size: nonnegative :math:`\gamma`, or a schedule. It multiplies squared
         lengths of gradients.
       decay: nonnegative :math:`\rho`, or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.moco(2, step_size=0.5)
+      >>> tx = aggregators.moco(step_size=0.5, num_players=2)
       >>> g = jnp.diag(jnp.array([2.0, 4.0]))
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.875 0.25 ]
@@ -102,7 +102,7 @@ def moco(
     _checks.check_number("step_size", step_size, "[0, inf)")
     _checks.check_number("decay", decay, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         moved = moco_weights(
             players.gramian,
             state,
@@ -113,11 +113,11 @@ def moco(
         )
         return as_decision(moved), jnp.where(players.present, moved, state)
 
-    def init(_):
+    def init(_: Any):
         return jnp.full((num_players,), 1 / num_players, jnp.float32)
 
     weighting = Weighting("moco", init, decide)
     return optax.chain(
-        per_player(track_gradient(rate, rate_decay), num_players),
+        per_player(track_gradient(rate, rate_decay), num_players=num_players),
         aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor),
     )

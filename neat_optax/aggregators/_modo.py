@@ -1,4 +1,4 @@
-"""MoDo and SDMGrad: weights that follow two independent batches."""
+"""MoDo and SDMGrad: MGDA with double sampling, from two independent batches."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._solvers._simplex import descend_simplex, project_simplex
-from neat_optax.aggregators._weighting import Weighting, as_decision, shares
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, shares
 
 
 def modo_weights(
-    cross: jax.Array,
-    weights: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
     step_size: Any = 0.1,
     decay: Any = 0.1,
-    present: jax.Array | None = None,
+    present: Bool[Array, " P"] | None = None,
     scale: Any = 1.0,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""The next weights of MoDo.
 
     .. math:: \lambda \leftarrow \Pi_\Delta\bigl(\lambda - \gamma (A \lambda
@@ -51,15 +52,15 @@ def modo_weights(
 
 
 def sdmgrad_weights(
-    cross: jax.Array,
-    weights: jax.Array,
-    preference: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
+    preference: Float[Array, " P"],
     step_size: Any = 10.0,
     momentum: Any = 0.5,
     num_steps: int = 20,
     pull: Any = 0.3,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""The weights of SDMGrad.
 
     .. math:: w \leftarrow \Pi_\Delta\bigl(w - \eta\, v\bigr), \quad
@@ -84,22 +85,22 @@ def sdmgrad_weights(
 
 
 def sdmgrad_step(
-    cross: jax.Array,
-    weights: jax.Array,
-    preference: jax.Array,
+    cross: Float[Array, "P P"],
+    weights: Float[Array, " P"],
+    preference: Float[Array, " P"],
     step_size: Any = 10.0,
     momentum: Any = 0.5,
     num_steps: int = 20,
     pull: Any = 0.3,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     """The inner weights `w` of `sdmgrad_weights` after its steps, to go on from."""
     present = jnp.ones(len(weights), bool) if present is None else present
     lengths = jnp.sqrt(jnp.maximum(jnp.diagonal(cross), 0))
     mean = jnp.sum(lengths) / jnp.maximum(jnp.sum(present), 1)
     cross = _tree.safe_divide(cross, mean**2)
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: tuple[jax.Array, jax.Array]):
         weights, velocity = carry
         slope = jnp.matmul(cross, weights + pull * preference, precision="highest")
         velocity = momentum * velocity + slope
@@ -111,14 +112,14 @@ def sdmgrad_step(
 
 
 def modo(
-    num_players: int,
     step_size: optax.ScalarOrSchedule = 0.1,
     decay: optax.ScalarOrSchedule = 0.1,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""MoDo: weights that descend on the length of the combined gradient.
+    r"""MoDo: projected descent on the combined gradient's norm by double sampling.
 
     .. math:: u = \sum_i \lambda_i g_i, \qquad \lambda \leftarrow
         \Pi_\Delta\bigl(\lambda - \gamma (J_1 J_2^\top \lambda + \rho \lambda)
@@ -129,15 +130,15 @@ def modo(
     the gradients' scale: with long gradients choose a small :math:`\gamma`.
 
     Args:
-      num_players: `P`.
       step_size: :math:`\gamma` above 0, or a schedule.
       decay: :math:`\rho` at least 0, or a schedule.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.modo(2)
+      >>> tx = aggregators.modo(num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [0.0, 2.0]])
       >>> update, _ = tx.update(g, tx.init(g[0]), second_batch=g)
       >>> [round(x, 4) for x in update.tolist()]
@@ -150,7 +151,7 @@ def modo(
     _checks.check_number("step_size", step_size, "(0, inf)")
     _checks.check_number("decay", decay, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         weights = modo_weights(
             players.cross,
             state,
@@ -166,17 +167,17 @@ def modo(
 
 
 def sdmgrad(
-    num_players: int,
-    preference: Any = None,
     step_size: float = 10.0,
     momentum: float = 0.5,
     num_steps: int = 20,
     pull: float = 0.3,
     *,
+    num_players: int,
+    preference: Any = None,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""SDMGrad: the shortest combination, pulled towards a preference.
+    r"""SDMGrad: direction-oriented MGDA, regularized towards a preference.
 
     .. math:: u = \frac{1}{1 + \lambda} \sum_i (w_i + \lambda p_i)\, g_i
 
@@ -185,19 +186,19 @@ def sdmgrad(
     `second_batch=` comes from an independent batch; without it the Gramian is used.
 
     Args:
-      num_players: `P`.
-      preference: `p`, nonnegative, scaled to the sum 1; equal by default. Overridden by
-        the extra argument `preference=`.
       step_size: :math:`\eta` above 0, for gradients of mean length 1.
       momentum: :math:`\mu` in [0, 1).
       num_steps: inner steps, at least 1.
       pull: :math:`\lambda` at least 0.
+      num_players: `P`.
+      preference: `p`, nonnegative, scaled to the sum 1; equal by default. Overridden by
+        the extra argument `preference=`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.sdmgrad(2)
+      >>> tx = aggregators.sdmgrad(num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [0.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(3))
       [0.5 0.5]
@@ -213,7 +214,7 @@ def sdmgrad(
     _checks.check_count("num_steps", num_steps, minimum=1)
     _checks.check_number("pull", pull, "[0, inf)")
 
-    def decide(players, state):
+    def decide(players: Players, state: Float[Array, " P"]):
         counts = players.shares(preference)
         wanted = _tree.safe_divide(counts, jnp.sum(counts))
         rest = (step_size, momentum, num_steps, pull, players.present)
@@ -224,5 +225,5 @@ def sdmgrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _equal(num_players):
+def _equal(num_players: int):
     return shares(jnp.ones((num_players,), bool)).astype(jnp.float32)

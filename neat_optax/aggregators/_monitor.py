@@ -9,6 +9,7 @@ from neat_optax import _recording, _tree
 from neat_optax._recording import Recorded
 from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
+from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, Players
 
 
@@ -66,7 +67,7 @@ def _pairs(rows: Correlation):
     return jnp.sum(compared), conflicting, jnp.where(jnp.any(compared), worst, 0.0)
 
 
-def _cosines(rows: Correlation, weights):
+def _cosines(rows: Correlation, weights: Float[Array, " P"]):
     """Cosine of every player with the weighted sum; 0 where one of them is zero."""
     scaled = weights * rows.norms
     scaled = scaled * _tree.safe_divide(1.0, jnp.max(jnp.abs(scaled)))

@@ -1,4 +1,4 @@
-"""PCD: one primary player, and a share of progress for all others."""
+"""PCD: the primary gradient under constraints of progress for the others."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
-from neat_optax.aggregators._weighting import Decision, Weighting
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Decision, Players, Weighting
 
 FEASIBLE = 1e-3
 """Shortfall of a player's gain, as a share of the longest gradient, above which the
@@ -28,7 +29,9 @@ class PCDState(NamedTuple):
     times: jax.Array  # [P] how often each player was present
 
 
-def pcd_weights(gramian: jax.Array, tau: Any = 0.02, norms: Any = None) -> jax.Array:
+def pcd_weights(
+    gramian: Float[Array, "P P"], tau: Any = 0.02, norms: Any = None
+) -> Float[Array, " P"]:
     r"""Weights of PCD.
 
     .. math:: \tilde d = \operatorname*{arg\,min}_d |d - \tilde g_1|^2
@@ -52,14 +55,14 @@ def pcd_weights(gramian: jax.Array, tau: Any = 0.02, norms: Any = None) -> jax.A
 
 
 def pcd(
-    num_players: int,
     tau: Any = 0.02,
     decay: optax.ScalarOrSchedule = 0.999,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""PCD: follow the first player, and keep a share of progress for all others.
+    r"""PCD: follows the primary gradient subject to progress of all others.
 
     .. math:: u = |g_1| \frac{\tilde d}{|\tilde d|}, \qquad
         \tilde d = \operatorname*{arg\,min}_d |d - \tilde g_1|^2
@@ -70,15 +73,15 @@ def pcd(
     where player 0 is absent or has no gradient, it is zero.
 
     Args:
-      num_players: `P`; player 0 is the primary one.
       tau: in [0, 1], one number or a tuple with one for each of the other players.
       decay: of the average of squared lengths, in [0, 1), or a schedule.
+      num_players: `P`; player 0 is the primary one.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.pcd(2, tau=0.0)
+      >>> tx = aggregators.pcd(tau=0.0, num_players=2)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 1.0]])
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.7071 0.7071]
@@ -93,13 +96,13 @@ def pcd(
         _checks.check_number("tau", entry, "[0, 1]")
     _checks.check_number("decay", decay, "[0, 1)")
 
-    def init(_):
+    def init(_: Any):
         return PCDState(
             jnp.zeros((num_players,), jnp.float32),
             jnp.zeros((num_players,), jnp.int32),
         )
 
-    def decide(players, state):
+    def decide(players: Players, state: PCDState):
         share = value_at(decay, players.step)
         new = jnp.sqrt(jnp.diagonal(players.gramian)) * players.scale
         old = jnp.sqrt(share) * state.lengths
@@ -114,7 +117,7 @@ def pcd(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, tau, norms) -> Decision:
+def _decide(gramian: Float[Array, "P P"], tau: Any, norms: Any) -> Decision:
     """The program in weights of unit rows; the primary player is no constraint."""
     rows = correlation(gramian)
     primary = jnp.arange(len(rows.norms)) == 0

@@ -1,4 +1,4 @@
-"""PCGrad: every gradient loses its component against the others."""
+"""PCGrad: projects away the components of gradients that conflict."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from neat_optax._random import as_key
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._orders import fixed_orders, random_orders
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float, Int
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.Array:
+def pcgrad_weights(
+    gramian: Float[Array, "P P"], orders: Int[Array, "P P"] | None = None
+) -> Float[Array, " P"]:
     r"""Weights of PCGrad.
 
     Every player starts from its own gradient, meets the others in turn, and loses its
@@ -40,8 +43,8 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
     if orders is None:
         orders = fixed_orders(len(gramian))
 
-    def met_by(player, start, order):
-        def meet(index, held):
+    def met_by(player: jax.Array, start: Float[Array, " P"], order: Int[Array, " P"]):
+        def meet(index: jax.Array, held: Float[Array, " P"]):
             other = order[index]
             opposed = jnp.minimum(held @ rows.matrix[other], 0)
             return held.at[other].add(jnp.where(other == player, 0, -opposed))
@@ -53,7 +56,7 @@ def pcgrad_weights(gramian: jax.Array, orders: jax.Array | None = None) -> jax.A
     return jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
 
 
-def pcgrad_weighting(key: jax.Array | int | None = 0) -> Weighting:
+def pcgrad_weighting(*, key: jax.Array | int | None = 0) -> Weighting:
     """The weighting of `pcgrad`, for `aggregate` and `cr_mogm`."""
     if key is None:
         return Weighting(
@@ -65,7 +68,7 @@ def pcgrad_weighting(key: jax.Array | int | None = 0) -> Weighting:
             ),
         )
 
-    def decide(players, state):
+    def decide(players: Players, state: jax.Array):
         now, later = jax.random.split(state)
         orders = random_orders(now, len(players.gramian))
         return as_decision(pcgrad_weights(players.gramian, orders)), later
@@ -74,13 +77,13 @@ def pcgrad_weighting(key: jax.Array | int | None = 0) -> Weighting:
 
 
 def pcgrad(
-    key: jax.Array | int | None = 0,
     *,
+    key: jax.Array | int | None = 0,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""PCGrad: the sum of the gradients, each without what opposes another.
+    r"""PCGrad: projects each gradient onto the normal planes of those it opposes.
 
     .. math:: u = \sum_i v_i, \qquad
         v_i \leftarrow v_i - \frac{v_i \cdot g_j}{g_j \cdot g_j}\, g_j
@@ -106,5 +109,5 @@ def pcgrad(
       Yu et al., "Gradient Surgery for Multi-Task Learning", 2020, Algorithm 1. The sum,
       as there; some implementations take the mean.
     """
-    weighting = pcgrad_weighting(key)
+    weighting = pcgrad_weighting(key=key)
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)

@@ -1,4 +1,4 @@
-"""Optax transformations applied to every player by itself, before the reduction."""
+"""Optax transformations of each player's gradient, before the reduction."""
 
 from typing import Any
 
@@ -8,12 +8,13 @@ import optax
 
 from neat_optax import _checks, _stacked
 from neat_optax.aggregators._gramian import Extras
+from neat_optax.aggregators._typing import Array, Bool
 
 
 def per_player(
-    tx: optax.GradientTransformation, num_players: int
+    tx: optax.GradientTransformation, *, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Applies a transformation to every player's gradient by itself.
+    r"""Applies a transformation to each player's gradient independently.
 
     .. math:: g_i \leftarrow \operatorname{tx}(g_i;\ \text{state}_i)
 
@@ -59,15 +60,20 @@ def per_player(
     def init_fn(params: Any) -> Any:
         return jax.tree.map(lambda x: _copies(x, num_players), inner.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ):
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state
-        check_num_players(num_players, count)
+        _checks.check_num_players(num_players, count)
         keep = Extras.read(extra_args, updates, count).present & find_finite(updates)
         shared = {k: v for k, v in extra_args.items() if k != "present"}
 
-        def one_player(gradient, own):
+        def one_player(gradient: Any, own: Any):
             return inner.update(gradient, own, params, **shared)
 
         changed, new_state = jax.vmap(one_player)(updates, state)
@@ -80,12 +86,12 @@ def per_player(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def find_finite(updates: Any) -> jax.Array:
+def find_finite(updates: Any) -> Bool[Array, " P"]:
     """[P] bool: which players of a tree of arrays [P, ...] have finite entries only."""
     return jnp.isfinite(_stacked.largest_entry(jax.tree.leaves(updates)))
 
 
-def select_players(keep: jax.Array, new: Any, old: Any) -> Any:
+def select_players(keep: Bool[Array, " P"], new: Any, old: Any) -> Any:
     """Where `keep`, the rows of `new`, elsewhere those of `old`, in its dtypes.
 
     Args:
@@ -93,21 +99,12 @@ def select_players(keep: jax.Array, new: Any, old: Any) -> Any:
       new, old: trees of arrays [P, ...].
     """
 
-    def select(fresh, known):
+    def select(fresh: jax.Array, known: jax.Array):
         if fresh.dtype != known.dtype:
             fresh = fresh.astype(known.dtype)
         return jnp.where(keep.reshape(-1, *[1] * (known.ndim - 1)), fresh, known)
 
     return jax.tree.map(select, new, old)
-
-
-def check_num_players(num_players: int, count: int) -> None:
-    """Raises unless the updates have the number of players that the state has."""
-    if num_players != count:
-        raise ValueError(
-            f"`updates` must have {num_players} players, as `num_players` says, got "
-            f"{count}."
-        )
 
 
 def _copies(x: Any, num_players: int) -> jax.Array:

@@ -1,4 +1,4 @@
-"""STCH: a smooth maximum of the losses."""
+"""STCH: smooth Tchebycheff scalarization."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from neat_optax._schedules import value_at
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
 from neat_optax.aggregators._losses import masked_softmax, read_losses, usable_losses
-from neat_optax.aggregators._weighting import Weighting, as_decision, shares
+from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision, shares
 
 
 class IdealState(NamedTuple):
@@ -25,12 +26,12 @@ class IdealState(NamedTuple):
 
 
 def stch_weights(
-    losses: jax.Array,
+    losses: Float[Array, " P"],
     mu: Any = 0.1,
     preference: Any = None,
     ideal: Any = 0.0,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of STCH, the slopes of a smooth maximum.
 
     .. math:: w_i = p_i \operatorname{softmax}_i(p_i (L_i - z_i) / \mu)
@@ -60,14 +61,14 @@ def stch_weights(
 
 def stch(
     mu: optax.ScalarOrSchedule = 0.1,
-    preference: Any = None,
     ideal: Any = 0.0,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""STCH: the gradient of a smooth maximum of the losses.
+    r"""STCH: smooth Tchebycheff scalarization, a smooth maximum of the losses.
 
     .. math:: u = \nabla\, \mu \log \sum_i \exp \frac{p_i (L_i - z_i)}{\mu}
         = \sum_i w_i\, g_i, \qquad
@@ -80,10 +81,10 @@ def stch(
 
     Args:
       mu: positive smoothing, or a schedule; smaller is closer to the maximum.
-      preference: `p`, nonnegative, taken as it is; `1 / P` each by default. Overridden
-        by the extra argument `preference=`.
       ideal: `z`, the best losses that can be hoped for: a number or [P]; None for the
         smallest losses seen so far, which needs `num_players`.
+      preference: `p`, nonnegative, taken as it is; `1 / P` each by default. Overridden
+        by the extra argument `preference=`.
       scope, num_players, monitor: see `aggregate`.
 
     Example:
@@ -105,12 +106,12 @@ def stch(
     if ideal is not None:
         check_entries("ideal", ideal, "(-inf, inf)")
 
-    def init(count):
+    def init(count: int | None):
         if ideal is not None:
             return ()
         return IdealState(jnp.zeros((count,)), jnp.zeros((count,), bool))
 
-    def decide(players, state):
+    def decide(players: Players, state: Any):
         losses, usable = read_losses(players)
         if ideal is None:
             state = _lower(state, losses, usable)
@@ -131,6 +132,8 @@ def stch(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _lower(state: IdealState, losses, usable) -> IdealState:
+def _lower(
+    state: IdealState, losses: Float[Array, " P"], usable: Bool[Array, " P"]
+) -> IdealState:
     lowest = jnp.where(state.seen, jnp.minimum(state.ideal, losses), losses)
     return IdealState(jnp.where(usable, lowest, state.ideal), state.seen | usable)

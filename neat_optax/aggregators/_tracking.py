@@ -1,4 +1,4 @@
-"""MoCo's average of a gradient."""
+"""MoCo's tracking variable."""
 
 from typing import Any, NamedTuple
 
@@ -17,9 +17,11 @@ class TrackState(NamedTuple):
 
 
 def track_gradient(rate: float, decay: float) -> optax.GradientTransformation:
-    r"""Hands on a moving average whose steps become shorter, from zero.
+    r"""Replaces gradients by a moving average with decaying step sizes (MoCo).
 
     .. math:: y \leftarrow y + \frac{\beta}{(t + 1)^\sigma} (g - y)
+
+    from `y = 0`.
 
     Args:
       rate: :math:`\beta` in [0, 1].
@@ -29,11 +31,13 @@ def track_gradient(rate: float, decay: float) -> optax.GradientTransformation:
     def init_fn(params: Any) -> TrackState:
         return TrackState(jnp.zeros((), jnp.int32), optax.tree.zeros_like(params))
 
-    def update_fn(updates, state, params=None):
+    def update_fn(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ):
         del params
         share = rate / (state.step + 1.0) ** decay
 
-        def advance(g, y):
+        def advance(g: jax.Array, y: jax.Array):
             wide = _tree.widen(y)
             return (wide + share * (_tree.widen(g) - wide)).astype(y.dtype)
 

@@ -1,9 +1,11 @@
-"""The trimmed mean: in each coordinate the most extreme players do not count.
+"""The coordinate-wise trimmed mean.
 
 Works on coordinates, not on inner products.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,12 +13,15 @@ import optax
 
 from neat_optax import _checks
 from neat_optax.aggregators._coordinates import Stacks, reduce_coordinates
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 @jax.jit
 def trimmed_mean_leaf(
-    stack: jax.Array, present: jax.Array, num_trimmed: int | jax.Array
-) -> jax.Array:
+    stack: Float[Array, "P ..."],
+    present: Bool[Array, " P"],
+    num_trimmed: int | jax.Array,
+) -> Float[Array, " ..."]:
     r"""The trimmed mean of one real leaf.
 
     .. math:: u = \frac{1}{P - 2t} \sum_{k=t+1}^{P-t} g_{(k)}
@@ -48,7 +53,7 @@ def trimmed_mean_leaf(
 
 
 def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
-    r"""The trimmed mean: drops the largest and the smallest entries, then averages.
+    r"""The coordinate-wise trimmed mean, robust to a bounded number of players.
 
     .. math:: u = \frac{1}{P - 2t} \sum_{k=t+1}^{P-t} g_{(k)}
 
@@ -83,7 +88,7 @@ def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
     """
     _checks.check_count("num_trimmed", num_trimmed)
 
-    def reduction(stacks: Stacks, state):
+    def reduction(stacks: Stacks, state: Any):
         _check_enough(len(stacks.present), num_trimmed)
         reduced = [
             trimmed_mean_leaf(leaf, stacks.present, num_trimmed)

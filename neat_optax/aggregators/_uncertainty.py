@@ -1,8 +1,7 @@
-"""Uncertainty weighting: each loss is divided by a variance that is learnt."""
+"""Uncertainty weighting: divides each loss by a learned variance."""
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -10,15 +9,17 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
+    Learned,
     check_optimizer,
     learn,
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._weighting import Weighting, as_decision
+from neat_optax.aggregators._typing import Array, Float
+from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 
-def uncertainty_weights(log_variances: jax.Array) -> jax.Array:
+def uncertainty_weights(log_variances: Float[Array, " P"]) -> Float[Array, " P"]:
     r"""Weights of uncertainty weighting.
 
     .. math:: w_i = \tfrac12 e^{-s_i}
@@ -38,13 +39,13 @@ def uncertainty_weights(log_variances: jax.Array) -> jax.Array:
 
 
 def uncertainty(
-    num_players: int,
     optimizer: optax.GradientTransformation | None = None,
     *,
+    num_players: int,
     scope: Scope = whole_tree,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Uncertainty weighting: the log variance of each loss is learnt.
+    r"""Uncertainty weighting: divides each loss by a learned variance.
 
     .. math:: u = \nabla \sum_i \tfrac12 \left(e^{-s_i} L_i + s_i\right)
         = \sum_i w_i\, g_i, \qquad w_i = \tfrac12 e^{-s_i}
@@ -56,14 +57,14 @@ def uncertainty(
     absent, or whose loss is not finite, is left out and keeps its `s`.
 
     Args:
-      num_players: `P`.
       optimizer: what moves `s`; `optax.adam(1e-3)` by default.
+      num_players: `P`.
       scope, monitor: see `aggregate`.
 
     Example:
       >>> import jax.numpy as jnp, optax
       >>> from neat_optax import aggregators
-      >>> tx = aggregators.uncertainty(2, optax.sgd(1.0))
+      >>> tx = aggregators.uncertainty(optax.sgd(1.0), num_players=2)
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for _ in range(2):
       ...     update, state = tx.update(g, state, losses=jnp.array([1.0, 3.0]))
@@ -79,7 +80,7 @@ def uncertainty(
     _checks.check_count("num_players", num_players, minimum=1)
     rule = check_optimizer(optimizer, 1e-3)
 
-    def decide(players, state):
+    def decide(players: Players, state: Learned):
         losses, usable = read_losses(players)
         weights = jnp.where(usable, uncertainty_weights(state.values), 0)
         return as_decision(weights), learn(rule, state, 0.5 - weights * losses, usable)

@@ -1,10 +1,9 @@
-"""UPGrad: every player's gradient is projected so that it harms nobody."""
+"""UPGrad: projects gradients onto their dual cone, then averages."""
 
 from __future__ import annotations
 
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import optax
 
@@ -13,6 +12,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -22,8 +22,10 @@ from neat_optax.aggregators._weighting import (
 
 
 def upgrad_weights(
-    gramian: jax.Array, preference: Any = None, present: jax.Array | None = None
-) -> jax.Array:
+    gramian: Float[Array, "P P"],
+    preference: Any = None,
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of UPGrad.
 
     .. math:: u = \sum_i p_i\, \pi(g_i), \qquad
@@ -46,22 +48,22 @@ def upgrad_weights(
 
 
 def upgrad(
-    preference: Any = None,
     *,
+    preference: Any = None,
     scope: Scope = whole_tree,
     num_players: int | None = None,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""UPGrad: the mean of the gradients, each projected so that it harms nobody.
+    r"""Projects each gradient onto the dual cone of all gradients, then averages.
 
     .. math:: u = \sum_i p_i\, \pi(g_i), \qquad
         \pi(g) = \operatorname*{arg\,min}_{d:\ J d \ge 0} |d - g|
 
-    Never conflicts with a player, and is linear in the scale of each gradient. All `P`
-    projections are one batch of small quadratic programs, solved to rounding on the
-    correlation matrix, so the ratio of the gradients' lengths does not matter. At a
-    Pareto stationary point, where no direction helps every player, the update is zero
-    to within the rounding of a float32 Gramian.
+    UPGrad. Non-conflicting: no player's loss rises to first order. Linear in the scale
+    of each gradient. All `P` projections are one batch of small quadratic programs,
+    solved to rounding on the correlation matrix, so the ratio of the gradients' lengths
+    does not matter. At a Pareto stationary point, where no direction helps every
+    player, the update is zero to within the rounding of a float32 Gramian.
 
     Args:
       preference: how much each player counts, nonnegative, taken as it is; `1 / P` each
@@ -88,9 +90,11 @@ def upgrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian, preference) -> Decision:
-    """In weights of unit rows, the linear term of player `i` is row `i` of C."""
+def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
+    """All projections at once, in weights of unit rows."""
     rows = correlation(gramian)
     solution = nnqp(rows.matrix, jnp.where(rows.active[:, None], rows.matrix, 1.0))
+    # d_i = g_i + n_i sum_j y_ij u_j with y_i = argmin over y >= 0 of 1/2 y'Cy + C_i y
+    # (KKT), for unit rows u_j. Then w = p + (p n)' Y / n.
     added = jnp.matmul(preference * rows.norms, solution.point, precision="highest")
     return Decision(preference + added * rows.per_norm, jnp.max(solution.residual))

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 class Players(NamedTuple):
@@ -35,7 +36,7 @@ class Players(NamedTuple):
     step: jax.Array  # [] int32
     size: jax.Array | float = 0.0  # []
 
-    def shares(self, preference: Any = None) -> jax.Array:
+    def shares(self, preference: Any = None) -> Float[Array, " P"]:
         """[P]: how much each player counts; see `shares`."""
         chosen = preference if self.preference is None else self.preference
         return shares(self.present, chosen)
@@ -69,7 +70,7 @@ class Weighting(NamedTuple):
     needs_num_players: bool = False
 
 
-def shares(present: jax.Array, preference: Any = None) -> jax.Array:
+def shares(present: Bool[Array, " P"], preference: Any = None) -> Float[Array, " P"]:
     """How much each player counts.
 
     Without a preference, `1 / P` for the `P` present players. A preference is taken as
@@ -85,7 +86,9 @@ def shares(present: jax.Array, preference: Any = None) -> jax.Array:
     return kept * _tree.safe_divide(jnp.sum(preference), jnp.sum(kept))
 
 
-def everyone(gramian: jax.Array, present: jax.Array | None = None) -> jax.Array:
+def everyone(
+    gramian: Float[Array, "P P"], present: Bool[Array, " P"] | None = None
+) -> Bool[Array, " P"]:
     """`present`, or all players where it is None."""
     if present is None:
         return jnp.ones(len(gramian), bool)

@@ -1,10 +1,10 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import assume, given
 
 import aggregator_goldens as goldens
 import samplers
+import stepping
 import weight_rules
 from neat_optax import aggregators
 from neat_optax.aggregators._conflict_free import LENGTHS
@@ -93,10 +93,8 @@ def test_opposed_rows_give_zero():
 
 
 def test_preference_argument_and_errors():
-    g = jnp.asarray(RIGHT_ANGLES, jnp.float32)
-    tx = aggregators.conflict_free((1.0, 1.0))
-    given = jnp.array([2.0, 1.0])
-    update, _ = tx.update(g, tx.init(g[0]), preference=given)
+    tx = aggregators.conflict_free(preference=(1.0, 1.0))
+    update, _ = stepping.step(tx, RIGHT_ANGLES, preference=np.array([2.0, 1.0]))
     np.testing.assert_allclose(update, [2.0, 1.0], rtol=1e-6)
     with pytest.raises(ValueError, match="`length` must be one of projection, minimum"):
         aggregators.conflict_free(length="median")

@@ -1,26 +1,26 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import stepping
 from neat_optax.aggregators._db_mtl import db_mtl, db_mtl_weights
-from player_contract import PARAMS, check_contract, compiled, gradients, run
+from stepping import LOSSES, gradients
+
+TX = db_mtl(num_players=3)
 
 
 def test_weights_by_hand():
-    weights = db_mtl_weights(jnp.diag(jnp.array([1.0, 4.0, 0.0])))
+    weights = stepping.call(db_mtl_weights, np.diag([1.0, 4.0, 0.0]))
     np.testing.assert_allclose(weights, [2.0, 1.0, 0.0])
 
 
 def test_run_agrees_with_the_formulas():
     rng = np.random.default_rng(0)
-    tx, average = db_mtl(3, 0.7), 0.0
-    step, state = jax.jit(tx.update), tx.init(jnp.zeros(5))
+    tx, average = db_mtl(0.7, num_players=3), 0.0
+    state = None
     for t in range(4):
         j, losses = rng.normal(size=(3, 5)), rng.uniform(0.1, 2.0, size=3)
-        update, state = step(
-            jnp.asarray(j, jnp.float32), state, losses=jnp.asarray(losses, jnp.float32)
-        )
+        update, state = stepping.step(tx, j, state, losses=losses)
         average = 0.7 * average + 0.3 * j / losses[:, None]
         rows = average / (1 - 0.7 ** (t + 1))
         lengths = np.linalg.norm(rows, axis=1)
@@ -28,31 +28,28 @@ def test_run_agrees_with_the_formulas():
         np.testing.assert_allclose(update, expected, rtol=1e-4, atol=1e-5)
 
 
-def test_contract():
-    check_contract(db_mtl(3), [0.5, 2.0, 1.0])
+def test_absent_players():
+    stepping.check_absent_players(TX, losses=LOSSES)
 
 
 def test_units_of_losses_do_not_matter():
-    g, losses = gradients(0), jnp.array([0.5, 2.0, 1.0])
-    units = jnp.array([1e-3, 1.0, 1e6])
+    g, units = gradients(0), np.array([1e-3, 1.0, 1e6])
     scaled = jax.tree.map(lambda x: x * units.reshape(-1, *[1] * (x.ndim - 1)), g)
-    tx = compiled(db_mtl(3))
-    first, _ = run(tx, [g], losses=losses)
-    second, _ = run(tx, [scaled], losses=losses * units)
+    first, _ = stepping.step(TX, g, losses=LOSSES)
+    second, _ = stepping.step(TX, scaled, losses=LOSSES * units)
     np.testing.assert_allclose(first["w"], second["w"], rtol=1e-4)
 
 
 def test_losses_without_a_logarithm():
     g = gradients(0)
-    some = jnp.array([1.0, 0.0, 2.0])
-    tx = compiled(db_mtl(3))
-    zero, _ = run(tx, [g], losses=some)
-    absent, _ = run(tx, [g], losses=some.at[1].set(jnp.inf))
+    zero, _ = stepping.step(TX, g, losses=np.array([1.0, 0.0, 2.0]))
+    absent, _ = stepping.step(TX, g, losses=np.array([1.0, np.inf, 2.0]))
     np.testing.assert_allclose(zero["w"], absent["w"], rtol=1e-5)
 
 
 def test_without_losses_or_memory_rows_get_one_length():
-    update, _ = run(compiled(db_mtl(3, 0.0)), [gradients(1), gradients(0)])
+    updates, _ = stepping.play(db_mtl(0.0, num_players=3), [gradients(1), gradients(0)])
+    update = updates[-1]
     rows = np.concatenate([x.reshape(3, -1) for x in gradients(0).values()], axis=1)
     lengths = np.linalg.norm(rows, axis=1)
     expected = (lengths.max() / lengths) @ rows
@@ -62,6 +59,6 @@ def test_without_losses_or_memory_rows_get_one_length():
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1.0\."):
-        db_mtl(2, 1.0)
+        db_mtl(1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`losses` must have one entry for each of"):
-        db_mtl(3).update(gradients(0), db_mtl(3).init(PARAMS), losses=jnp.ones(2))
+        stepping.step(TX, gradients(0), losses=np.ones(2))

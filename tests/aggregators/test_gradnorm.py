@@ -1,75 +1,72 @@
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
+import stepping
 from neat_optax.aggregators._gradnorm import gradnorm, gradnorm_targets
-from player_contract import check_contract
+
+SGD = gradnorm(optimizer=optax.sgd(0.1), num_players=2)
+TX = gradnorm(num_players=2)
 
 
 def test_targets_by_hand():
     # mean length 2, rates 1/2 and 3/2
-    lengths, ratios = jnp.array([1.0, 3.0]), jnp.array([0.25, 0.75])
-    np.testing.assert_allclose(gradnorm_targets(lengths, ratios, 2.0), [0.5, 4.5], 1e-6)
-    np.testing.assert_allclose(gradnorm_targets(lengths, ratios, 0.0), [2.0, 2.0])
-    np.testing.assert_allclose(gradnorm_targets(lengths, jnp.zeros(2)), [2.0, 2.0])
-    alone = gradnorm_targets(lengths, ratios, 1.0, jnp.array([True, False]))
+    def targets(ratios, alpha=1.5, present=(True, True)):
+        given = np.array([1.0, 3.0]), np.array(ratios), alpha, np.array(present)
+        return stepping.call(gradnorm_targets, *given)
+
+    np.testing.assert_allclose(targets([0.25, 0.75], 2.0), [0.5, 4.5], 1e-6)
+    np.testing.assert_allclose(targets([0.25, 0.75], 0.0), [2.0, 2.0])
+    np.testing.assert_allclose(targets([0.0, 0.0]), [2.0, 2.0])
+    alone = targets([0.25, 0.75], 1.0, (True, False))
     np.testing.assert_allclose(alone, [1.0, 0.0])
+    default = gradnorm_targets(np.array([1.0, 3.0]), np.array([0.25, 0.75]))
+    np.testing.assert_allclose(default, 2 * np.array([0.5, 1.5]) ** 1.5, rtol=1e-6)
 
 
 def test_one_step_by_hand():
     # lengths 1 and 3 with the target 2: slopes -1 and 3, weights 1.1 and 0.7, sum 2
-    tx, g = gradnorm(2, optimizer=optax.sgd(0.1)), jnp.diag(jnp.array([1.0, 3.0]))
-    state = tx.init(g[0])
-    first, state = tx.update(g, state, losses=jnp.ones(2))
+    first, state = stepping.step(SGD, np.diag([1.0, 3.0]), losses=np.ones(2))
     np.testing.assert_allclose(first, [1.0, 3.0])
     weights = state.weighting.weights.values[0]
     np.testing.assert_allclose(weights, np.array([1.1, 0.7]) * 2 / 1.8, rtol=1e-6)
 
 
 def test_lengths_become_equal():
-    tx, g = gradnorm(3, 0.0), jnp.diag(jnp.array([0.5, 1.0, 4.0]))
-    step, state = jax.jit(tx.update), tx.init(g[0])
-    for _ in range(150):
-        update, state = step(g, state, losses=jnp.ones(3))
-    np.testing.assert_allclose(update, np.mean(update), rtol=0.1)
+    players = np.broadcast_to(np.diag([0.5, 1.0, 4.0]), (150, 3, 3))
+    given = {"losses": np.ones((150, 3))}
+    updates, state = stepping.play(gradnorm(0.0, num_players=3), players, **given)
+    np.testing.assert_allclose(updates[-1], np.mean(updates[-1]), rtol=0.1)
     weights = state.weighting.weights.values[0]
-    np.testing.assert_allclose(jnp.sum(weights), 3.0, rtol=1e-5)
+    np.testing.assert_allclose(np.sum(weights), 3.0, rtol=1e-5)
 
 
 def test_slow_players_get_more():
-    tx, g = gradnorm(2, 1.5), jnp.eye(2)
-    state = tx.init(g[0])
-    for losses in ([1.0, 1.0], [0.5, 0.9], [0.4, 0.9]):
-        update, state = tx.update(g, state, losses=jnp.array(losses))
-    assert update[1] > 1 > update[0]
+    losses = np.array([[1.0, 1.0], [0.5, 0.9], [0.4, 0.9]])
+    updates, _ = stepping.play(TX, [np.eye(2)] * 3, losses=losses)
+    assert updates[-1][1] > 1 > updates[-1][0]
 
 
 def test_very_long_and_short_gradients():
     for scale in (1e-25, 1e25):
-        tx, g = gradnorm(2, optimizer=optax.sgd(0.1)), jnp.eye(2) * scale
-        update, state = tx.update(g, tx.init(g[0]), losses=jnp.ones(2))
+        update, state = stepping.step(SGD, np.eye(2) * scale, losses=np.ones(2))
         np.testing.assert_allclose(update / scale, 1.0, rtol=1e-6)
         assert np.all(np.isfinite(state.weighting.weights.values))
 
 
-def test_contract():
-    check_contract(gradnorm(3), [0.5, 2.0, 1.0])
+def test_absent_players():
+    stepping.check_absent_players(gradnorm(num_players=3), losses=stepping.LOSSES)
 
 
 def test_the_first_loss_that_is_not_zero_is_the_initial_one():
-    tx, g = gradnorm(2), jnp.eye(2)
-    state = tx.init(g[0])
-    for losses in ([0.0, 2.0], [3.0, 1.0], [5.0, jnp.nan]):
-        update, state = tx.update(g, state, losses=jnp.array(losses))
-        assert np.all(np.isfinite(update))
+    losses = np.array([[0.0, 2.0], [3.0, 1.0], [5.0, np.nan]])
+    updates, state = stepping.play(TX, [np.eye(2)] * 3, losses=losses)
+    assert np.all(np.isfinite(updates))
     np.testing.assert_array_equal(state.weighting.initial[0], [3.0, 2.0])
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`alpha` must be in \[0, inf\), got -1.0\."):
-        gradnorm(2, -1.0)
-    tx = gradnorm(2)
+        gradnorm(-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"must be passed to update for gradnorm, got"):
-        tx.update(jnp.eye(2), tx.init(jnp.zeros(2)))
+        stepping.step(TX, np.eye(2))

@@ -1,5 +1,6 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -11,8 +12,20 @@ from neat_optax.aggregators._gramian import (
 )
 
 J = np.random.default_rng(0).normal(size=(3, 4, 2)).astype(np.float32)
-TREE = {"a": jnp.asarray(J), "b": jnp.asarray(J[:, 0])}
-STEP = jnp.zeros((), jnp.int32)
+TREE = {"a": J, "b": J[:, 0]}
+STEP = np.zeros((), np.int32)
+
+
+def broken(name, index, value):
+    leaf = TREE[name].copy()
+    leaf[index] = value
+    return {**TREE, name: leaf}
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def measured(owners, tree, given):
+    extras = Extras.read(given, tree, 3)
+    return measure_gramian(group_leaves(tree, extras, owners), extras, STEP)
 
 
 def flat(tree):
@@ -20,16 +33,15 @@ def flat(tree):
 
 
 def measure(tree, owners=(0, 0), **given):
-    extras = Extras.read(given, tree, 3)
-    return jax.jit(measure_gramian)(group_leaves(tree, extras, owners), extras, STEP)
+    return jax.tree.map(np.asarray, measured(owners, tree, given))
 
 
 def test_inner_products_over_the_whole_tree():
-    measured = measure(TREE)
+    found = measure(TREE)
     rows = flat(TREE.values())
-    np.testing.assert_allclose(measured.players.gramian[0], rows @ rows.T, rtol=1e-5)
-    np.testing.assert_array_equal(measured.players.scale, [1.0])
-    np.testing.assert_array_equal(measured.finite, [True] * 3)
+    np.testing.assert_allclose(found.players.gramian[0], rows @ rows.T, rtol=1e-5)
+    np.testing.assert_array_equal(found.players.scale, [1.0])
+    np.testing.assert_array_equal(found.finite, [True] * 3)
 
 
 def test_inner_products_by_scope():
@@ -43,7 +55,7 @@ def test_inner_products_by_scope():
 @pytest.mark.parametrize("power", [-25, -12, 12, 25])
 def test_rescaled_by_a_power_of_two_out_of_range(power):
     """Squares of 1e-50 to 1e50, which float32 does not hold."""
-    tree = jax.tree.map(lambda x: x * 10.0**power, TREE)
+    tree = jax.tree.map(lambda x: x * np.float32(10.0**power), TREE)
     players = measure(tree).players
     rows = flat(tree.values())
     scale = float(players.scale[0])
@@ -55,13 +67,13 @@ def test_rescaled_by_a_power_of_two_out_of_range(power):
 
 
 def test_players_that_are_not_finite_or_absent_have_zero_rows():
-    tree = {**TREE, "b": TREE["b"].at[1, 0].set(jnp.nan)}
-    measured = measure(tree, present=jnp.array([False, True, True]))
-    np.testing.assert_array_equal(measured.finite, [True, False, True])
-    np.testing.assert_array_equal(measured.players.present[0], [False, False, True])
-    gramian = measured.players.gramian[0]
+    tree = broken("b", (1, 0), np.nan)
+    found = measure(tree, present=np.array([False, True, True]))
+    np.testing.assert_array_equal(found.finite, [True, False, True])
+    np.testing.assert_array_equal(found.players.present[0], [False, False, True])
+    gramian = found.players.gramian[0]
     rows = flat(TREE.values())
-    square = gramian[2, 2] * measured.players.scale[0] ** 2
+    square = gramian[2, 2] * found.players.scale[0] ** 2
     np.testing.assert_allclose(square, rows[2] @ rows[2], rtol=1e-5)
     np.testing.assert_array_equal(np.delete(np.ravel(gramian), 8), np.zeros(8))
 
@@ -75,14 +87,13 @@ def test_cross_products_with_a_second_batch():
 
 
 def test_a_second_batch_that_is_not_finite_drops_its_player():
-    second = {**TREE, "a": TREE["a"].at[2, 0, 0].set(jnp.inf)}
-    measured = measure(TREE, second_batch=second)
-    np.testing.assert_array_equal(measured.finite, [True, True, False])
-    assert np.all(np.isfinite(measured.players.cross))
+    found = measure(TREE, second_batch=broken("a", (2, 0, 0), np.inf))
+    np.testing.assert_array_equal(found.finite, [True, True, False])
+    assert np.all(np.isfinite(found.players.cross))
 
 
 def test_metric_divides_products():
-    metric = {"a": jnp.full((4, 2), 4.0), "b": jnp.full(2, 0.25)}
+    metric = {"a": np.full((4, 2), 4.0), "b": np.full(2, 0.25)}
     players = measure(TREE, metric=metric).players
     a, b = flat([TREE["a"]]), flat([TREE["b"]])
     expected = a @ a.T / 4 + b @ b.T * 4
@@ -90,21 +101,24 @@ def test_metric_divides_products():
 
 
 def test_without_a_gramian_only_finiteness_is_found():
-    tree = {**TREE, "b": TREE["b"].at[0, 1].set(jnp.inf)}
-    extras = Extras.read({}, tree, 3)
-    measured = measure_nothing(group_leaves(tree, extras, (0, 1)), extras, STEP)
-    np.testing.assert_array_equal(measured.finite, [False, True, True])
-    np.testing.assert_array_equal(measured.players.gramian, np.zeros((2, 3, 3)))
+    @jax.jit
+    def measure(tree):
+        extras = Extras.read({}, tree, 3)
+        return measure_nothing(group_leaves(tree, extras, (0, 1)), extras, STEP)
+
+    found = measure(broken("b", (0, 1), np.inf))
+    np.testing.assert_array_equal(found.finite, [False, True, True])
+    np.testing.assert_array_equal(found.players.gramian, np.zeros((2, 3, 3)))
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (
-            {"present": jnp.ones(2, bool)},
+            {"present": np.ones(2, bool)},
             r"`present` must have one entry for each of t",
         ),
-        ({"losses": jnp.ones((3, 1))}, r"the 3 players, got shape \(3, 1\)\."),
+        ({"losses": np.ones((3, 1))}, r"the 3 players, got shape \(3, 1\)\."),
         (
             {"preference": (1.0, -1.0, 0.0)},
             "`preference` must be nonnegative numbers wi",

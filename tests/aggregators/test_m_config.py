@@ -1,21 +1,21 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import aggregator_goldens as goldens
+import stepping
 from neat_optax.aggregators._m_config import m_config
-from player_contract import PARAMS, check_contract, compiled, gradients, replace, run
 from properties import assert_trees_equal
+from stepping import EVERYONE, gradients, replace
+
+TX = m_config(num_players=3)
 
 
 def test_by_hand():
     # one gradient each, so the averages are (1, 2) and (2, 1) and their direction is
     # (1, 1); the first pseudo-gradient is the direction itself, so Adam gives signs
-    tx, g = compiled(m_config(2)), jnp.array([[1.0, 2.0], [2.0, 1.0]])
-    state = tx.init(g[0])
-    first, state = tx.update(g, state, present=jnp.array([True, False]))
-    second, state = tx.update(g, state, present=jnp.array([False, True]))
+    tx, g = m_config(num_players=2), [np.array([[1.0, 2.0], [2.0, 1.0]])] * 2
+    (first, second), state = stepping.play(tx, g, present=np.eye(2, dtype=bool))
     np.testing.assert_array_equal(first, 0)
     np.testing.assert_allclose(second, [1.0, 1.0], rtol=1e-6)
     assert int(state.step) == 1
@@ -27,50 +27,49 @@ def test_recorded_runs(case):
     recorded = goldens.DATA["sequences"][case]
     matrices = np.array(recorded["matrices"])
     count = matrices.shape[1]
-    tx = m_config(count)
-    step, state = jax.jit(tx.update), tx.init(jnp.zeros(matrices.shape[2]))
+    tx, state = m_config(num_players=count), None
     for expected in recorded["results"]["conflictfree.PseudoMomentumOperator"]["steps"]:
         fresh = np.arange(count) == expected["index"]
         j = matrices[expected["step_matrix"]]
-        g = jnp.asarray(np.where(fresh[:, None], j, np.nan), jnp.float32)
-        update, state = step(g, state, present=jnp.asarray(fresh))
+        g = np.where(fresh[:, None], j, np.nan)
+        update, state = stepping.step(tx, g, state, present=fresh)
         error = np.abs(np.asarray(update) - expected["vector"])
         assert np.max(error) < 1e-4, error
 
 
-def test_contract():
-    check_contract(m_config(3), rtol=1e-4)
+def test_absent_players():
+    stepping.check_absent_players(TX)
 
 
 def test_length_of_gradients_does_not_matter():
     stacks = [gradients(seed) for seed in range(3)]
-    tx = compiled(m_config(3, eps=0.0))
-    expected, _ = run(tx, stacks)
+    tx = m_config(eps=0.0, num_players=3)
+    expected, _ = stepping.play(tx, stacks)
     for scale in (1e-12, 1e12):
         scaled = [jax.tree.map(lambda x, s=scale: x * s, g) for g in stacks]
-        update, _ = run(tx, scaled)
-        np.testing.assert_allclose(update["w"], expected["w"], rtol=1e-3)
+        updates, _ = stepping.play(tx, scaled)
+        np.testing.assert_allclose(updates[-1]["w"], expected[-1]["w"], rtol=1e-3)
 
 
 def test_a_gradient_that_is_not_finite_is_not_fresh():
-    tx, everyone = compiled(m_config(3)), jnp.ones(3, bool)
-    _, state = run(tx, [gradients(0)], present=everyone)
-    g = gradients(1)
-    absent = tx.update(g, state, PARAMS, present=everyone.at[1].set(False))
-    dropped = tx.update(replace(g, 1, jnp.inf), state, PARAMS, present=everyone)
+    _, state = stepping.step(TX, gradients(0), present=EVERYONE)
+    g, some = gradients(1), EVERYONE & [True, False, True]
+    absent = stepping.step(TX, g, state, present=some)
+    dropped = stepping.step(TX, replace(g, 1, np.inf), state, present=EVERYONE)
     assert_trees_equal(absent, dropped)
     assert np.any(absent[0]["w"] != 0)
 
 
 def test_decays_of_zero_give_signs():
-    update, _ = run(compiled(m_config(3, 0.0, 0.0, 0.0)), [gradients(0), gradients(1)])
-    np.testing.assert_allclose(np.abs(update["w"]), 1.0, rtol=1e-5)
+    tx = m_config(0.0, 0.0, 0.0, num_players=3)
+    updates, _ = stepping.play(tx, [gradients(0), gradients(1)])
+    np.testing.assert_allclose(np.abs(updates[-1]["w"]), 1.0, rtol=1e-5)
 
 
 def test_errors():
     with pytest.raises(ValueError, match=r"`decay` must be in \[0, 1\), got 1.0\."):
-        m_config(2, 1.0)
+        m_config(1.0, num_players=2)
     with pytest.raises(ValueError, match=r"`eps` must be in \[0, inf\), got -1.0\."):
-        m_config(2, eps=-1.0)
+        m_config(eps=-1.0, num_players=2)
     with pytest.raises(ValueError, match=r"must have 2 players, as `num_players` says"):
-        run(m_config(2), [gradients(0)])
+        stepping.step(m_config(num_players=2), gradients(0))

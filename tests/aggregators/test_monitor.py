@@ -1,16 +1,16 @@
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neat_optax as neo
+import stepping
 from neat_optax import aggregators
 
-G = jnp.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
+G = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
+TX = aggregators.sum(num_players=3, monitor=True)
 
 
-def measured(g, **given):
-    tx = aggregators.sum(num_players=len(g), monitor=True, **given)
-    _, state = tx.update(g, tx.init(g[0]))
+def measured(g, tx=TX):
+    _, state = stepping.step(tx, g, present=np.ones(len(g), bool))
     return state.recorded
 
 
@@ -39,17 +39,20 @@ def test_at_any_scale(power):
 
 
 def test_players_alike_and_alone():
-    alike = measured(jnp.ones((3, 2))).latest
+    alike = measured(np.ones((3, 2))).latest
     np.testing.assert_array_equal(alike.conflicting_pairs, [0.0])
     np.testing.assert_allclose(alike.worst_cosine, [1.0], rtol=1e-6)
     np.testing.assert_allclose(alike.min_norm_ratio, [1.0], rtol=1e-5)
-    alone = measured(jnp.ones((1, 2))).latest
+    one = aggregators.sum(num_players=1, monitor=True)
+    alone = measured(np.ones((1, 2)), one).latest
     np.testing.assert_array_equal(alone.conflicting_pairs, [0.0])
     np.testing.assert_array_equal(alone.worst_cosine, [0.0])
 
 
 def test_dropped_players_are_counted_and_weigh_nothing():
-    latest = measured(G.at[1, 0].set(jnp.nan)).latest
+    g = G.copy()
+    g[1, 0] = np.nan
+    latest = measured(g).latest
     np.testing.assert_array_equal(latest.dropped, [1.0])
     np.testing.assert_array_equal(latest.weights, [[1.0, 0.0, 1.0]])
     np.testing.assert_array_equal(latest.conflicting_pairs, [0.0])
@@ -57,27 +60,22 @@ def test_dropped_players_are_counted_and_weigh_nothing():
 
 
 def test_absent_players_are_not_dropped_ones():
-    tx = aggregators.sum(num_players=3, monitor=True)
-    present = jnp.array([True, False, True])
-    g = G.at[1].set(jnp.nan)
-    _, state = tx.update(g, tx.init(g[0]), present=present)
+    present = np.array([True, False, True])
+    _, state = stepping.step(TX, stepping.replace(G, 1, np.nan), present=present)
     np.testing.assert_array_equal(state.recorded.latest.dropped, [0.0])
 
 
 def test_mean_over_steps_and_diagnostics():
-    tx = aggregators.sum(num_players=3, monitor=True)
-    _, state = tx.update(G, tx.init(G[0]))
-    _, state = tx.update(jnp.abs(G), state)
+    _, state = stepping.play(TX, [G, np.abs(G)], present=[stepping.EVERYONE] * 2)
     found = neo.diagnostics(state)["conflicting_pairs"]
     np.testing.assert_allclose(found.latest, 0.0)
     np.testing.assert_allclose(found.mean, 1 / 6, rtol=1e-6)
 
 
 def test_one_row_for_each_scope():
-    tree = {"a": G, "b": jnp.abs(G), "c": jnp.ones((3, 5))}
+    tree = {"a": G, "b": np.abs(G), "c": np.ones((3, 5))}
     tx = aggregators.sum(scope=neo.per_leaf, num_players=3, monitor=True)
-    one = {name: leaf[0] for name, leaf in tree.items()}
-    _, state = tx.update(tree, tx.init(one))
+    _, state = stepping.step(tx, tree)
     measures = state.recorded
     np.testing.assert_array_equal(measures.size, [2.0, 2.0, 5.0])
     expected = [1 / 3, 0.0, 0.0]
@@ -86,9 +84,8 @@ def test_one_row_for_each_scope():
 
 def test_residual_is_the_solvers():
     """IMTL-G of opposed players cannot make their shares equal."""
-    g = jnp.array([[1.0, 0.0], [-1.0, 0.0]])
     tx = aggregators.imtl_g(num_players=2, monitor=True)
-    _, state = tx.update(g, tx.init(g[0]))
+    _, state = stepping.step(tx, np.array([[1.0, 0.0], [-1.0, 0.0]]))
     np.testing.assert_allclose(state.recorded.latest.residual, [1.0], rtol=1e-6)
     np.testing.assert_array_equal(state.recorded.latest.min_norm_ratio, [0.0])
 

@@ -1,17 +1,17 @@
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
 
 import aggregator_goldens as goldens
 import samplers
+import stepping
 import weight_rules
 from neat_optax import aggregators
 from oracle import aggregators as oracle
 
 RECORDED = goldens.DATA["random_aggregators"]["torchjd.PCGrad.float64"]["cases"]
-ROWS = jnp.array([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]])
+ROWS = np.array([[1.0, 0.0], [-1.0, 1.0], [0.0, -1.0]])
 
 
 def test_by_hand():
@@ -43,23 +43,18 @@ def test_agrees_with_the_oracle(j):
 
 
 def test_without_a_key_the_order_is_fixed():
-    tx = aggregators.pcgrad(None)
-    assert not jax.tree.leaves(tx.init(ROWS[0]).weighting)
-    weights = aggregators.pcgrad_weights(ROWS @ ROWS.T)
-    update, _ = tx.update(ROWS, tx.init(ROWS[0]))
+    tx = aggregators.pcgrad(key=None)
+    update, state = stepping.step(tx, ROWS)
+    assert not jax.tree.leaves(state.weighting)
+    weights = weight_rules.weights("pcgrad", ROWS)
     np.testing.assert_allclose(update, weights @ ROWS, rtol=1e-6)
 
 
 def test_with_a_key_every_order_is_drawn():
     """The first row meets the second or the third first: two different sums."""
-    tx = aggregators.pcgrad(0)
-
-    def body(state, _):
-        update, state = tx.update(ROWS, state)
-        return state, update
-
-    _, updates = jax.lax.scan(body, tx.init(ROWS[0]), length=300)
-    counts = np.unique(np.round(np.asarray(updates), 4), axis=0, return_counts=True)[1]
+    tx = aggregators.pcgrad(key=0)
+    updates, _ = stepping.play(tx, [ROWS] * 300)
+    counts = np.unique(np.round(updates, 4), axis=0, return_counts=True)[1]
     assert len(counts) > 1
     # Each of two equally likely outcomes: 5 standard deviations below its mean of 75
     # at least, were there four of them.

@@ -71,6 +71,7 @@ def test_objectives_by_hand():
     np.testing.assert_allclose(found, np.tanh(4) * np.array([-20, -0.4]), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_mean_is_stuck_from_two_starts():
     points = ends("mean", 110_000)
     np.testing.assert_array_equal(
@@ -79,6 +80,7 @@ def test_mean_is_stuck_from_two_starts():
     assert np.all(points[HARD, 1] > 0)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "num_steps"),
     [
@@ -95,11 +97,13 @@ def test_reaches_the_front_from_every_start(name, num_steps):
     assert np.all(on_the_front(ends(name, num_steps, **given)))
 
 
+@pytest.mark.slow
 def test_cagrad_reaches_the_front_from_the_nearest_start():
     """From all others too, the last after 90,000 steps; each step costs most of all."""
     assert np.all(on_the_front(ends("cagrad", 14_000, which=(4,), c=0.5)))
 
 
+@pytest.mark.slow
 def test_upgrad_of_two_players_follows_pcgrad():
     """It is half of PCGrad's sum, and Adam does not see the half.
 
@@ -109,3 +113,8 @@ def test_upgrad_of_two_players_follows_pcgrad():
     points, other = ends("upgrad", 18_000), ends("pcgrad", 18_000)
     assert np.all(on_the_front(points[EASY]))
     np.testing.assert_allclose(points, other, atol=0.2)
+
+
+def test_pcgrad_reaches_the_front_from_an_easy_start():
+    points = ends("pcgrad", 18_000, which=(4,), key=None)
+    assert np.all(on_the_front(points))

@@ -40,12 +40,15 @@ def test_runs_agree_with_torchjd(method, name):
         assert goldens.error(actual, vector, j) < 1e-9
 
 
-@pytest.mark.parametrize("matrix", MATRICES)
 @pytest.mark.parametrize("method", ["ExcessMTL", "PCD"])
-def test_first_steps_agree_with_torchjd(method, matrix):
-    j, run = MATRICES[matrix], RUNS[f"torchjd.{method}"]
+def test_first_steps_agree_with_torchjd(method):
+    run = RUNS[f"torchjd.{method}"]
     expected = goldens.cases("aggregators", f"torchjd.{method}_first_call.float64")
-    assert goldens.error(run([j])[0], expected[matrix], j) < 1e-9
+    errors = {
+        matrix: goldens.error(run([j])[0], expected[matrix], j)
+        for matrix, j in MATRICES.items()
+    }
+    assert max(errors.values()) < 1e-9, errors
 
 
 @pytest.mark.parametrize("name", SEQUENCES)
@@ -62,15 +65,14 @@ def test_gradvac_agrees_with_torchjd(name):
 
 
 @pytest.mark.parametrize("seed", "012")
-@pytest.mark.parametrize("matrix", MATRICES)
-def test_first_gradvac_agrees_with_torchjd(matrix, seed):
-    j = MATRICES[matrix]
+def test_first_gradvac_agrees_with_torchjd(seed):
     runs = goldens.DATA["random_aggregators"]["torchjd.GradVac.float64"]["cases"]
-    expected = np.array(runs[matrix]["seeds"][seed]["vector"])
-    orders = goldens.DATA["orders"]["GradVac"][str(len(j))][seed]
-    update, _ = histories.gradvac(j, np.zeros((len(j), len(j))), orders, 0.5)
-    agrees = goldens.error(update, expected, j) < GRADVAC_TOLERANCE
-    assert agrees == (matrix not in GRADVAC_SMALL_ROWS)
+    for matrix, j in MATRICES.items():
+        expected = np.array(runs[matrix]["seeds"][seed]["vector"])
+        orders = goldens.DATA["orders"]["GradVac"][str(len(j))][seed]
+        update, _ = histories.gradvac(j, np.zeros((len(j), len(j))), orders, 0.5)
+        agrees = goldens.error(update, expected, j) < GRADVAC_TOLERANCE
+        assert agrees == (matrix not in GRADVAC_SMALL_ROWS), matrix
 
 
 def test_gradvac_by_hand():

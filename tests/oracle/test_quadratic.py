@@ -16,17 +16,17 @@ def test_nonnegative_least_squares_by_hand():
     np.testing.assert_allclose(y, [1.0, 0.0])
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_nonnegative_least_squares_is_optimal(seed):
+def test_nonnegative_least_squares_is_optimal():
     """Columns repeat, so that the answer is not unique; its conditions still hold."""
-    random = np.random.default_rng(seed)
-    columns = np.repeat(random.normal(size=(6, 5)), 2, axis=1)
-    target = random.normal(size=6)
-    y = quadratic.nonnegative_least_squares(columns, target)
-    slope = columns.T @ (target - columns @ y)
-    assert np.all(y >= 0)
-    assert np.all(slope <= 1e-12)
-    np.testing.assert_allclose(slope[y > 0], 0.0, atol=1e-12)
+    for seed in range(20):
+        random = np.random.default_rng(seed)
+        columns = np.repeat(random.normal(size=(6, 5)), 2, axis=1)
+        target = random.normal(size=6)
+        y = quadratic.nonnegative_least_squares(columns, target)
+        slope = columns.T @ (target - columns @ y)
+        assert np.all(y >= 0), seed
+        assert np.all(slope <= 1e-12), seed
+        np.testing.assert_allclose(slope[y > 0], 0.0, atol=1e-12)
 
 
 def test_project_on_cone_by_hand():
@@ -36,16 +36,15 @@ def test_project_on_cone_by_hand():
     np.testing.assert_allclose(d, [0.5, 0.5])
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_project_on_cone_is_optimal(name):
+def test_project_on_cone_is_optimal():
     """In the cone, and what was taken off is at a right angle to what is left."""
-    rows = MATRICES[name]
-    units, _ = quadratic.unit_rows(rows)
-    for vector in rows:
-        size = max(np.linalg.norm(vector), 1e-300)
-        d = quadratic.project_on_cone(vector, rows) / size
-        assert np.min(units @ d) >= -1e-13
-        assert abs(d @ (d - vector / size)) <= 1e-13
+    for name, rows in MATRICES.items():
+        units, _ = quadratic.unit_rows(rows)
+        for vector in rows:
+            size = max(np.linalg.norm(vector), 1e-300)
+            d = quadratic.project_on_cone(vector, rows) / size
+            assert np.min(units @ d) >= -1e-13, name
+            assert abs(d @ (d - vector / size)) <= 1e-13, name
 
 
 def test_project_on_polyhedron_by_hand():
@@ -77,12 +76,12 @@ def test_min_norm_by_hand(factor):
     np.testing.assert_allclose(d / factor, [0.8, 0.4])
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_min_norm_is_optimal(name):
+def test_min_norm_is_optimal():
     """No row has a smaller inner product with it than it has with itself."""
-    rows = MATRICES[name] / np.linalg.norm(MATRICES[name])
-    d = quadratic.min_norm(rows)
-    assert np.min(rows @ d) >= d @ d - 1e-14
+    for name, matrix in MATRICES.items():
+        rows = matrix / np.linalg.norm(matrix)
+        d = quadratic.min_norm(rows)
+        assert np.min(rows @ d) >= d @ d - 1e-14, name
 
 
 def test_a_zero_row_makes_the_shortest_vector_zero():

@@ -23,23 +23,23 @@ def krum_scores(j, near):
 
 
 @pytest.mark.parametrize("selected", [1, 2])
-@pytest.mark.parametrize("name", MATRICES)
-def test_krum_agrees_with_torchjd(name, selected):
+def test_krum_agrees_with_torchjd(selected):
     """TorchJD sums distances that are not squared."""
-    j, recorded = MATRICES[name], f"torchjd.Krum_b1_s{selected}.float64"
-    expected = goldens.cases("aggregators", recorded)[name]
-    if expected is None:
-        with pytest.raises(ValueError, match=r"`j` must have at least 4 rows, got"):
-            robust.krum(j, 1, selected, squared=False)
-        return
-    update = robust.krum(j, 1, selected, squared=False)
-    if name in KRUM_TIES:
-        scores = krum_scores(j, len(j) - 3)
-        case = goldens.DATA["aggregators"][recorded]["cases"][name]
-        best = np.sort(scores)[:selected].mean()
-        assert np.dot(case["weights"], scores) == pytest.approx(best, abs=1e-12)
-    else:
-        assert goldens.error(update, expected, j) < 1e-12
+    recorded = goldens.DATA["aggregators"][f"torchjd.Krum_b1_s{selected}.float64"]
+    for name, case in recorded["cases"].items():
+        j = MATRICES[name]
+        if "vector" not in case:
+            with pytest.raises(ValueError, match=r"`j` must have at least 4 rows, got"):
+                robust.krum(j, 1, selected, squared=False)
+            continue
+        update = robust.krum(j, 1, selected, squared=False)
+        if name in KRUM_TIES:
+            scores = krum_scores(j, len(j) - 3)
+            best = np.sort(scores)[:selected].mean()
+            chosen = np.dot(case["weights"], scores)
+            assert chosen == pytest.approx(best, abs=1e-12), name
+        else:
+            assert goldens.error(update, np.array(case["vector"]), j) < 1e-12, name
 
 
 def test_krum_by_hand():
@@ -58,15 +58,15 @@ def test_krum_squared_or_not():
     np.testing.assert_array_equal(robust.krum(rows, 2, squared=False), rows[0])
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_trimmed_mean_agrees_with_torchjd(name):
-    j = MATRICES[name]
-    expected = goldens.cases("aggregators", "torchjd.TrimmedMean_1.float64")[name]
-    if expected is None:
-        with pytest.raises(ValueError, match=r"`j` must have at least 3 rows, got"):
-            robust.trimmed_mean(j, 1)
-    else:
-        assert goldens.error(robust.trimmed_mean(j, 1), expected, j) < 1e-12
+def test_trimmed_mean_agrees_with_torchjd():
+    recorded = goldens.cases("aggregators", "torchjd.TrimmedMean_1.float64")
+    for name, expected in recorded.items():
+        j = MATRICES[name]
+        if expected is None:
+            with pytest.raises(ValueError, match=r"`j` must have at least 3 rows, got"):
+                robust.trimmed_mean(j, 1)
+        else:
+            assert goldens.error(robust.trimmed_mean(j, 1), expected, j) < 1e-12, name
 
 
 def test_trimmed_mean_by_hand():
@@ -74,15 +74,14 @@ def test_trimmed_mean_by_hand():
     np.testing.assert_allclose(robust.trimmed_mean(rows, 1), [3.0, 1.0])
 
 
-@pytest.mark.parametrize("name", MATRICES)
-def test_geometric_median_is_optimal(name):
+def test_geometric_median_is_optimal():
     """The unit vectors towards the rows cancel, or weigh less than the row it is on."""
-    j = MATRICES[name]
-    offsets = j - robust.geometric_median(j)
-    distances = np.linalg.norm(offsets, axis=1)
-    apart = distances > 0
-    pull = np.sum(offsets[apart] / distances[apart, None], axis=0)
-    assert np.linalg.norm(pull) <= max(np.sum(~apart), 1e-6)
+    for name, j in MATRICES.items():
+        offsets = j - robust.geometric_median(j)
+        distances = np.linalg.norm(offsets, axis=1)
+        apart = distances > 0
+        pull = np.sum(offsets[apart] / distances[apart, None], axis=0)
+        assert np.linalg.norm(pull) <= max(np.sum(~apart), 1e-6), name
 
 
 @pytest.mark.parametrize("factor", [1e-200, 1.0, 1e200])

@@ -8,12 +8,13 @@ In the weights :math:`z_i = n_i w_i` of unit rows, their condition is
 the gradient of a strictly convex function, which Newton's method minimizes.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from neat_optax.aggregators._correlation import Correlation
+from neat_optax.aggregators._typing import Array, Float
 
 MAX_STEPS = 100
 PATIENCE = 8
@@ -61,7 +62,7 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
     scale = jnp.where(rows.active, rows.norms, 1.0) ** (exponent - 1)
     problem = _Problem(rows.matrix, rows.active, exponent, scale)
 
-    def body(search):
+    def body(search: _Search):
         step = _step(problem, search.z)
         z = search.z * jnp.exp(step)
         residual = _residual(problem, z)
@@ -74,7 +75,7 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
             steps=search.steps + 1,
         )
 
-    def going(search):
+    def going(search: _Search):
         unsolved = search.residual > 4 * jnp.finfo(dtype).eps
         return unsolved & (search.stalled < PATIENCE) & (search.steps < MAX_STEPS)
 
@@ -87,12 +88,12 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
     )
 
 
-def _is_long(step):
+def _is_long(step: Float[Array, " P"]):
     """Whether some weight still changes by half of itself: then residuals may rise."""
     return jnp.max(jnp.abs(step)) > 0.5
 
 
-def _start(problem):
+def _start(problem: _Problem):
     """The solution if no two players correlated, at the length best for all."""
     power = 1 / (1 + problem.exponent)
     z = jnp.where(problem.active, problem.scale**power, 0.0)
@@ -102,7 +103,7 @@ def _start(problem):
     return z * jnp.where(squared > 0, ratio, 1.0) ** power
 
 
-def _step(problem, z):
+def _step(problem: _Problem, z: Float[Array, " P"]):
     """The change of `log z`: Newton's, shortened to a factor of e for every weight.
 
     The line search compares values of the potential. Once the gain that Newton's step
@@ -129,7 +130,7 @@ def _step(problem, z):
     return jnp.where(settled, lengths[0], searched) * direction
 
 
-def _potential(problem, z):
+def _potential(problem: _Problem, z: Float[Array, " P"]):
     """Its value, and the sum of its terms' sizes, which its rounding goes by."""
     power = 1 - problem.exponent
     logarithmic = jnp.abs(power) < 1e-6
@@ -140,16 +141,16 @@ def _potential(problem, z):
     return quadratic - jnp.sum(gain), quadratic + jnp.sum(jnp.abs(gain))
 
 
-def _power(problem, z, power):
+def _power(problem: _Problem, z: Float[Array, " P"], power: Any):
     return problem.scale * jnp.where(problem.active, z, 1.0) ** power
 
 
-def _residual(problem, z):
+def _residual(problem: _Problem, z: Float[Array, " P"]):
     ratio = _times(problem.matrix, z) / _power(problem, z, -problem.exponent)
     return jnp.max(jnp.where(problem.active, jnp.abs(ratio - 1), 0.0))
 
 
-def _all_gain(problem, z):
+def _all_gain(problem: _Problem, z: Float[Array, " P"]):
     """Whether every player gains, and the sum has not cancelled to rounding."""
     rounding = 4 * len(z) * jnp.finfo(z.dtype).eps
     gains = _times(problem.matrix, z)
@@ -158,5 +159,5 @@ def _all_gain(problem, z):
     return enough & (z @ gains > rounding * jnp.sum(z) ** 2)
 
 
-def _times(matrix, vector):
+def _times(matrix: Float[Array, "P P"], vector: Float[Array, " P"]):
     return jnp.matmul(matrix, vector, precision="highest")

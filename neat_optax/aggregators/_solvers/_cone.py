@@ -1,4 +1,4 @@
-r"""The direction that raises the smallest gain, within a ball: CAGrad's problem.
+r"""Maximizes the smallest gain within a ball around a direction: CAGrad's problem.
 
 .. math:: \max_d \min_i g_i \cdot d \quad\text{s.t.}\quad |d - g_0| \le r
 
@@ -8,7 +8,7 @@ For a smallest gain :math:`t`, the nearest :math:`d` to :math:`g_0` with
 set. So `t` is found by jumping from one active set to the next inside a bracket.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,7 @@ import jax.numpy as jnp
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._typing import Array, Float
 
 MAX_JUMPS = 40
 
@@ -47,7 +48,9 @@ class _Search(NamedTuple):
 
 
 @jax.jit
-def push_smallest_gain(rows: Correlation, start: jax.Array, ratio) -> Push:
+def push_smallest_gain(
+    rows: Correlation, start: Float[Array, " P"], ratio: Any
+) -> Push:
     """Solves CAGrad's problem around `g_0 = sum_i start_i u_i`.
 
     Args:
@@ -69,7 +72,7 @@ def push_smallest_gain(rows: Correlation, start: jax.Array, ratio) -> Push:
     )
 
 
-def _search(problem: _Problem, length) -> _Search:
+def _search(problem: _Problem, length: jax.Array) -> _Search:
     lows = jnp.where(
         problem.active, _tree.safe_divide(problem.gains, problem.demand), jnp.inf
     )
@@ -77,12 +80,12 @@ def _search(problem: _Problem, length) -> _Search:
     high = length + problem.radius
     tolerance = 4 * jnp.finfo(length.dtype).eps * problem.radius
 
-    def going(search):
+    def going(search: _Search):
         reached = jnp.abs(search.distance - problem.radius) <= tolerance
         bracketed = (search.high > search.low) & (search.attempts < MAX_JUMPS)
         return (search.attempts == 0) | (~reached & bracketed)
 
-    def body(search):
+    def body(search: _Search):
         tried = search.next
         point, residual = _nearest(problem, tried)
         distance = _length(problem, point)
@@ -116,7 +119,7 @@ def _search(problem: _Problem, length) -> _Search:
     return jax.lax.while_loop(going, body, first)
 
 
-def _nearest(problem, gain):
+def _nearest(problem: _Problem, gain: jax.Array):
     """Weights to add to `g_0` so that every player gains its demand times `gain`."""
     linear = problem.gains - gain * problem.demand
     linear = jnp.where(problem.active, linear, 1.0)
@@ -125,8 +128,11 @@ def _nearest(problem, gain):
     return solution.point[0] * unit, solution.residual[0]
 
 
-def _jump(problem, point):
+def _jump(problem: _Problem, point: Float[Array, " P"]):
     """The gain at which the distance on this active set reaches the radius."""
+    # On the active set d = g_0 + sum_j y_j u_j with C y = t b - a, for demands b and
+    # gains a_i = u_i . g_0. With s = b'C^-1 b and m = b'C^-1 a, |d - g_0|^2 = y'Cy =
+    # s t^2 - 2 m t + a'C^-1 a = r^2 at t = (m + sqrt(m^2 - s (a'C^-1 a - r^2))) / s.
     support = point > 0
     both = support[:, None] & support[None, :]
     count = len(point)
@@ -142,15 +148,15 @@ def _jump(problem, point):
     return (mixed + root) / square
 
 
-def _middle(low, high):
+def _middle(low: jax.Array, high: jax.Array):
     """Halfway, counted in decades where both ends are far below zero."""
     decades = -jnp.sqrt(jnp.abs(low) * jnp.maximum(jnp.abs(high), 1e-6 * jnp.abs(low)))
     return jnp.where((high <= 0) & (low < 0), decades, (low + high) / 2)
 
 
-def _length(problem, point):
+def _length(problem: _Problem, point: Float[Array, " P"]):
     return jnp.sqrt(jnp.maximum(point @ _times(problem.matrix, point), 0))
 
 
-def _times(matrix, vector):
+def _times(matrix: Float[Array, "P P"], vector: Float[Array, " P"]):
     return jnp.matmul(matrix, vector, precision="highest")

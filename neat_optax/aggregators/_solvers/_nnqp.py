@@ -7,10 +7,12 @@ projected gradient finds the active set, one masked solve makes it exact, and wh
 optimality conditions still fail, an interior point method takes over.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 GRADIENT_STEPS = 100
 INTERIOR_STEPS = 20
@@ -26,7 +28,7 @@ class Solution(NamedTuple):
 
 
 @jax.jit
-def nnqp(matrix: jax.Array, linear: jax.Array) -> Solution:
+def nnqp(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]) -> Solution:
     r"""Solves :math:`\min_{y \ge 0} \tfrac12 y^\top H y + c_k^\top y` for every `k`.
 
     Args:
@@ -40,12 +42,12 @@ def nnqp(matrix: jax.Array, linear: jax.Array) -> Solution:
     blank = Solution(jnp.zeros_like(linear), jnp.full(len(linear), jnp.inf))
     methods = (_project_gradients, _interior_points)
 
-    def going(carry):
+    def going(carry: tuple[jax.Array, Solution]):
         attempt, best = carry
         unsolved = jnp.any(best.residual > TOLERANCE_IN_EPS * _eps(matrix))
         return unsolved & (attempt < len(methods))
 
-    def body(carry):
+    def body(carry: Any):
         attempt, best = carry
         point = jax.lax.switch(attempt, methods, matrix, linear)
         return attempt + 1, _better(_polish(matrix, linear, point), best)
@@ -53,11 +55,11 @@ def nnqp(matrix: jax.Array, linear: jax.Array) -> Solution:
     return jax.lax.while_loop(going, body, (jnp.zeros((), jnp.int32), blank))[1]
 
 
-def _project_gradients(matrix, linear):
+def _project_gradients(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]):
     """Nesterov's accelerated projected gradient with a restart for each row."""
     step = 1 / jnp.max(jnp.sum(jnp.abs(matrix), axis=1))
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: Any):
         point, ahead, momentum = carry
         new = jnp.maximum(ahead - step * (_times(ahead, matrix) + linear), 0)
         uphill = jnp.sum((ahead - new) * (new - point), axis=1, keepdims=True) > 0
@@ -71,7 +73,9 @@ def _project_gradients(matrix, linear):
     return jax.lax.fori_loop(0, GRADIENT_STEPS, body, (start, start, momentum))[0]
 
 
-def _polish(matrix, linear, point) -> Solution:
+def _polish(
+    matrix: Float[Array, "P P"], linear: Float[Array, "K P"], point: Float[Array, "K P"]
+) -> Solution:
     """Solves the equations of the active set, and keeps the better of two points."""
     support = point - (_times(point, matrix) + linear) > 0
     exact = jax.vmap(_solve_on, (None, 0, 0))(matrix, linear, support)
@@ -83,7 +87,9 @@ def _polish(matrix, linear, point) -> Solution:
     )
 
 
-def _solve_on(matrix, linear, support):
+def _solve_on(
+    matrix: Float[Array, "P P"], linear: Float[Array, " P"], support: Bool[Array, " P"]
+):
     """`H y = -c` on the support, by a ridge and refinement, since `H` may be singular.
 
     Refinement takes the ridge's effect out again wherever `H` is regular.
@@ -95,35 +101,35 @@ def _solve_on(matrix, linear, support):
     ridge = jnp.where(support, 32 * _eps(matrix), 1.0)
     factor = jnp.linalg.cholesky(system + identity * ridge[:, None])
 
-    def refine(point):
+    def refine(point: Float[Array, " P"]):
         gap = rhs - _times(system, point)
         return point + jax.scipy.linalg.cho_solve((factor, True), gap)
 
     return refine(refine(refine(jnp.zeros_like(rhs))))
 
 
-def _interior_points(matrix, linear):
+def _interior_points(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]):
     """Mehrotra's predictor and corrector, for every right-hand side."""
     return jax.vmap(_interior_point, (None, 0))(matrix, linear)
 
 
-def _interior_point(matrix, linear):
+def _interior_point(matrix: Float[Array, "P P"], linear: Float[Array, " P"]):
     count = len(linear)
     identity = jnp.eye(count, dtype=matrix.dtype)
     tiny = jnp.asarray(1e-12, matrix.dtype)
 
-    def to_boundary(value, change):
+    def to_boundary(value: Float[Array, " P"], change: Float[Array, " P"]):
         limits = jnp.where(change < 0, -value / change, jnp.inf)
         return jnp.minimum(1.0, jnp.min(limits))
 
-    def body(_, carry):
+    def body(_: jax.Array, carry: Any):
         point, slack = carry
         gap = jnp.dot(point, slack) / count
         infeasible = _times(matrix, point) + linear - slack
         system = matrix + jnp.diag(slack / point) + 2 * _eps(matrix) * identity
         factor = jnp.linalg.cholesky(system)
 
-        def direction(correction):
+        def direction(correction: Float[Array, " P"]):
             rhs = -infeasible - slack + correction
             change = jax.scipy.linalg.cho_solve((factor, True), rhs)
             return change, -slack - slack * change / point + correction
@@ -149,7 +155,9 @@ def _interior_point(matrix, linear):
     return jax.lax.fori_loop(0, INTERIOR_STEPS, body, (start, slack))[0]
 
 
-def _violation(matrix, linear, point):
+def _violation(
+    matrix: Float[Array, "P P"], linear: Float[Array, "K P"], point: Float[Array, "K P"]
+):
     gradient = _times(point, matrix) + linear
     worst = jnp.max(jnp.abs(jnp.minimum(point, gradient)), axis=1)
     scale = jnp.maximum(jnp.max(jnp.abs(linear), axis=1), jnp.max(point, axis=1))
@@ -162,9 +170,9 @@ def _better(one: Solution, other: Solution) -> Solution:
     return Solution(point, jnp.where(wins, one.residual, other.residual))
 
 
-def _times(a, b):
+def _times(a: jax.Array, b: jax.Array):
     return jnp.matmul(a, b, precision="highest")
 
 
-def _eps(matrix):
+def _eps(matrix: Float[Array, "P P"]):
     return float(jnp.finfo(matrix.dtype).eps)

@@ -1,6 +1,6 @@
 """The simplex: projection onto it, and the point of a hull nearest to zero."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 SATURATED = 4.0
 """Beyond it, a step on the simplex has already set an entry to zero."""
@@ -15,7 +16,9 @@ LONGEST_SLOPE = 1e30
 """Bound on slopes, so that products with them stay finite."""
 
 
-def project_simplex(point: jax.Array, present: jax.Array) -> jax.Array:
+def project_simplex(
+    point: Float[Array, " P"], present: Bool[Array, " P"]
+) -> Float[Array, " P"]:
     """The nearest point with nonnegative entries that sum to 1, zero where absent.
 
     Args:
@@ -30,7 +33,14 @@ def project_simplex(point: jax.Array, present: jax.Array) -> jax.Array:
     return jnp.where(present, jnp.maximum(point - shift, 0), 0)
 
 
-def descend_simplex(products, weights, step_size, decay, present, scale=1.0):
+def descend_simplex(
+    products: Float[Array, "P P"],
+    weights: Float[Array, " P"],
+    step_size: Any,
+    decay: Any,
+    present: Bool[Array, " P"],
+    scale: Any = 1.0,
+) -> Float[Array, " P"]:
     r"""The weights after one projected step towards a shorter combination.
 
     .. math:: w \leftarrow \Pi_\Delta \bigl(w - \gamma\, (s^2 A w + \rho\, w)\bigr)
@@ -47,7 +57,7 @@ def descend_simplex(products, weights, step_size, decay, present, scale=1.0):
       scale: `s`.
     """
 
-    def above_smallest(values):
+    def above_smallest(values: Float[Array, " P"]):
         smallest = jnp.min(jnp.where(present, values, jnp.inf))
         return jnp.where(present, values - smallest, 0)
 
@@ -66,7 +76,7 @@ class MinNorm(NamedTuple):
 
 
 @jax.jit
-def min_norm(rows: Correlation, present: jax.Array) -> MinNorm:
+def min_norm(rows: Correlation, present: Bool[Array, " P"]) -> MinNorm:
     r"""Solves :math:`\min_w |\sum_i w_i g_i|` over the simplex of the present players.
 
     In the weights of unit rows, scaled so that the smallest norm is 1, this is a
@@ -75,6 +85,8 @@ def min_norm(rows: Correlation, present: jax.Array) -> MinNorm:
 
     A present player with a zero gradient is itself the nearest point.
     """
+    # For z with b'z = 1 and y = t z, 1/2 y'Cy + 1/2 (1 - b'y)^2 is least at
+    # t = 1 / (1 + q), q = z'Cz, with the value q / (2 (1 + q)), which grows with q.
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
     relative = jnp.where(rows.active, smallest * rows.per_norm, 0)
     lengths = jnp.sqrt(1 + relative**2)

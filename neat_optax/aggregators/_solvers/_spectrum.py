@@ -7,9 +7,12 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
+from neat_optax.aggregators._typing import Array, Bool, Float
 
 
-def eigenpairs(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+def eigenpairs(
+    matrix: Float[Array, "P P"],
+) -> tuple[Float[Array, " P"], Float[Array, "P P"], Bool[Array, " P"]]:
     """Eigenvalues, eigenvectors, and which eigenvalues count as not zero.
 
     An eigenvalue counts where it exceeds the largest by more than `P * eps`, the
@@ -20,7 +23,9 @@ def eigenpairs(matrix: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
     return values, vectors, values > tolerance
 
 
-def solve_least_squares(matrix: jax.Array, rhs: jax.Array) -> jax.Array:
+def solve_least_squares(
+    matrix: Float[Array, "P P"], rhs: Float[Array, " P"]
+) -> Float[Array, " P"]:
     """The pseudo-inverse times a vector: the least-squares solution of least norm."""
     values, vectors, counts = eigenpairs(matrix)
     inverse = _tree.safe_divide(1.0, jnp.where(counts, values, 0))
@@ -35,7 +40,9 @@ class EqualProjections(NamedTuple):
     residual: jax.Array  # largest error of a projection, relative to the largest one
 
 
-def equal_projections(rows: Correlation, wanted: jax.Array) -> EqualProjections:
+def equal_projections(
+    rows: Correlation, wanted: Float[Array, " P"]
+) -> EqualProjections:
     """Solves `C y = wanted` on the rows that are not zero, by least squares."""
     active = rows.active
     identity = jnp.eye(len(wanted), dtype=rows.matrix.dtype)
