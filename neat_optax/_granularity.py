@@ -1,4 +1,4 @@
-"""What is decided together: single entries, blocks, whole units or whole arrays."""
+"""Groups with one decision: single entries, blocks, whole units or whole arrays."""
 
 import math
 from collections.abc import Callable
@@ -41,34 +41,34 @@ entries = Granularity("entries", lambda x: x, lambda decided, _: decided, math.p
 arrays = Granularity(
     "arrays", lambda x: jnp.mean(x, keepdims=True), _broadcast, lambda _: 1
 )
-"""Whole arrays. It takes a scope of several to compare them."""
+"""Whole arrays, compared within a scope of several."""
 
 
 def units(axis: int = -1) -> Granularity:
-    """Whole slices across one axis, such as the output units of a Flax kernel.
+    """Whole slices along one axis, such as the output units of a Flax kernel.
 
     A group's score is the mean over its entries. In pruning with axis -1 the bias of a
     unit is kept or pruned with it: the entry of each vector of the same length that
-    stands next to the kernel. The unit then puts out zero after any activation that
-    maps zero to zero, and `compact` can take it out.
+    is next to the kernel. The unit then outputs zero after any activation that maps
+    zero to zero, and `compact` can remove it.
 
     Args:
       axis: the axis that numbers the units; -1 are the outputs of Dense and Conv, -2
         their inputs. The outputs of a network's last layer are its classes: leave it
-        out of pruning with `which`. An array without axes is one unit.
+        out of pruning with `mask`. An array without axes is one unit.
     """
     _checks.check_integer("axis", axis)
 
-    def others(shape):
+    def others(shape: tuple[int, ...]) -> tuple[int, ...]:
         if not shape:
             return ()
         _checks.check_axis("axis", axis, shape)
         return tuple(i for i in range(len(shape)) if i != axis % len(shape))
 
-    def pool(scores):
+    def pool(scores: jax.Array) -> jax.Array:
         return jnp.mean(scores, axis=others(scores.shape), keepdims=True)
 
-    def groups(shape):
+    def groups(shape: tuple[int, ...]) -> int:
         others(shape)
         return shape[axis] if shape else 1
 
@@ -86,31 +86,33 @@ def blocks(*shape: int) -> Granularity:
     for length in shape:
         _checks.check_count("shape", length, minimum=1)
 
-    def split(array_shape):
+    def split(array_shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape with each blocked axis as (number of blocks, length in a block)."""
         before, last = _cut(array_shape, shape)
         pairs = [(n // m, m) for n, m in zip(last, shape, strict=True)]
         return before + tuple(length for pair in pairs for length in pair)
 
-    def inside(ndim):
+    def inside(ndim: int) -> tuple[int, ...]:
         first = ndim - len(shape)
         return tuple(first + 2 * i + 1 for i in range(len(shape)))
 
-    def pool(scores):
+    def pool(scores: jax.Array) -> jax.Array:
         in_blocks = _tree.unsharded(scores).reshape(split(scores.shape))
         return jnp.mean(in_blocks, axis=inside(scores.ndim), keepdims=True)
 
-    def spread(decided, like):
+    def spread(decided: jax.Array, like: jax.Array) -> jax.Array:
         return jnp.broadcast_to(decided, split(like.shape)).reshape(like.shape)
 
-    def groups(array_shape):
+    def groups(array_shape: tuple[int, ...]) -> int:
         _cut(array_shape, shape)
         return math.prod(array_shape) // math.prod(shape)
 
     return Granularity(f"blocks{shape}", pool, spread, groups)
 
 
-def _cut(array_shape: tuple[int, ...], shape: tuple[int, ...]):
+def _cut(
+    array_shape: tuple[int, ...], shape: tuple[int, ...]
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The axes before the blocked ones, and those, whose lengths blocks must divide."""
     first = len(array_shape) - len(shape)
     last = array_shape[max(first, 0) :]

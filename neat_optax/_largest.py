@@ -1,4 +1,4 @@
-"""Which entries are largest: exact counts without a sort.
+"""Exact top-k masks without a sort.
 
 The threshold is found bit by bit on the bits of the scores, by counting. Counts are
 reductions, so that a sharded array stays where it is, and several arrays can share one
@@ -35,7 +35,7 @@ def keep_largest(
     wanted = count - _count(above)
     numbers = _numbers(keys)
 
-    def first_among_equals():
+    def first_among_equals() -> jax.Array:
         ranked = [jnp.where(e, n, 0) for e, n in zip(equal, numbers, strict=True)]
         return _largest_threshold(ranked, wanted)
 
@@ -68,7 +68,7 @@ def _largest_threshold(keys: Sequence[jax.Array], count: Any) -> jax.Array:
     dtype = keys[0].dtype
     width = dtype.itemsize * 8
 
-    def decide(index, threshold):
+    def decide(index: Any, threshold: jax.Array) -> jax.Array:
         bit = jnp.asarray(1, dtype) << jnp.asarray(width - 1 - index, dtype)
         reached = _count([key >= (threshold | bit) for key in keys])
         return jnp.where(reached >= count, threshold | bit, threshold)

@@ -101,7 +101,7 @@ def _inherited(pruning: PruneState, breeders: list[BreederState]) -> PruneState:
 
 def _sparsity(params: Any, mask: Mask | None) -> jax.Array:
     """The share of zeros in the arrays that are pruned, over all individuals."""
-    return jnp.mean(jax.vmap(lambda one: share_of_zeros(one, mask))(params))
+    return jnp.mean(jax.vmap(lambda one: share_of_zeros(one, mask=mask))(params))
 
 
 def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]:

@@ -34,10 +34,10 @@ from neat_optax.sparsity._report import sparsity as sparsity
 from neat_optax.sparsity._report import summary as summary
 from neat_optax.sparsity._report import to_bcoo as to_bcoo
 from neat_optax.sparsity._scores import Score as Score
-from neat_optax.sparsity._scores import activity as activity
 from neat_optax.sparsity._scores import gradient_magnitude as gradient_magnitude
 from neat_optax.sparsity._scores import magnitude as magnitude
 from neat_optax.sparsity._scores import movement as movement
 from neat_optax.sparsity._scores import random as random
 from neat_optax.sparsity._scores import saliency as saliency
 from neat_optax.sparsity._scores import snip as snip
+from neat_optax.sparsity._scores import wanda as wanda

@@ -1,4 +1,4 @@
-"""How an overall sparsity is divided among the arrays."""
+"""Layerwise sparsities from an overall sparsity."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -12,7 +12,7 @@ Shapes = Sequence[tuple[int, ...]]
 
 
 class Allocation(NamedTuple):
-    """`sparsities(shapes, sparsity)`: one sparsity for each array that is pruned."""
+    """`sparsities(shapes, sparsity)` gives one sparsity for each pruned array."""
 
     name: str
     sparsities: Callable[[Shapes, Any], Sequence[Any]]
@@ -22,7 +22,7 @@ class Allocation(NamedTuple):
 
 
 def as_allocation(allocation: Any) -> Allocation:
-    """An allocation, or one made of a function of shapes and sparsity."""
+    """The allocation itself, or one from a function of shapes and sparsity."""
     if callable(allocation):
         sparsities: Any = allocation
         return Allocation(getattr(allocation, "__name__", "allocation"), sparsities)
@@ -58,6 +58,7 @@ uniform = Allocation("uniform", _same)
 """The same sparsity for every array."""
 
 erdos_renyi_kernel = Allocation("erdos_renyi_kernel", _by_erdos_renyi)
-r"""Wide arrays are pruned more: the density of an array of shape :math:`n_1, n_2, ...`
-is proportional to :math:`\sum_i n_i / \prod_i n_i`, but at most 1, with the factor that
-gives the overall sparsity (Evci et al., "Rigging the Lottery", 2020, section 3)."""
+r"""Wider arrays are pruned more (ERK): the density of an array of shape
+:math:`n_1, n_2, ...` is proportional to :math:`\sum_i n_i / \prod_i n_i`, but at most
+1, with the factor that gives the overall sparsity (Evci et al., "Rigging the Lottery",
+2020, section 3)."""

@@ -1,7 +1,7 @@
-"""Pruning by feedback: a level that follows the complexity that is observed."""
+"""Feedback pruning: the sparsity follows a measured complexity."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,16 +13,16 @@ from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity._allocation import Allocation, uniform
-from neat_optax.sparsity._masks import Division, divide, narrow, values
-from neat_optax.sparsity._scores import Score, as_score, magnitude
+from neat_optax.sparsity._masks import Division, decide, divide, values
+from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 
 ROUNDING = 1e-6
-"""Excesses that differ by less are the same: float32 cannot tell."""
+"""Excesses that differ by less are equal: float32 does not resolve them."""
 
 
 class Control(NamedTuple):
-    """How the level answers: `step(excess)` is added to it."""
+    """A control law: `step(excess)` is added to the level."""
 
     name: str
     step: Callable[[jax.Array], jax.Array]
@@ -32,17 +32,17 @@ class Control(NamedTuple):
 
 
 def bang_bang(rate: float = 0.02) -> Control:
-    """The level moves by `rate`, up or down. The rule of NeatapticTS.
+    """Moves the level by a fixed step, up or down: the rule of NeatapticTS.
 
     Args:
-      rate: a number above 0.
+      rate: the step, above 0.
     """
     _checks.check_number("rate", rate, "(0, inf)")
     return Control("bang_bang", lambda excess: rate * jnp.sign(excess))
 
 
 def proportional(gain: float = 0.5, max_step: float = 1.0) -> Control:
-    """The level moves by `gain` times the excess, and by at most `max_step`.
+    """Moves the level by `gain` times the excess, and by at most `max_step`.
 
     Args:
       gain: a number above 0; 1 goes to the target at once.
@@ -59,14 +59,14 @@ _ORIGINAL = bang_bang()
 
 
 class Level(NamedTuple):
-    """What a feedback controller remembers; float32, of shape []."""
+    """State of the feedback controller; float32, of shape []."""
 
     level: jax.Array  # the sparsity in force
     baseline: jax.Array  # the first complexity observed; -1 before
 
 
 def start_level(level: float = 0.0) -> Level:
-    """A controller that has observed nothing.
+    """The initial state of the feedback controller.
 
     Args:
       level: the sparsity to start from, in [0, 1).
@@ -77,13 +77,13 @@ def start_level(level: float = 0.0) -> Level:
 
 def adapt_level(
     state: Level,
-    complexity: Any,
+    complexity: float | jax.Array,
     *,
-    sparsity: Any = 0.5,
-    tolerance: Any = 0.05,
+    sparsity: float | jax.Array = 0.5,
+    tolerance: float | jax.Array = 0.05,
     control: Control = _ORIGINAL,
 ) -> tuple[Level, jax.Array]:
-    r"""One answer of the controller to the complexity :math:`x` that is observed.
+    r"""One step of the feedback controller for an observed complexity :math:`x`.
 
     .. math::
 
@@ -97,7 +97,7 @@ def adapt_level(
     Args:
       state: a `Level`, from `start_level()` at first.
       complexity: :math:`x` at least 0.
-      sparsity: :math:`T`, the share of the baseline that is to go.
+      sparsity: :math:`T`, the share of the baseline to remove.
       tolerance: :math:`\tau`, the dead band.
       control: :math:`c`.
 
@@ -127,23 +127,24 @@ def adapt_pruning(
     granularity: Granularity = entries,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Prunes until the complexity observed is a given share of the first one.
+    """Prunes by feedback, until a measured complexity has fallen by a given share.
 
-    One level, shared by all arrays, follows the complexity by feedback; see
-    `adapt_level` for its rule. Whenever it moves, the weights are pruned to it as in
-    `prune_to_sparsity`, which also explains the options that have the same name.
+    One level, shared by all arrays, follows the complexity by feedback: a dead band
+    around the target, and outside of it `control`. Whenever the level moves, the
+    weights are pruned to it as in `prune_to_sparsity`, which also explains the options
+    of the same name.
 
     The complexity is the number of weights, among those that can be pruned, that are
     not zero, or what the caller passes as the extra argument `complexity=`: the number
-    of active units, a latency, a mean over a population. It is only looked at when a
-    step is due.
+    of active units, a latency, a mean over a population. It is read only at
+    the steps that are due.
 
     Args:
-      sparsity: the share of the first complexity that is to go, and the highest level,
-        in [0, 1).
+      sparsity: the share of the first complexity to remove, and the highest level, in
+        [0, 1).
       tolerance: relative distance from the target within which nothing moves, at least
         0.
-      control: how the level answers: `bang_bang(rate)`, the rule of NeatapticTS and the
+      control: the control law: `bang_bang(rate)`, the rule of NeatapticTS and the
         default, or `proportional(gain)`.
       begin: the first step that is due.
       end: the last one, or None.
@@ -175,33 +176,43 @@ def adapt_pruning(
     cadence = when(begin, every, end)
     division = divide(scope, allocation, granularity, mask)
 
-    def ask(state, step, params, extra_args):
+    def amount(
+        state: Level, step: jax.Array, params: optax.Params, extra_args: dict[str, Any]
+    ) -> tuple[jax.Array, Any]:
         del state
-        division.counts(params, 0.0)  # says now what does not fit
+        division.counts(params, 0.0)  # raises at once for arrays that do not fit
         rule = value_at(sparsity, step), value_at(tolerance, step)
         return cadence.due(step), (extra_args.get("complexity"), *rule)
 
-    choose = functools.partial(_adapt, division, control)
-    return prune_by("adapt_pruning", as_score(score), Target(start_level, ask), choose)
+    target = Target(start_level, amount, functools.partial(_decide, division, control))
+    return prune_by("adapt_pruning", as_score(score), target)
 
 
-def _adapt(division, control, score, state, mask, seen, asked):
-    """One answer of the controller, and the mask that goes with it."""
-    observed, sparsity, tolerance = asked
-    params = values(mask, seen)
+def _decide(
+    division: Division,
+    control: Control,
+    score: Score,
+    state: Level,
+    mask: Any,
+    measured: Sequence[Weight],
+    amount: tuple[Any, Any, Any],
+) -> tuple[Level, Any]:
+    """One step of the controller, and the mask of its level."""
+    observed, sparsity, tolerance = amount
+    params = values(mask, measured)
     if observed is None:
         observed = _count_nonzero(division, params)
     rule = {"sparsity": sparsity, "tolerance": tolerance, "control": control}
     state, moved = adapt_level(state, observed, **rule)
 
-    def narrowed():
-        return narrow(division, score, mask, seen, state.level)
+    def pruned() -> Any:
+        return decide(division, score, mask, measured, state.level)
 
-    return state, jax.lax.cond(moved, narrowed, lambda: mask)
+    return state, jax.lax.cond(moved, pruned, lambda: mask)
 
 
-def _count_nonzero(division: Division, params: Any) -> jax.Array:
-    """The weights, among those that can be pruned, that are not zero."""
+def _count_nonzero(division: Division, params: optax.Params) -> jax.Array:
+    """The number of nonzero weights among those that can be pruned."""
     leaves = jax.tree.leaves(params)
     counts = [jnp.count_nonzero(leaves[n]) for n in division.pruned(params)]
     return sum(counts, jnp.float32(0))

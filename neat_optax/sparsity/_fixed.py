@@ -1,4 +1,4 @@
-"""Masks from the caller: held for ever, or over dense weights."""
+"""Masks from the caller: fixed, or over dense weights (straight-through)."""
 
 import functools
 from collections.abc import Callable
@@ -11,7 +11,7 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Mask, chosen, kernels
 from neat_optax._schedules import when
-from neat_optax.sparsity._masks import all_kept, masked_updates
+from neat_optax.sparsity._masks import all_kept, combine
 
 
 class KeepMaskState(NamedTuple):
@@ -21,12 +21,12 @@ class KeepMaskState(NamedTuple):
 
 
 def keep_mask(mask: Mask) -> optax.GradientTransformationExtraArgs:
-    """Holds weights at exactly zero where a given mask is False; goes last in a chain.
+    """Fixes weights at exactly zero where a mask is False; goes last in a chain.
 
     Args:
       mask: a tree of boolean arrays like the parameters, True where a weight is kept,
         or a function from the parameters to one, called once, by `init`: `nonzero`
-        trains a sparse model on without a change of its zeros.
+        fine-tunes a sparse model without changing its zeros.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -37,14 +37,20 @@ def keep_mask(mask: Mask) -> optax.GradientTransformationExtraArgs:
       [[1.0, 0.0]]
     """
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> KeepMaskState:
         _checks.check_inexact("params", params)
-        return KeepMaskState(_like(params, _ask(mask, params)))
+        return KeepMaskState(_like(params, mask(params) if callable(mask) else mask))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, KeepMaskState]:
         del extra_args
         _checks.check_update(updates, params, "keep_mask")
-        return masked_updates(updates, params, state.mask), state
+        given: Any = params
+        return combine(updates, given, state.mask), state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
@@ -60,7 +66,7 @@ class StraightThroughState(NamedTuple):
 def straight_through(
     mask: Mask, *, every: int = 1
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Trains dense weights by the gradients of masked ones; goes last in a chain.
+    r"""Straight-through estimator: trains dense weights behind a mask; goes last.
 
     .. math:: w_{t+1} = w_t + u_t(\nabla L(p_t)), \qquad p_t = m_t(w_t) \odot w_t
 
@@ -96,28 +102,34 @@ def straight_through(
     """
     cadence = when(0, every, None)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> StraightThroughState:
         _checks.check_inexact("params", params)
         kept = all_kept(params) if callable(mask) else _like(params, mask)
         dense = jax.tree.map(jnp.array, params)
         return StraightThroughState(jnp.zeros((), jnp.int32), dense, kept)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, StraightThroughState]:
         del extra_args
         _checks.check_update(updates, params, "straight_through")
+        given: Any = params
         dense = optax.apply_updates(state.dense, updates)
         kept = state.mask
         if callable(mask):
-            kept = _ask_if(mask, cadence.due(state.step), kept, dense)
-        moved = jax.tree.map(jnp.subtract, dense, params)
-        updates = masked_updates(moved, params, kept)
+            kept = _decide_if(mask, cadence.due(state.step), kept, dense)
+        moved = jax.tree.map(jnp.subtract, dense, given)
+        updates = combine(moved, given, kept)
         step = _tree.increment(state.step)
         return updates, StraightThroughState(step, dense, kept)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def nonzero(params: Any, mask: Mask | None = None) -> Any:
+def nonzero(params: optax.Params, *, mask: Mask | None = None) -> Any:
     """The mask of the weights that are not zero.
 
     Args:
@@ -132,11 +144,7 @@ def nonzero(params: Any, mask: Mask | None = None) -> Any:
     return treedef.unflatten(leaves)
 
 
-def _ask(mask: Mask, params: Any) -> Any:
-    return mask(params) if callable(mask) else mask
-
-
-def _like(params: Any, mask: Any) -> Any:
+def _like(params: optax.Params, mask: Any) -> Any:
     """A mask that fits the parameters, in arrays that are sharded like them."""
     _checks.check_mask("mask", mask, "params", params)
     return jax.tree.map(
@@ -145,5 +153,5 @@ def _like(params: Any, mask: Any) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames="mask")
-def _ask_if(mask: Callable, due: jax.Array, kept: Any, params: Any) -> Any:
+def _decide_if(mask: Callable, due: jax.Array, kept: Any, params: optax.Params) -> Any:
     return jax.lax.cond(due, lambda: _like(params, mask(params)), lambda: kept)

@@ -1,4 +1,4 @@
-"""From scores to masks: how many are kept in each scope, and which."""
+"""From scores to masks: how many weights each scope keeps, and which ones."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._granularity import Granularity, entries
@@ -25,11 +26,11 @@ class Division(NamedTuple):
     granularity: Granularity
     mask: Mask
 
-    def pruned(self, params: Any) -> list[int]:
+    def pruned(self, params: optax.Params) -> list[int]:
         """The numbers of the leaves that are pruned."""
         return chosen(params, self.mask)
 
-    def scopes(self, params: Any) -> list[list[int]]:
+    def scopes(self, params: optax.Params) -> list[list[int]]:
         """The pruned leaves of each scope."""
         owners = self.scope.owners(params)
         found: dict[int, list[int]] = {}
@@ -37,7 +38,7 @@ class Division(NamedTuple):
             found.setdefault(owners[number], []).append(number)
         return list(found.values())
 
-    def biases(self, params: Any, number: int) -> list[int]:
+    def biases(self, params: optax.Params, number: int) -> list[int]:
         """The vectors that go with a kernel whose outputs are pruned as one."""
         if not self.granularity.of_outputs:
             return []
@@ -47,8 +48,8 @@ class Division(NamedTuple):
         pairs = zip(parents, shapes, strict=True)
         return [n for n, pair in enumerate(pairs) if pair == wanted and n != number]
 
-    def ask(self, params: Any, sparsity: Any) -> Any:
-        """What `counts` needs: a traced sparsity as it is, a known one as its counts.
+    def amount(self, params: optax.Params, sparsity: Any) -> Any:
+        """The argument of `counts`: a traced sparsity, or the counts of a known one.
 
         Known counts are exact. Traced ones cost a few operations for each scope, which
         are left to the steps at which the mask changes.
@@ -56,16 +57,18 @@ class Division(NamedTuple):
         counts = self.counts(params, 0.0 if _traced(sparsity) else sparsity)
         return sparsity if _traced(sparsity) else counts
 
-    def counts(self, params: Any, sparsity: Any) -> list[Any]:
-        """How many groups each scope keeps: at least 1, and no more than asked for.
+    def counts(self, params: optax.Params, amount: Any) -> list[Any]:
+        """How many groups each scope keeps: at least 1, and at most its share.
 
-        A sparsity outside [0, 1] counts as its nearer end. A list holds the counts.
+        Args:
+          params: the parameters.
+          amount: a sparsity, clipped to [0, 1]; or a list of the counts themselves.
         """
-        if isinstance(sparsity, list):
-            return sparsity
+        if isinstance(amount, list):
+            return amount
         shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
         pruned = self.pruned(params)
-        given = self.allocation.sparsities([shapes[n] for n in pruned], sparsity)
+        given = self.allocation.sparsities([shapes[n] for n in pruned], amount)
         _checks.check_one_each("allocation", given, "pruned array", len(pruned))
         for share in given:
             _checks.check_number("allocation", share, "[0, 1]")
@@ -93,11 +96,11 @@ def divide(scope: Any, allocation: Any, granularity: Any, mask: Any) -> Division
 
 
 def count_kept(sizes: Sequence[int], sparsities: Sequence[Any]) -> Any:
-    """The largest whole number that leaves at least the sparsity asked for, from 1 on.
+    """The largest count that leaves at least the given sparsity; at least 1.
 
     The product is rounded: 10 * (1 - 0.8) is below 2 in every floating format, and
     counts as 2. Numbers are counted in float64, traced ones in their own precision.
-    Equal sparsities count as that of one array: no rounding adds up.
+    Arrays with equal sparsity are counted together, so rounding does not accumulate.
     """
     known = not any(map(_traced, sparsities))
     xp: Any = np if known else jnp
@@ -110,28 +113,28 @@ def count_kept(sizes: Sequence[int], sparsities: Sequence[Any]) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames=("division", "score"))
-def narrow(
+def decide(
     division: Division,
     score: Score,
     mask: Any,
-    seen: Sequence[Weight],
-    asked: Any,
+    measured: Sequence[Weight],
+    amount: Any,
 ) -> Any:
-    """The mask of the best among those that `mask` keeps.
+    """The mask of the highest scores among the weights that `mask` keeps.
 
     Args:
       division: what is pruned, and together with what.
       score: what is kept.
       mask: a tree of boolean arrays. Leaves that are not pruned come back as they are.
-      seen: what the score sees of each leaf.
-      asked: the sparsity, or how many groups each scope keeps.
+      measured: the input of the score for each leaf.
+      amount: the sparsity, or how many groups each scope keeps.
     """
     leaves, treedef = jax.tree.flatten(mask)
-    params = values(mask, seen)
-    counts = division.counts(params, asked)
+    params = values(mask, measured)
+    counts = division.counts(params, amount)
     pool, spread = division.granularity.pool, division.granularity.spread
     for scope, count in zip(division.scopes(params), counts, strict=True):
-        rated = [pool(scoring.rate(score, seen[n])) for n in scope]
+        rated = [pool(scoring.rate(score, measured[n])) for n in scope]
         dtype = jnp.result_type(jnp.float32, *rated)
         rated = [scores.astype(dtype) for scores in rated]
         alive = [pool(leaves[n].astype(jnp.float32)) > 0 for n in scope]
@@ -142,19 +145,19 @@ def narrow(
     return treedef.unflatten(leaves)
 
 
-def values(mask: Any, seen: Sequence[Weight]) -> Any:
-    """The parameters that a score sees, as the tree that they came from."""
-    return jax.tree.structure(mask).unflatten([weight.value for weight in seen])
+def values(mask: Any, measured: Sequence[Weight]) -> Any:
+    """The parameters, as the tree that they came from."""
+    return jax.tree.structure(mask).unflatten([weight.value for weight in measured])
 
 
-def all_kept(params: Any) -> Any:
+def all_kept(params: optax.Params) -> Any:
     """The mask that keeps everything, sharded like the parameters."""
     return jax.tree.map(lambda p: jnp.ones_like(p, dtype=bool), params)
 
 
 def make_mask(
-    params: Any,
-    sparsity: Any,
+    params: optax.Params,
+    sparsity: float | jax.Array,
     *,
     score: Score | Callable = magnitude,
     scope: Scope = per_leaf,
@@ -163,7 +166,7 @@ def make_mask(
     mask: Mask | None = None,
     **extra_args: Any,
 ) -> Any:
-    """Prunes in one call: the mask that keeps the best weights.
+    """The mask that keeps the weights with the highest scores.
 
     Args:
       params: a tree of arrays.
@@ -174,7 +177,7 @@ def make_mask(
       allocation: how the sparsity is divided among the arrays.
       granularity: what is kept or pruned as one.
       mask: which arrays are pruned; by default those with two axes or more.
-      **extra_args: `grad=` or `activity=`, where the score needs it.
+      **extra_args: `grad=` or `input_norms=`, where the score needs it.
 
     Returns:
       A tree like `params` of boolean arrays, True where a weight is kept.
@@ -189,15 +192,15 @@ def make_mask(
     _checks.check_fields({"sparsity": sparsity}, {"sparsity": "[0, 1)"})
     _checks.check_inexact("params", params)
     division = divide(scope, allocation, granularity, mask)
-    asked = division.ask(params, sparsity)
+    amount = division.amount(params, sparsity)
     score = as_score(score)
     memory = scoring.start_memory(score, params)
-    seen, _ = scoring.look(score, params, memory, jnp.int32(0), extra_args)
-    return narrow(division, score, all_kept(params), seen, asked)
+    measured, _ = scoring.measure(score, params, memory, jnp.int32(0), extra_args)
+    return decide(division, score, all_kept(params), measured, amount)
 
 
 def apply_mask(tree: Any, mask: Any) -> Any:
-    """The tree with exact zeros where the mask is False, whatever stood there.
+    """Sets entries to exactly zero where the mask is False, whatever their value.
 
     Args:
       tree: parameters, or gradients like them.
@@ -207,10 +210,10 @@ def apply_mask(tree: Any, mask: Any) -> Any:
     return jax.tree.map(lambda x, m: jnp.where(m, x, jnp.zeros_like(x)), tree, mask)
 
 
-def masked_updates(updates: Any, params: Any, mask: Any) -> Any:
+def combine(updates: optax.Updates, params: optax.Params, mask: Any) -> Any:
     """Updates after which the parameters are exactly zero where the mask is False."""
 
-    def leaf(update, weight, keep):
+    def leaf(update: jax.Array, weight: jax.Array, keep: jax.Array) -> jax.Array:
         dtype = jnp.result_type(update, weight)  # in which -weight is exact
         return jnp.where(keep, update.astype(dtype), -weight.astype(dtype))
 

@@ -25,10 +25,10 @@ def n_of_m(
     score: Score | Callable = magnitude,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    """Keeps the best n of every m neighbors along an axis; goes last in a chain.
+    """N:M sparsity: keeps the n highest scores of every m neighbors along an axis.
 
-    Sparse tensor cores multiply matrices with 2 of 4 kept along the axis that is summed
-    over, which is the default: the inputs of a Flax kernel.
+    Goes last in a chain. Sparse tensor cores multiply matrices with 2 of 4 kept along
+    the axis that is summed over, which is the default: the inputs of a Flax kernel.
 
     Args:
       n: how many are kept, from 1 to m.
@@ -57,17 +57,19 @@ def n_of_m(
     _checks.check_interval(begin, 1, None)
     rows = _rows(n, m, axis, mask)
 
-    def ask(state, step, params, extra_args):
+    def amount(
+        state: tuple[()], step: jax.Array, params: optax.Params, extra_args: Any
+    ) -> tuple[jax.Array, None]:
         del state, extra_args
         rows.check(params)
         return step == begin, None
 
-    choose = functools.partial(_choose, rows)
-    return prune_by("n_of_m", as_score(score), Target(tuple, ask), choose)
+    target = Target(tuple, amount, functools.partial(_decide, rows))
+    return prune_by("n_of_m", as_score(score), target)
 
 
 def n_of_m_mask(
-    params: Any,
+    params: optax.Params,
     n: int = 2,
     m: int = 4,
     *,
@@ -85,7 +87,7 @@ def n_of_m_mask(
       axis: along which they are neighbors.
       score: what is kept; those with a memory see one step.
       mask: which arrays are pruned; by default those with two axes or more.
-      **extra_args: `grad=` or `activity=`, where the score needs it.
+      **extra_args: `grad=` or `input_norms=`, where the score needs it.
 
     Returns:
       A tree like `params` of boolean arrays, True where a weight is kept.
@@ -95,8 +97,8 @@ def n_of_m_mask(
     rows.check(params)
     score = as_score(score)
     memory = scoring.start_memory(score, params)
-    seen, _ = scoring.look(score, params, memory, jnp.int32(0), extra_args)
-    return _narrow(rows, score, all_kept(params), seen)
+    measured, _ = scoring.measure(score, params, memory, jnp.int32(0), extra_args)
+    return _decide_rows(rows, score, all_kept(params), measured)
 
 
 class _Rows(NamedTuple):
@@ -110,7 +112,7 @@ class _Rows(NamedTuple):
     def pruned(self, tree: Any) -> list[int]:
         return chosen(tree, self.mask)
 
-    def check(self, params: Any) -> None:
+    def check(self, params: optax.Params) -> None:
         leaves = jax.tree.leaves(params)
         for shape in [jnp.shape(leaves[number]) for number in self.pruned(params)]:
             _checks.check_axis("axis", self.axis, shape)
@@ -129,16 +131,25 @@ def _rows(n: int, m: int, axis: int, mask: Mask | None) -> _Rows:
     return _Rows(n, m, axis, as_mask(mask, kernels))
 
 
-def _choose(rows, score, state, mask, seen, asked):
-    del asked
-    return state, _narrow(rows, score, mask, seen)
+def _decide(
+    rows: _Rows,
+    score: Score,
+    state: tuple[()],
+    mask: Any,
+    measured: Sequence[Weight],
+    amount: None,
+) -> tuple[tuple[()], Any]:
+    del amount
+    return state, _decide_rows(rows, score, mask, measured)
 
 
 @functools.partial(jax.jit, static_argnames=("rows", "score"))
-def _narrow(rows: _Rows, score: Score, mask: Any, seen: Sequence[Weight]) -> Any:
+def _decide_rows(
+    rows: _Rows, score: Score, mask: Any, measured: Sequence[Weight]
+) -> Any:
     leaves, treedef = jax.tree.flatten(mask)
-    for number in rows.pruned(values(mask, seen)):
-        leaves[number] &= _best_in_rows(scoring.rate(score, seen[number]), rows)
+    for number in rows.pruned(values(mask, measured)):
+        leaves[number] &= _best_in_rows(scoring.rate(score, measured[number]), rows)
     return treedef.unflatten(leaves)
 
 

@@ -9,6 +9,7 @@ divided before. `precondition(inner, then=...)` passes its own.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +17,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._schedules import value_at
-from neat_optax.sparsity.compaction import _factors
+from neat_optax.sparsity import _factors
 
 
 def soft_threshold(
@@ -141,7 +142,7 @@ def hard_threshold(
     .. math:: z = p + u, \qquad p + u \leftarrow z \cdot
         \bigl[\,|z| > \sqrt{2 \lambda / P}\,\bigr]
 
-    `prune_below` states the threshold itself, and knows no metric.
+    `prune_below` takes the threshold itself, and ignores the metric.
 
     Args:
       strength: :math:`\lambda` at least 0, or a schedule. For a penalty of :math:`w` on
@@ -205,7 +206,7 @@ def prune_below(
 
     .. math:: p + u \leftarrow (p + u) \cdot [\,|p + u| \ge \tau\,]
 
-    A weight can come back: it is zeroed anew at every step, not frozen.
+    The threshold is applied at every step: a zeroed weight may grow back.
 
     Args:
       threshold: :math:`\tau` at least 0, or a schedule.
@@ -222,16 +223,23 @@ def _proximal(
 ) -> optax.GradientTransformationExtraArgs:
     """Multiplies `p + u` by `factor(p + u, metric, *levels)`, 0 where it prunes."""
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> optax.ScaleByScheduleState:
         del params
         return optax.ScaleByScheduleState(count=jnp.zeros((), jnp.int32))
 
-    def update_fn(updates, state, params=None, *, metric=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        *,
+        metric: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.ScaleByScheduleState]:
         del extra_args
         _check_update(name, updates, params, metric)
         at = [value_at(level, state.count) for level in levels]
 
-        def leaf(u, p, metric=None):
+        def leaf(u: jax.Array, p: jax.Array, metric: Any = None) -> jax.Array:
             z = _tree.widen(p) + _tree.widen(u)
             keep = factor(z, None if metric is None else _tree.widen(metric), *at)
             moved = jnp.where(keep == 1.0, u, keep * z - _tree.widen(p))
@@ -246,7 +254,9 @@ def _proximal(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _check_update(name, updates, params, metric):
+def _check_update(
+    name: str, updates: optax.Updates, params: optax.Params | None, metric: Any
+) -> None:
     _checks.check_params(params, name)
     _checks.check_inexact("updates", updates)
     _checks.check_same_structure("updates", updates, "params", params)

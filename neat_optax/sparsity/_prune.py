@@ -1,8 +1,10 @@
-"""Pruning on a schedule: masks that only ever shrink, last in a chain."""
+"""Pruning on a schedule, last in a chain: a pruned weight stays zero."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -11,8 +13,8 @@ from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity._allocation import Allocation, uniform
-from neat_optax.sparsity._masks import divide, narrow
-from neat_optax.sparsity._scores import Score, as_score, magnitude
+from neat_optax.sparsity._masks import Division, decide, divide
+from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 
 
@@ -28,7 +30,7 @@ def prune_to_sparsity(
     granularity: Granularity = entries,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Keeps the best weights and sets the others to exactly zero, for good.
+    r"""Prunes the weights with the lowest scores, permanently, to a sparsity schedule.
 
     At the steps `begin`, `begin + every`, ... up to `end`, each scope of :math:`n`
     weights keeps the
@@ -51,7 +53,7 @@ def prune_to_sparsity(
       end: the last such step, or None.
       every: steps between two changes, at least 1.
       score: what is kept: `magnitude`, `saliency`, `movement`, `snip`,
-        `activity`, `random(seed)`, or a function from an array of weights to one of
+        `wanda`, `random(seed)`, or a function from an array of weights to one of
         scores. Among equal scores the later entries are kept.
       scope: what shares one count and one threshold: `per_leaf`, `whole_tree` for
         global pruning, or `by_label(...)`.
@@ -60,13 +62,13 @@ def prune_to_sparsity(
         only the total counts.
       granularity: what is kept or pruned as one: `entries`, `units(axis)`,
         `blocks(...)`. Counts are then counts of these.
-      mask: from a path such as "dense/kernel" and an array to whether it is pruned;
-        by default every array with two axes or more.
+      mask: which arrays are pruned, as in optax: a tree of bools or a function from the
+        parameters to one; by default those with two axes or more.
 
     Returns:
-      A transformation that needs `params`, and `grad=` or `activity=` where the score
-      does: `pass_gradient` around the chain hands on the gradient. A parameter that is
-      not finite is never pruned, since its score is NaN and counts as the highest.
+      A transformation that needs `params`, and `grad=` or `input_norms=` where the
+      score does: `pass_gradient` around the chain passes the gradient. A parameter that
+      is not finite is never pruned, since its score is NaN and counts as the highest.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -85,19 +87,28 @@ def prune_to_sparsity(
     cadence = when(begin, every, end)
     division = divide(scope, allocation, granularity, mask)
 
-    def ask(highest, step, params, extra_args):
+    def amount(
+        highest: jax.Array, step: jax.Array, params: optax.Params, extra_args: Any
+    ) -> tuple[jax.Array, Any]:
         del extra_args
         value = value_at(sparsity, step)
-        asked = jnp.asarray(value, jnp.float32)
-        due = cadence.due(step) & (asked > highest)
-        return due, (asked, division.ask(params, value))
+        share = jnp.asarray(value, jnp.float32)
+        due = cadence.due(step) & (share > highest)
+        return due, (share, division.amount(params, value))
 
-    target = Target(lambda: jnp.zeros((), jnp.float32), ask)
-    choose = partial(_prune, division)
-    return prune_by("prune_to_sparsity", as_score(score), target, choose)
+    start = partial(jnp.zeros, (), jnp.float32)
+    target = Target(start, amount, partial(_decide, division))
+    return prune_by("prune_to_sparsity", as_score(score), target)
 
 
-def _prune(division, score, highest, mask, seen, asked):
+def _decide(
+    division: Division,
+    score: Score,
+    highest: jax.Array,
+    mask: Any,
+    measured: Sequence[Weight],
+    amount: tuple[jax.Array, Any],
+) -> tuple[jax.Array, Any]:
     del highest
-    sparsity, counts = asked
-    return sparsity, narrow(division, score, mask, seen, counts)
+    share, counts = amount
+    return share, decide(division, score, mask, measured, counts)

@@ -1,7 +1,7 @@
-"""Sparse from the first step on: weights are dropped and others grown."""
+"""Dynamic sparse training: RigL and SET."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -15,15 +15,17 @@ from neat_optax._schedules import value_at, when
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._allocation import Allocation, erdos_renyi_kernel
 from neat_optax.sparsity._masks import (
+    Division,
     all_kept,
     apply_mask,
+    combine,
+    decide,
     divide,
-    masked_updates,
-    narrow,
     values,
 )
 from neat_optax.sparsity._scores import (
     Score,
+    Weight,
     as_score,
     gradient_magnitude,
     magnitude,
@@ -40,7 +42,7 @@ class GrowAndPruneState(NamedTuple):
     step: jax.Array  # [] int32
     mask: Any  # like the parameters, bool
     memories: tuple[Any, ...]  # of the scores that start, drop and grow
-    inner: Any
+    inner: optax.OptState
 
 
 def grow_and_prune(
@@ -48,7 +50,6 @@ def grow_and_prune(
     sparsity: optax.ScalarOrSchedule,
     *,
     fraction: optax.ScalarOrSchedule = 0.3,
-    begin: int = 0,
     end: int | None = None,
     every: int = 100,
     start: Score | Callable = _AT_RANDOM,
@@ -59,36 +60,35 @@ def grow_and_prune(
     granularity: Granularity = entries,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Trains a sparse network whose zeros move: RigL, and with `grow=random(1)` SET.
+    r"""Dynamic sparse training: RigL, or SET with `grow=random(1)`.
 
-    The first step keeps the weights that `start` scores highest. At the steps
-    `begin + every`, `begin + 2 every`, ... up to `end`, each scope that keeps
-    :math:`k` weights drops the :math:`\lfloor f_t k \rfloor` that `drop` scores lowest,
-    and grows as many of the others by `grow`, which may take back what it has just
-    dropped. A weight that was zero before starts at zero, with fresh moments. Such a
-    step moves no weight, as in the paper; the moments go on. The optimizer sees the
-    gradient of the weights that are kept, and zero for the others.
+    The first step keeps the weights that `start` scores highest. At the steps `every`,
+    `2 every`, ... up to `end`, each scope that keeps :math:`k` weights drops the
+    :math:`\lfloor f_t k \rfloor` that `drop` scores lowest, and grows as many of the
+    others by `grow`, which may take back what it has just dropped. A weight that was
+    zero before starts at zero, with reset moments. Such a step updates no weight, as in
+    the paper; the moments advance. The optimizer gets the gradient of the weights that
+    are kept, and zero for the others.
 
     Args:
-      optimizer: any optimizer, learning rate included. Its memories are reset by
-        `reset_moments`, whatever it is.
+      optimizer: any optimizer, learning rate included. The moments of grown weights are
+        reset by `reset_moments`.
       sparsity: the share of zeros, in [0, 1), or a schedule, which may rise.
       fraction: the share of the kept weights that is exchanged, in [0, 1), or a
         schedule: the paper's is `optax.cosine_decay_schedule(0.3, end)`.
-      begin: where the exchanges are counted from.
-      end: the last step with one, or None.
+      end: the last step with an exchange, or None.
       every: steps between two exchanges.
       start: which weights the first step keeps, at random by default.
       drop: which kept weights stay.
-      grow: which of the others come: `gradient_magnitude` for RigL, `random(1)` for
-        SET.
+      grow: which of the others are grown: `gradient_magnitude` for RigL, `random(1)`
+        for SET.
       scope: what shares one count and one threshold.
       allocation: how the sparsity is divided among arrays.
       granularity: what is kept or pruned as one.
       mask: which arrays are pruned; by default those with two axes or more.
 
     Returns:
-      An optimizer that needs `params`. Nothing may stand behind it in a chain.
+      An optimizer that needs `params`. It goes last in a chain.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -110,52 +110,76 @@ def grow_and_prune(
     _checks.check_kind("optimizer", optimizer, optax.GradientTransformation)
     _checks.check_number("sparsity", sparsity, "[0, 1)")
     _checks.check_number("fraction", fraction, "[0, 1)")
-    cadence = when(begin, every, end)
-    rules = (as_score(start, "start"), as_score(drop, "drop"), as_score(grow, "grow"))
+    cadence = when(0, every, end)
+    scores = (as_score(start, "start"), as_score(drop, "drop"), as_score(grow, "grow"))
     division = divide(scope, allocation, granularity, mask)
     optimizer = optax.with_extra_args_support(optimizer)
-    choose = functools.partial(_exchange, division, rules)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> GrowAndPruneState:
         _checks.check_inexact("params", params)
-        division.counts(params, 0.0)  # says now what does not fit
-        memories = tuple(scoring.start_memory(rule, params) for rule in rules)
+        division.counts(params, 0.0)  # raises at once for arrays that do not fit
+        memories = tuple(scoring.start_memory(score, params) for score in scores)
         step, inner = jnp.zeros((), jnp.int32), optimizer.init(params)
         return GrowAndPruneState(step, all_kept(params), memories, inner)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, GrowAndPruneState]:
         _checks.check_update(updates, params, "grow_and_prune")
+        given: Any = params
         known = {**extra_args, "grad": updates}
-        looks = [
-            scoring.look(rule, params, memory, state.step, known)
-            for rule, memory in zip(rules, state.memories, strict=True)
-        ]
-        seen, memories = [s for s, _ in looks], tuple(m for _, m in looks)
+        measured, memories = _measure(scores, given, state, known)
         starts = state.step == 0
-        exchanges = cadence.due(state.step) & (state.step > begin) & ~starts
-        asked = division.ask(params, value_at(sparsity, state.step))
+        exchanges = cadence.due(state.step) & ~starts
+        amount = division.amount(given, value_at(sparsity, state.step))
         share = value_at(fraction, state.step)
-        mask = choose(starts, exchanges, state.mask, seen, asked, share)
-        inner = _reset_if(optimizer, exchanges, state.inner, params, mask, state.mask)
+        mask = _decide(
+            division, scores, starts, exchanges, state.mask, measured, amount, share
+        )
+        inner = _reset_if(optimizer, exchanges, state.inner, given, mask, state.mask)
 
         masked = apply_mask(updates, mask)
-        moved, inner = optimizer.update(masked, inner, params, **extra_args)
+        moved, inner = optimizer.update(masked, inner, given, **extra_args)
         moved = jax.tree.map(lambda u: jnp.where(exchanges, 0, u), moved)
-        moved = masked_updates(moved, params, mask)
+        moved = combine(moved, given, mask)
         step = _tree.increment(state.step)
         return moved, GrowAndPruneState(step, mask, memories, inner)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
+def _measure(
+    scores: tuple[Score, ...],
+    params: optax.Params,
+    state: GrowAndPruneState,
+    extra_args: dict[str, Any],
+) -> tuple[list[Sequence[Weight]], tuple[Any, ...]]:
+    """The input of each score, and the scores' next memories."""
+    pairs = [
+        scoring.measure(score, params, memory, state.step, extra_args)
+        for score, memory in zip(scores, state.memories, strict=True)
+    ]
+    return [measured for measured, _ in pairs], tuple(memory for _, memory in pairs)
+
+
 @functools.partial(jax.jit, static_argnames="optimizer")
-def _reset_if(optimizer, exchanges, inner, params, mask, old_mask):
-    """Sets back the memories of what is grown; apart from the masks, which costs less.
+def _reset_if(
+    optimizer: optax.GradientTransformation,
+    exchanges: jax.Array,
+    inner: optax.OptState,
+    params: optax.Params,
+    mask: Any,
+    old_mask: Any,
+) -> optax.OptState:
+    """Resets the moments of grown weights, in a branch apart from that of the masks.
 
     In one branch with them, XLA copies the whole state at every step.
     """
 
-    def reset():
+    def reset() -> optax.OptState:
         grown = jax.tree.map(lambda new, old: new & ~old, mask, old_mask)
         return reset_moments(optimizer, inner, params, grown)
 
@@ -163,26 +187,35 @@ def _reset_if(optimizer, exchanges, inner, params, mask, old_mask):
 
 
 def _share(count: Any, fraction: Any) -> jax.Array:
-    """The whole number of weights in a share of them; rounding does not lose one."""
+    """The number of weights in a share of them, rounded down but for float error."""
     share = jnp.asarray(fraction, jnp.float32) * count
     return jnp.floor(share * (1 + jnp.finfo(jnp.float32).eps)).astype(jnp.int32)
 
 
-@functools.partial(jax.jit, static_argnames=("division", "rules"))
-def _exchange(division, rules, starts, exchanges, mask, seen, asked, fraction):
-    """The next mask: chosen at the start, exchanged at times, else as it is."""
-    start, drop, grow = rules
+@functools.partial(jax.jit, static_argnames=("division", "scores"))
+def _decide(
+    division: Division,
+    scores: tuple[Score, Score, Score],
+    starts: jax.Array,
+    exchanges: jax.Array,
+    mask: Any,
+    measured: Sequence[Sequence[Weight]],
+    amount: Any,
+    fraction: Any,
+) -> Any:
+    """The next mask: by `start` at first, then after each exchange, else unchanged."""
+    start, drop, grow = scores
 
-    def first():
-        return narrow(division, start, mask, seen[0], asked)
+    def first() -> Any:
+        return decide(division, start, mask, measured[0], amount)
 
-    def exchanged():
-        kept = division.counts(values(mask, seen[1]), asked)
+    def exchanged() -> Any:
+        kept = division.counts(values(mask, measured[1]), amount)
         dropped = [_share(count, fraction) for count in kept]
         stay = [k - d for k, d in zip(kept, dropped, strict=True)]
-        stays = narrow(division, drop, mask, seen[1], stay)
+        stays = decide(division, drop, mask, measured[1], stay)
         others = jax.tree.map(jnp.logical_not, stays)
-        grown = narrow(division, grow, others, seen[2], dropped)
+        grown = decide(division, grow, others, measured[2], dropped)
         return jax.tree.map(jnp.logical_or, stays, grown)
 
     branches = [lambda: mask, first, exchanged]

@@ -1,10 +1,11 @@
-"""How sparse a model is, and its export to sparse arrays."""
+"""Sparsity statistics, and the export to sparse arrays."""
 
 import math
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 from jax.experimental import sparse
 
 from neat_optax import _checks, _tree
@@ -12,33 +13,35 @@ from neat_optax._leaves import Mask, chosen, kernels
 
 
 class LeafSparsity(NamedTuple):
-    """One array: how many of its entries are zero."""
+    """The number of zeros of one array."""
 
     shape: tuple[int, ...]
     zeros: jax.Array  # [] int32
 
     @property
     def size(self) -> int:
-        """How many entries there are."""
+        """The number of entries."""
         return math.prod(self.shape)
 
     @property
     def sparsity(self) -> jax.Array:
-        """The share of zeros; 0 for an empty array."""
+        """The fraction of zeros; 0 for an empty array."""
         return self.zeros / max(self.size, 1)
 
 
-def leaf_sparsities(params: Any, mask: Mask | None = None) -> dict[str, LeafSparsity]:
+def leaf_sparsities(
+    params: optax.Params, *, mask: Mask | None = None
+) -> dict[str, LeafSparsity]:
     """The sparsity of each array by its path.
 
     Args:
       params: a tree of arrays, or of masks.
-      mask: which arrays are looked at; by default those with two axes or more.
+      mask: which arrays are counted; by default those with two axes or more.
     """
     return dict(_each(params, mask))
 
 
-def _each(params: Any, mask: Mask | None) -> list[tuple[str, LeafSparsity]]:
+def _each(params: optax.Params, mask: Mask | None) -> list[tuple[str, LeafSparsity]]:
     """Paths and sparsities; two arrays may have one path, as "a/b" in two ways."""
     paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
     return [
@@ -52,8 +55,8 @@ def _each(params: Any, mask: Mask | None) -> list[tuple[str, LeafSparsity]]:
     ]
 
 
-def sparsity(params: Any, mask: Mask | None = None) -> jax.Array:
-    """The share of zeros in all arrays together, float32 of shape [].
+def sparsity(params: optax.Params, *, mask: Mask | None = None) -> jax.Array:
+    """The fraction of zeros in all arrays together, float32 of shape [].
 
     Args:
       params: a tree of arrays, or of masks. Works inside `jit`.
@@ -70,8 +73,8 @@ def sparsity(params: Any, mask: Mask | None = None) -> jax.Array:
     return zeros / jnp.float32(max(sum(leaf.size for leaf in found), 1))
 
 
-def summary(params: Any, mask: Mask | None = None) -> str:
-    """A table with one line for each array: its shape, what is left, its sparsity.
+def summary(params: optax.Params, *, mask: Mask | None = None) -> str:
+    """A table of shape, entries, nonzero entries and sparsity of each array.
 
     Args:
       params: a tree of concrete arrays, or of masks.
@@ -96,8 +99,8 @@ def summary(params: Any, mask: Mask | None = None) -> str:
     return "\n".join(_line(row, widths) for row in rows)
 
 
-def to_bcoo(params: Any, mask: Mask | None = None) -> Any:
-    """The tree with its arrays as `jax.experimental.sparse.BCOO`, zeros left out.
+def to_bcoo(params: optax.Params, *, mask: Mask | None = None) -> Any:
+    """Converts arrays to `jax.experimental.sparse.BCOO`.
 
     Args:
       params: a tree of concrete arrays.

@@ -1,21 +1,22 @@
-"""How much each weight counts: the smallest scores are pruned first."""
+"""Importance scores: the weights with the lowest scores are pruned first."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._random import as_key, check_key
 
 
 class Weight(NamedTuple):
-    """What a score sees of one leaf; value and grad are widened to float32 or more."""
+    """The input of a score for one leaf; value and grad are in float32 or wider."""
 
     value: jax.Array
     grad: Any  # the leaf of the extra argument `grad=`; None if it is not needed
-    activity: Any  # the leaf of `activity=`, which broadcasts to the value; or None
+    input_norms: Any  # the leaf of `input_norms=`, which broadcasts to the value
     memory: Any  # what `advance` returned last, zeros at the start; None without one
     step: jax.Array  # [] int32
     leaf: int  # the number of the leaf
@@ -25,8 +26,8 @@ class Score(NamedTuple):
     """A rule from one leaf's `Weight` to an array of scores of the leaf's shape.
 
     `advance`, where a score has a memory, gives the next memory at every step, before
-    the scores are asked for. `needs` names the extra arguments of `update` that must be
-    passed: "grad", "activity".
+    the scores are computed. `needs` names the extra arguments of `update` that must be
+    passed: "grad", "input_norms".
     """
 
     name: str
@@ -79,17 +80,17 @@ def _gradient_magnitude(weight: Weight) -> jax.Array:
     return jnp.abs(jnp.asarray(weight.grad))
 
 
-def _activity(weight: Weight) -> jax.Array:
-    return jnp.abs(weight.value) * jnp.abs(_tree.widen(weight.activity))
+def _wanda(weight: Weight) -> jax.Array:
+    return jnp.abs(weight.value) * jnp.abs(_tree.widen(weight.input_norms))
 
 
 magnitude = Score("magnitude", _magnitude)
-"""The size of a weight, `|w|`."""
+"""Magnitude pruning, `|w|`."""
 
 saliency = Score("saliency", _saliency, needs=("grad",))
 """The first-order change of the loss when a weight is zeroed, `|w g|`: Molchanov et
 al., "Pruning Convolutional Neural Networks for Resource Efficient Inference", 2017,
-equation 7. Needs the extra argument `grad=`, which `pass_gradient` hands on."""
+equation 7. Needs the extra argument `grad=`, which `pass_gradient` passes."""
 
 snip = Score("snip", _connection_sensitivity, _add_gradient, needs=("grad",))
 """Connection sensitivity, `|w (g_0 + ... + g_t)|`, over the steps so far: Lee, Ajanthan
@@ -103,24 +104,25 @@ Wolf and Rush, "Movement Pruning", 2020, equation 4. It has a sign: a large weig
 shrinks is pruned before a small one that grows. Needs `grad=`."""
 
 gradient_magnitude = Score("gradient_magnitude", _gradient_magnitude, needs=("grad",))
-"""The size of the gradient, `|g|`, by which RigL grows weights. Needs `grad=`."""
+"""The magnitude of the gradient, `|g|`, by which RigL grows. Needs `grad=`."""
 
-activity = Score("activity", _activity, needs=("activity",))
-"""The size of a weight times the activity of the unit that it reads, `|w| a`. Needs
-the extra argument `activity=`, a tree like the parameters whose leaves broadcast to
-them. With the norm of each input over a batch, of shape [inputs, 1] for a Flax kernel,
-this is the score of Wanda (Sun et al., 2024, equation 1)."""
+wanda = Score("wanda", _wanda, needs=("input_norms",))
+"""Weights and activations: the magnitude of a weight times the norm of the input that
+it multiplies, `|w| |x|`. Needs the extra argument `input_norms=`: the norms of each
+layer's inputs over a batch, as a tree like the parameters whose leaves broadcast to
+them, of shape [inputs, 1] for a Flax kernel. Sun et al., "A Simple and Effective
+Pruning Approach for Large Language Models", 2024, equation 1."""
 
 
 def random(seed: int | jax.Array = 0) -> Score:
-    """Uniform numbers, others at each step and leaf.
+    """Uniform random scores, drawn for each step and leaf.
 
     Args:
       seed: an integer or a typed random key.
     """
     check_key("seed", seed)
 
-    def rate(weight):
+    def rate(weight: Weight) -> jax.Array:
         key = jax.random.fold_in(as_key(seed), weight.step)
         key = jax.random.fold_in(key, weight.leaf)
         drawn = jax.random.uniform(key, weight.value.shape)
@@ -129,7 +131,7 @@ def random(seed: int | jax.Array = 0) -> Score:
     return Score("random", rate)
 
 
-def start_memory(score: Score, params: Any) -> Any:
+def start_memory(score: Score, params: optax.Params) -> Any:
     """The memory of a score before the first step: zeros, or () if it has none."""
     if score.advance is None:
         return ()
@@ -138,28 +140,33 @@ def start_memory(score: Score, params: Any) -> Any:
     )
 
 
-def look(
-    score: Score, params: Any, memory: Any, step: jax.Array, extra: dict[str, Any]
+def measure(
+    score: Score,
+    params: optax.Params,
+    memory: Any,
+    step: jax.Array,
+    extra_args: dict[str, Any],
 ) -> tuple[list[Weight], Any]:
     """What `rate` needs of each leaf at this step, and the score's next memory.
 
     Values and gradients are in their own dtypes here.
     """
     leaves, treedef = jax.tree.flatten(params)
-    given = {name: _given(score, name, params, extra) for name in ("grad", "activity")}
+    grads = _given(score, "grad", params, extra_args)
+    norms = _given(score, "input_norms", params, extra_args)
     memories: list[Any] = [None] * len(leaves)
     if score.advance is not None:
         memories = treedef.flatten_up_to(memory)
-    columns = zip(leaves, given["grad"], given["activity"], memories, strict=True)
-    seen = [Weight(p, g, a, m, step, leaf) for leaf, (p, g, a, m) in enumerate(columns)]
+    columns = zip(leaves, grads, norms, memories, strict=True)
+    measured = [Weight(*column, step, leaf) for leaf, column in enumerate(columns)]
     if score.advance is None:
-        return seen, ()
-    moved = [
+        return measured, ()
+    advanced = [
         score.advance(_widened(w)).astype(m.dtype)
-        for w, m in zip(seen, memories, strict=True)
+        for w, m in zip(measured, memories, strict=True)
     ]
-    seen = [w._replace(memory=m) for w, m in zip(seen, moved, strict=True)]
-    return seen, treedef.unflatten(moved)
+    pairs = zip(measured, advanced, strict=True)
+    return [w._replace(memory=m) for w, m in pairs], treedef.unflatten(advanced)
 
 
 def rate(score: Score, weight: Weight) -> jax.Array:
@@ -175,16 +182,20 @@ def _widened(weight: Weight) -> Weight:
     return weight._replace(value=_tree.widen(weight.value), grad=grad)
 
 
-def _given(score: Score, name: str, params: Any, extra: dict[str, Any]) -> list[Any]:
+def _given(
+    score: Score, name: str, params: optax.Params, extra_args: dict[str, Any]
+) -> list[Any]:
+    """The leaves of an extra argument; None for each where the score has no need."""
     leaves, treedef = jax.tree.flatten(params)
     if name not in score.needs:
         return [None] * len(leaves)
-    _checks.check_given(name, extra.get(name), f"the score {score.name}")
+    given = extra_args.get(name)
+    _checks.check_given(name, given, f"the score {score.name}")
     if name == "grad":
-        _checks.check_same_structure(name, extra[name], "params", params)
+        _checks.check_same_structure(name, given, "params", params)
     else:
-        _checks.check_tree_like(name, extra[name], "params", params)
-    return treedef.flatten_up_to(extra[name])
+        _checks.check_tree_like(name, given, "params", params)
+    return treedef.flatten_up_to(given)
 
 
 def _product(a: Any, b: Any) -> jax.Array:

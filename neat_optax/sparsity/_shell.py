@@ -1,7 +1,7 @@
-"""What all pruning transformations share: score, ask, choose, mask."""
+"""What all pruning transformations share: measure scores, decide a mask, combine."""
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -10,8 +10,8 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.sparsity import _scores as scoring
-from neat_optax.sparsity._masks import all_kept, masked_updates
-from neat_optax.sparsity._scores import Score
+from neat_optax.sparsity._masks import all_kept, combine
+from neat_optax.sparsity._scores import Score, Weight
 
 
 class PruneState(NamedTuple):
@@ -24,50 +24,66 @@ class PruneState(NamedTuple):
 
 
 class Target(NamedTuple):
-    """When and how much is pruned.
+    """When the mask changes, and to what.
 
-    `start()` gives a state. `ask(state, step, params, extra_args)` says whether the
-    mask may change now, and gives what `choose` needs to know then.
+    `start()` gives a state. `amount(state, step, params, extra_args)` says whether the
+    mask may change now, and gives the amount that `decide` prunes then.
+    `decide(score, state, mask, measured, amount)` gives the next state and the next
+    mask; it is hashable, and runs at the steps that are due.
     """
 
     start: Callable[[], Any]
-    ask: Callable[..., tuple[jax.Array, Any]]
+    amount: Callable[..., tuple[jax.Array, Any]]
+    decide: Callable[..., tuple[Any, Any]]
 
 
 def prune_by(
-    name: str, score: Score, target: Target, choose: Callable
+    name: str, score: Score, target: Target
 ) -> optax.GradientTransformationExtraArgs:
     """A transformation that prunes, to go last in a chain.
 
     Args:
       name: of the transformation, for errors.
-      score: what is kept.
-      target: when and how much.
-      choose: `choose(score, target_state, mask, seen, asked)` gives the next state of
-        the target and the next mask; hashable. It is called at the steps that are due.
+      score: what is measured.
+      target: when and how much is pruned, and the mask.
     """
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> PruneState:
         _checks.check_inexact("params", params)
         step, start = jnp.zeros((), jnp.int32), target.start()
-        jax.eval_shape(lambda p: target.ask(start, step, p, {}), params)
+        jax.eval_shape(lambda p: target.amount(start, step, p, {}), params)
         memory = scoring.start_memory(score, params)
         return PruneState(step, start, all_kept(params), memory)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, PruneState]:
         _checks.check_update(updates, params, name)
-        seen, memory = scoring.look(score, params, state.memory, state.step, extra_args)
-        due, asked = target.ask(state.target, state.step, params, extra_args)
-        now = state.target, state.mask
-        told, mask = _choose_if(choose, score, due, now, seen, asked)
-        updates = masked_updates(updates, params, mask)
+        given: Any = params
+        measured, memory = scoring.measure(
+            score, given, state.memory, state.step, extra_args
+        )
+        due, amount = target.amount(state.target, state.step, given, extra_args)
+        old = state.target, state.mask
+        new_target, mask = _decide_if(target.decide, score, due, old, measured, amount)
+        updates = combine(updates, given, mask)
         step = _tree.increment(state.step)
-        return updates, PruneState(step, told, mask, memory)
+        return updates, PruneState(step, new_target, mask, memory)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-@functools.partial(jax.jit, static_argnames=("choose", "score"))
-def _choose_if(choose, score, due, now, seen, asked):
-    """Jitted, so that a step outside of `jit` does not compile its branches anew."""
-    return jax.lax.cond(due, lambda: choose(score, *now, seen, asked), lambda: now)
+@functools.partial(jax.jit, static_argnames=("decide", "score"))
+def _decide_if(
+    decide: Callable[..., tuple[Any, Any]],
+    score: Score,
+    due: jax.Array,
+    old: tuple[Any, Any],
+    measured: Sequence[Weight],
+    amount: Any,
+) -> tuple[Any, Any]:
+    """Jitted, so that a step outside of `jit` does not recompile its branches."""
+    return jax.lax.cond(due, lambda: decide(score, *old, measured, amount), lambda: old)

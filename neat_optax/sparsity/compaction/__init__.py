@@ -1,4 +1,4 @@
-"""Smaller networks: units that are dead are cut out."""
+"""Removal of dead hidden units from Flax models."""
 
 from neat_optax.sparsity.compaction._compact import Compacted as Compacted
 from neat_optax.sparsity.compaction._compact import CompactionReport as CompactionReport

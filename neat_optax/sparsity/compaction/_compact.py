@@ -1,7 +1,7 @@
-"""Smaller models without dead hidden units, which compute the same.
+"""Removal of dead hidden units: smaller models with the same outputs.
 
-A unit is dead if the next layer does not listen to it, or if nothing comes into it.
-Zeros in its weights save nothing; without it, kernels are smaller. Needs Flax.
+A unit is dead if its outgoing or its incoming weights are all zero. Zeros in a dense
+kernel save nothing; without the unit, kernels are smaller. Needs Flax.
 """
 
 import time
@@ -18,7 +18,7 @@ from neat_optax.sparsity.compaction._layer_order import join
 
 
 class CompactionReport(NamedTuple):
-    """What a compaction has changed."""
+    """Sizes before and after a compaction, and the change of the outputs."""
 
     threshold: float
     """The size up to which a weight counts as zero."""
@@ -39,7 +39,7 @@ class CompactionReport(NamedTuple):
 
 
 class Compacted(NamedTuple):
-    """A smaller model."""
+    """A smaller model, and its report."""
 
     model: Any
     variables: Any
@@ -246,5 +246,5 @@ def _report(
     )
 
 
-def _total(network: Network, monitor: Callable[[Any], Any]) -> int:
-    return sum(int(monitor(network.arrays[name])) for name in network.parameters)
+def _total(network: Network, size: Callable[[Any], Any]) -> int:
+    return sum(int(size(network.arrays[name])) for name in network.parameters)

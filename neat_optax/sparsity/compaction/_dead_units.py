@@ -16,12 +16,12 @@ class Units(NamedTuple):
     kept: list[np.ndarray]
     """What stays."""
     silent: list[np.ndarray]
-    """What is removed although units of the next layer listen, since nothing comes in.
-    It is removed rightly only if the activation maps 0 to 0."""
+    """What is removed for its incoming weights alone, which is correct only if the
+    activation maps 0 to 0."""
 
 
 class Chain(NamedTuple):
-    """What the rule needs to know of the layers, in their order."""
+    """The largest weights and biases of the layers, in their order."""
 
     links: list[np.ndarray]
     """For each layer [in units, units], the largest weight between the two."""
@@ -54,7 +54,7 @@ def find_units(chain: Chain, levels: Sequence[float], zero_at_zero: bool) -> Uni
       zero_at_zero: whether a unit without input and bias is dead.
 
     Returns:
-      What is kept, and what is removed for want of input.
+      What is kept, and what is removed because it has no input.
     """
     kept = [np.ones(link.shape[1], bool) for link in chain.links]
     silent = [~keep for keep in kept]
@@ -86,7 +86,7 @@ def _survivors(
     out: np.ndarray,
     into: np.ndarray,
 ) -> np.ndarray:
-    """Who is heard and driven; if nobody, then the strongest of those alive."""
+    """The units with outgoing and incoming weights; if none, the strongest alive."""
     outgoing = alive & heard
     if not outgoing.any():
         outgoing = _strongest(alive, out)

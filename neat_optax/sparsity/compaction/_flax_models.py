@@ -55,7 +55,7 @@ def read_network(model: Any, variables: Any, rebuild: Rebuild | None) -> Network
 
 
 def is_concrete(leaf: Any) -> bool:
-    """Whether the values of an array are there to be looked at."""
+    """Whether the values of an array are available, not traced."""
     if not isinstance(leaf, jax.Array):
         return isinstance(leaf, (np.ndarray, np.generic))
     try:
@@ -91,12 +91,12 @@ def _read_nnx(model: Any, nnx: Any) -> Network:
     leaves, treedef = jax.tree.flatten(state)
     names = _names(state)
 
-    def apply(arrays, x):
+    def apply(arrays: Mapping[str, Any], x: tuple) -> Any:
         copy = nnx.merge(graph, treedef.unflatten([arrays[name] for name in names]))
         copy.eval()
         return copy(*x)
 
-    def resize(arrays, layers):
+    def resize(arrays: Mapping[str, Any], layers: tuple[str, ...]) -> tuple[Any, None]:
         small = nnx.clone(model)
         modules = _nnx_layers(small, nnx)
         for layer in layers:
@@ -142,10 +142,10 @@ def _read_linen(model: Any, variables: Any, rebuild: Any, linen: Any) -> Network
     leaves, treedef = jax.tree.flatten(variables)
     names = [name.removeprefix("params/") for name in _names(variables)]
 
-    def apply(arrays, x):
+    def apply(arrays: Mapping[str, Any], x: tuple) -> Any:
         return model.apply(treedef.unflatten([arrays[name] for name in names]), *x)
 
-    def resize(arrays, layers):
+    def resize(arrays: Mapping[str, Any], layers: tuple[str, ...]) -> tuple[Any, Any]:
         widths = {p: int(arrays[join(p, "kernel")].shape[-1]) for p in layers}
         small = (
             _resize_sequential(model, widths, linen)

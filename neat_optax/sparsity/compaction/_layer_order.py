@@ -44,7 +44,7 @@ def trace(
     """
     leaves, treedef = jax.tree.flatten(x)
 
-    def call(arrays, traced):
+    def call(arrays: Mapping[str, Any], traced: list[Any]) -> Any:
         rest = iter(traced)
         merged = [next(rest) if _is_array(leaf) else leaf for leaf in leaves]
         return apply(arrays, treedef.unflatten(merged))
@@ -118,7 +118,7 @@ def _follow(jaxpr: Any, known: list[_Known], chain: list[str]) -> list[_Known]:
     """What is known of the results of a jaxpr; adds the layers that it meets."""
     found = dict(zip(jaxpr.invars, known, strict=True))
 
-    def read(var):
+    def read(var: Any) -> _Known:
         return _Known() if isinstance(var, Literal) else found.get(var, _Known())
 
     for eqn in jaxpr.eqns:

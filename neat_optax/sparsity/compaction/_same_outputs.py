@@ -19,7 +19,7 @@ def compiled(program: ClosedJaxpr) -> Run:
     """From arrays and inputs to the outputs for each input, widened."""
     call = jax.jit(jaxpr_as_fun(program))
 
-    def run(arrays, inputs):
+    def run(arrays: Mapping[str, Any], inputs: list[tuple]) -> Outputs:
         arguments = [(dict(arrays), array_leaves(x)) for x in inputs]
         results = [call(*jax.tree.leaves(pair)) for pair in arguments]
         return [[_wide(leaf) for leaf in result] for result in results]
@@ -31,7 +31,7 @@ def with_noise(x: tuple) -> list[tuple]:
     """`x`, and twice `x` plus normal noise, since `x` may be zeros."""
     rng = np.random.default_rng(0)
 
-    def add(leaf):
+    def add(leaf: Any) -> Any:
         if not hasattr(leaf, "dtype") or not jnp.issubdtype(leaf.dtype, jnp.floating):
             return leaf
         return leaf + rng.standard_normal(leaf.shape).astype(leaf.dtype)

@@ -15,7 +15,7 @@ import samplers
 from compaction_models import INIT, assert_same, deaf_to, kill, mlp, normal, parameters
 from neat_optax.sparsity.compaction._compact import compact
 
-X = jnp.array([[1.0, 2.0], [-1.0, 0.5]])
+X = np.float32([[1.0, 2.0], [-1.0, 0.5]])
 
 
 HAND = [[[1.0, 0.0, 2.0], [0.0, 1.0, 0.0]], [[1.0], [0.0], [3.0]]]
@@ -58,7 +58,9 @@ def test_the_threshold_itself_is_dead():
     assert small.report.max_change == 1.5
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+@pytest.mark.parametrize(
+    "dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"]
+)
 def test_a_threshold_is_compared_in_the_precision_of_the_weights(dtype):
     kernels = [jnp.ones((1, 2), dtype), jnp.array([[0.1], [3.0]], dtype)]
     small = compact(mlp(kernels), jnp.ones((1, 1), dtype), threshold=0.1)
@@ -66,6 +68,7 @@ def test_a_threshold_is_compared_in_the_precision_of_the_weights(dtype):
     assert small.model.layers[0].kernel.dtype == dtype
 
 
+@pytest.mark.slow
 def test_death_spreads_backwards_and_forwards():
     """Unit 0 of layer 3 is unheard, so is unit 0 of layer 2, heard by it alone.
 
@@ -85,6 +88,7 @@ def test_death_spreads_backwards_and_forwards():
     assert small.report.units_after == after
 
 
+@pytest.mark.slow
 def test_a_bias_keeps_a_unit_without_input():
     kernels = [[[0.0, 0.0, 1.0]], [[1.0], [1.0], [1.0]]]
     model = mlp(kernels, [[0.5, 0.0, 0.0], [0.0]])
@@ -93,6 +97,7 @@ def test_a_bias_keeps_a_unit_without_input():
     assert_same(model, small.model, jnp.array([[-3.0], [2.0]]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("out", "bias", "zero_at_zero", "kept"),
     [
@@ -111,6 +116,7 @@ def test_a_dead_layer_keeps_its_strongest_unit(out, bias, zero_at_zero, kept):
     assert small.report.units_after == {"layers/0": 1}
 
 
+@pytest.mark.slow
 def test_a_layer_of_zeros_keeps_one_unit():
     model = mlp([jnp.ones((2, 3)), jnp.zeros((3, 4)), jnp.zeros((4, 2))])
     small = compact(model, X)
@@ -155,6 +161,7 @@ class Transformed(nnx.Module):
         return self.layers[-1](x).astype(jnp.float32)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("transform", "dtype"),
     [(nnx.jit, "float16"), (nnx.remat, "bfloat16"), (lambda call: call, "float32")],
@@ -170,6 +177,7 @@ def test_precisions_and_transformed_calls(transform, dtype):
     np.testing.assert_allclose(small.model(x), model(x), atol=0.05)
 
 
+@pytest.mark.slow
 def test_arrays_on_several_devices():
     mesh = jax.make_mesh((2,), ("units",))
     model = mlp([HAND[0], [[1.0, 0.0], [0.0, 0.0], [3.0, 0.0]]])
@@ -198,7 +206,7 @@ class Images(nnx.Module):
         return self.end(nnx.relu(self.head(x)))
 
 
-@pytest.mark.parametrize("flatten", [True, False])
+@pytest.mark.parametrize("flatten", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_convolutions(flatten):
     model = Images(flatten)
     kill(model.second, 4, [2])
@@ -272,6 +280,7 @@ def test_a_linen_module_of_ones_own_is_rebuilt():
         compact(model, (X, False), variables=variables, rebuild=lambda _: model)
 
 
+@pytest.mark.slow
 @settings(max_examples=15)
 @given(
     seed=samplers.seeds,

@@ -13,7 +13,7 @@ from compaction_models import INIT
 from neat_optax.sparsity.compaction._compact import compact, search_compaction
 
 RNGS = INIT["rngs"]
-X = jnp.array([[1.0, 2.0], [-1.0, 0.5]])
+X = np.float32([[1.0, 2.0], [-1.0, 0.5]])
 
 
 def zero(layer, where):
@@ -141,13 +141,18 @@ def mixing(operation):
     "operation",
     [
         lambda h: h - h.mean(axis=-1, keepdims=True),
-        jax.nn.softmax,
-        lambda h: h / h.shape[-1],
         lambda h: h[:, ::-1],
-        lambda h: h.reshape(h.shape[0], 2, 2).swapaxes(1, 2).reshape(h.shape[0], 4),
         lambda h: h + jnp.arange(4.0)[None],
+        *(
+            pytest.param(operation, marks=pytest.mark.slow)
+            for operation in (
+                jax.nn.softmax,
+                lambda h: h / h.shape[-1],
+                lambda h: h.reshape(-1, 2, 2).swapaxes(1, 2).reshape(-1, 4),
+            )
+        ),
     ],
-    ids=["mean", "softmax", "size", "order", "swap", "constants"],
+    ids=["mean", "order", "constants", "softmax", "size", "swap"],
 )
 def test_operations_across_units_are_found_by_numbers(operation):
     model = mixing(operation)
@@ -156,8 +161,15 @@ def test_operations_across_units_are_found_by_numbers(operation):
         compact(model, X)
 
 
-@pytest.mark.parametrize("threshold", [0.0, 0.01])
-@pytest.mark.parametrize("activation", [nnx.sigmoid, nnx.softplus, jnp.cos])
+@pytest.mark.parametrize("threshold", [0.0, pytest.param(0.01, marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "activation",
+    [
+        nnx.sigmoid,
+        pytest.param(nnx.softplus, marks=pytest.mark.slow),
+        pytest.param(jnp.cos, marks=pytest.mark.slow),
+    ],
+)
 def test_activations_that_are_not_zero_at_zero_are_found(activation, threshold):
     model = mixing(activation)
     zero(model.first, np.s_[:, 0])
@@ -167,6 +179,7 @@ def test_activations_that_are_not_zero_at_zero_are_found(activation, threshold):
     assert small.report.units_after == {"first": 4, "second": 2}
 
 
+@pytest.mark.slow
 def test_an_example_of_zeros_shows_as_much():
     layers = [nnx.Linear(2, 2, use_bias=False, **INIT) for _ in range(2)]
     zero(layers[1], 0)
@@ -201,6 +214,7 @@ def test_named_layers_replace_the_order_of_the_trace():
         compact(model, X, layers=("first", "last"))
 
 
+@pytest.mark.slow
 def test_a_mask_from_the_input_needs_named_layers():
     model = Net(lambda net, x: chain(net, x[:, :2], lambda h: nnx.relu(h) * x[:, 2:]))
     x = jnp.ones((2, 3))

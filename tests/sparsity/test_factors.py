@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from scipy import optimize
 
 import samplers
-from neat_optax.sparsity.compaction import _factors
+from neat_optax.sparsity import _factors
 
 ULP = np.finfo(np.float32).eps
 SHAPE = (4, 3)
@@ -89,17 +89,34 @@ def minimized_group(z, value):
     return best
 
 
-@EACH
+@pytest.mark.parametrize("name", [name for name in PENALTIES if name != "group"])
 @given(data=st.data())
 def test_a_map_finds_the_minimizer(name, data):
     problem = data.draw(problems(name))
     value, x = objective(name, *problem), shrunk(name, *problem)
-    search = minimized_group if name == "group" else minimized
-    best = search(problem[0], value)
+    best = minimized(problem[0], value)
     # A penalty on the number of weights has two minima, which may be equally good.
     gap = value(0 * best) - value(problem[0])
     assume(name != "hard" or np.abs(gap).min() > 1e-5)
     np.testing.assert_allclose(x, best, atol=1e-5)
+
+
+def assert_minimizes_groups(problem):
+    value, x = objective("group", *problem), shrunk("group", *problem)
+    best = minimized_group(problem[0], value)
+    np.testing.assert_allclose(x, best, atol=1e-5)
+
+
+@settings(max_examples=5)
+@given(problem=problems("group"))
+def test_the_map_of_groups_finds_the_minimizer(problem):
+    assert_minimizes_groups(problem)
+
+
+@pytest.mark.slow
+@given(problem=problems("group"))
+def test_the_map_of_groups_finds_the_minimizer_often(problem):
+    assert_minimizes_groups(problem)
 
 
 @EACH
