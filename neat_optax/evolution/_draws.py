@@ -71,7 +71,7 @@ def drawn_with(
         return normal(number)
     _, *shape = genes.shape
 
-    def one(key):
+    def one(key: jax.Array) -> jax.Array:
         return jnp.asarray(init(key, tuple(shape), genes.dtype))
 
     fresh = jax.vmap(one)(jax.random.split(key, genes.shape[0]))
