@@ -95,8 +95,8 @@ def of_population(
 
 def outside_jax(
     function: Callable[..., Any],
-    map: Callable[..., Any] = map,
     *,
+    map: Callable[..., Any] = map,
     evaluation_key: str | None = None,
 ) -> Evaluator:
     """Marks a function in plain Python that scores one individual, as simulators do.

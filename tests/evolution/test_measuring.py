@@ -30,7 +30,7 @@ def test_the_history_describes_the_population_that_was_scored():
     assert found.top().fitness.tolist() == [1.0, 0.0]
 
 
-def test_diversity_is_the_spread_relative_to_fresh_weights():
+def test_diversity_is_the_spread_relative_to_initial_weights():
     params = {
         "w": jnp.arange(12.0).reshape(3, 4, 1),
         "same": jnp.ones((3, 2)),
