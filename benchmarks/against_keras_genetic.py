@@ -128,11 +128,10 @@ class Ours:
         evolution.search(
             0,
             self.model,
-            accuracy_of,
+            evolution.of_individual(accuracy_of, batch_size=16),
             self.breeder,
             generations=generations,
-            population_size=INDIVIDUALS,
-            batch_size=16,
+            population=INDIVIDUALS,
             chunk=generations,
             args=(self.images,),
         )

@@ -67,7 +67,8 @@ def first_passed(task, config, seed):
 @functools.cache
 def _steps(task, config):
     breeder = evolve_experiment.make_breeder(config)
-    return evolution.search_steps(breeder, task.fitness, evaluation_key="shared")
+    evaluate = evolution.of_individual(task.fitness, evaluation_key="shared")
+    return evolution.search_steps(breeder, evaluate)
 
 
 def mean_acceptance(criterion, count, scale, offset, generations=300):

@@ -31,10 +31,12 @@ from neat_optax.evolution._distributions import (
     snes_value_and_grad as snes_value_and_grad,
 )
 from neat_optax.evolution._evaluating import Evaluator as Evaluator
+from neat_optax.evolution._evaluating import of_individual as of_individual
 from neat_optax.evolution._evaluating import of_population as of_population
 from neat_optax.evolution._evaluating import outside_jax as outside_jax
 from neat_optax.evolution._loading import load as load
 from neat_optax.evolution._loading import weights as weights
+from neat_optax.evolution._loop import Limits as Limits
 from neat_optax.evolution._measuring import diversity as diversity
 from neat_optax.evolution._mutation import Mutation as Mutation
 from neat_optax.evolution._mutation import absolute as absolute

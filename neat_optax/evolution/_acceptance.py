@@ -1,4 +1,4 @@
-"""A bar for fitness that moves until a given share of the population clears it."""
+"""Acceptance: a fitness threshold that holds the accepted share at a target."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -38,12 +38,10 @@ class MinimalCriterionState(NamedTuple):
     generation: jax.Array  # [] int32
     threshold: jax.Array  # [] float32
     acceptance: jax.Array  # [] float32, the share accepted in the last generation
-    deficit: (
-        jax.Array
-    )  # [] float32, shares by which acceptance fell short of its target
+    deficit: jax.Array  # [] float32, by how much acceptance fell short of its target
 
 
-def accepted_share(fitness: jax.Array, threshold: Any) -> jax.Array:
+def accepted_share(fitness: jax.Array, threshold: jax.typing.ArrayLike) -> jax.Array:
     """The share of those with a fitness that reach a threshold, 0 where there are none.
 
     Args:
@@ -55,7 +53,9 @@ def accepted_share(fitness: jax.Array, threshold: Any) -> jax.Array:
     return reached / jnp.maximum(known, 1)
 
 
-def _follow(threshold, fitness, target, rate):
+def _follow(
+    threshold: jax.Array, fitness: jax.Array, target: Any, rate: Any
+) -> jax.Array:
     """Part of the way to the number that the target share of all reaches.
 
     It lies half-way between two neighbors in the order, so that rounding, and another
@@ -101,7 +101,9 @@ def multiplicative_threshold(
     intervals = {"start": "(-inf, inf)", "tolerance": "[0, inf)"}
     _checks.check_fields({"start": start, "tolerance": tolerance}, intervals)
 
-    def move(threshold, fitness, target, rate):
+    def move(
+        threshold: jax.Array, fitness: jax.Array, target: Any, rate: Any
+    ) -> jax.Array:
         share = accepted_share(fitness, threshold)
         # A share that differs from the edge by rounding is inside.
         edge = 4 * jnp.finfo(jnp.float32).eps
@@ -139,7 +141,7 @@ def minimal_criterion(
       target_acceptance: :math:`A` in [0, 1], or a schedule of the generation.
       rate: how fast the threshold moves, in [0, 1], or a schedule; by default the
         rule's own, 1 for `quantile` and 0.1 for `multiplicative_threshold`.
-      rule: `quantile`, `multiplicative_threshold(start)`, or an `AcceptanceRule`.
+      rule: `quantile`, or `multiplicative_threshold(start)`.
 
     Returns:
       A transformation, to stand before the breeder. Its state holds `threshold` and
@@ -161,13 +163,15 @@ def minimal_criterion(
     speed = rule.rate if rate is None else rate
     _checks.check_number("rate", speed, "[0, 1]")
 
-    def init(population):
+    def init(population: Population) -> MinimalCriterionState:
         _checks.check_population(population.params, population.fitness)
         zero = jnp.zeros((), jnp.float32)
         start = jnp.full((), rule.start, jnp.float32)
         return MinimalCriterionState(jnp.zeros((), jnp.int32), start, zero, zero)
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: MinimalCriterionState
+    ) -> tuple[Population, MinimalCriterionState]:
         del key
         params, given = population
         fitness = _tree.unsharded(jnp.asarray(given))
@@ -179,15 +183,17 @@ def minimal_criterion(
         rejected = given < threshold
         kept = jnp.where(rejected, -jnp.inf, given).astype(given.dtype)
         generation = _tree.increment(state.generation)
-        deficit = _owed(state.deficit, target - share, fitness, rule.balances)
+        deficit = _next_deficit(state.deficit, target - share, fitness, rule.balances)
         after = MinimalCriterionState(generation, threshold, share, deficit)
         return Population(params, kept), _tree.cast_like(after, state)
 
     return PopulationTransformation(init, update)
 
 
-def _owed(deficit: Any, missing: Any, fitness: jax.Array, balances: bool) -> jax.Array:
-    """What is deficit after a generation; one without any fitness says nothing."""
+def _next_deficit(
+    deficit: jax.Array, missing: Any, fitness: jax.Array, balances: bool
+) -> jax.Array:
+    """The deficit after a generation; one without any fitness does not change it."""
     if not balances:
         return deficit
     known = jnp.any(~jnp.isnan(fitness))

@@ -1,4 +1,4 @@
-"""Strategies of other libraries as breeders."""
+"""Ask/tell strategies of other libraries, such as evosax, as breeders."""
 
 import inspect
 from typing import Any, NamedTuple
@@ -8,7 +8,12 @@ import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
 from neat_optax._random import as_key
-from neat_optax.evolution._population import PopulationTransformation, best, unevaluated
+from neat_optax.evolution._population import (
+    Population,
+    PopulationTransformation,
+    best,
+    unevaluated,
+)
 
 
 class AskTellState(NamedTuple):
@@ -19,7 +24,7 @@ class AskTellState(NamedTuple):
 
 
 def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation:
-    """A strategy with the interface of evosax as a breeder, such as its CMA-ES.
+    """Wraps an ask/tell strategy of evosax, such as CMA-ES, as a breeder.
 
     The strategy minimizes `-fitness`; those without a fitness, and rejected ones, count
     as the worst of the others. It starts from the population of generation 0: one that
@@ -37,17 +42,17 @@ def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation
         from evosax.algorithms import CMA_ES
         breeder = evolution.from_ask_tell(CMA_ES(32, weights))
         found = evolution.search(0, weights, evaluate, breeder, generations=100,
-                                 population_size=32)
+                                 population=32)
     """
     settings = strategy.default_params if params is None else params
     from_all = "fitness" in inspect.signature(strategy.init).parameters
 
-    def begin(key, population, losses):
+    def begin(key: jax.Array, population: Population, losses: jax.Array) -> Any:
         if from_all:
             return strategy.init(key, population.params, losses, settings)
         return strategy.init(key, best(population)[0], settings)
 
-    def init(population):
+    def init(population: Population) -> AskTellState:
         key = jax.random.key(0)
         inner = jax.eval_shape(begin, key, population, population.fitness)
         asked, _ = jax.eval_shape(strategy.ask, key, inner, settings)
@@ -57,17 +62,19 @@ def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation
         zeros = jax.tree.map(_zeros, inner)
         return AskTellState(jnp.zeros((), jnp.int32), zeros)
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: AskTellState
+    ) -> tuple[Population, AskTellState]:
         tell_key, ask_key = jax.random.split(as_key(key))
         losses = _losses(population.fitness)
 
-        def tell(inner):
+        def tell(inner: Any) -> Any:
             told, _ = strategy.tell(
                 tell_key, population.params, losses, inner, settings
             )
             return _tree.cast_like(told, inner)
 
-        def start(inner):
+        def start(inner: Any) -> Any:
             return _tree.cast_like(begin(tell_key, population, losses), inner)
 
         inner = jax.lax.cond(state.generation == 0, start, tell, state.inner)

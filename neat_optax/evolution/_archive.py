@@ -1,4 +1,4 @@
-"""The best individuals of a search so far, all different."""
+"""Hall of fame: the best distinct individuals of a search so far."""
 
 import functools
 from typing import Any
@@ -15,7 +15,7 @@ from neat_optax.evolution._population import Population
 def start(population: Population, size: int) -> Population:
     """The best of those who have a fitness; places without an individual hold NaN."""
 
-    def first(leaf):
+    def first(leaf: jax.Array) -> jax.Array:
         row = _rows.take(leaf, jnp.int32(0))
         return jnp.broadcast_to(row[None], (size, *row.shape))
 
@@ -37,12 +37,12 @@ def admit(best: Population, population: Population, candidates: Any) -> Populati
     known = candidates & (population.fitness > -jnp.inf)
     new = jnp.where(known, population.fitness, -jnp.inf).astype(old.dtype)
 
-    def place(left, _):
+    def place(left: Any, _: None) -> Any:
         old, new = left
         i, j = jnp.argmax(old), jnp.argmax(new)
         older = old[i] >= new[j]
 
-        def choose(a, b):
+        def choose(a: jax.Array, b: jax.Array) -> jax.Array:
             return jnp.where(older, a[i], _rows.take(b, j))
 
         row = jax.tree.map(choose, best.params, population.params)
@@ -52,7 +52,7 @@ def admit(best: Population, population: Population, candidates: Any) -> Populati
             new = jnp.where(_same(population.params, row), -jnp.inf, new)
         return (old, new), Population(row, score)
 
-    def merged():
+    def merged() -> Population:
         _, listed = jax.lax.scan(place, (old, new), length=size)
         empty = listed.fitness == -jnp.inf
         return listed._replace(fitness=jnp.where(empty, jnp.nan, listed.fitness))

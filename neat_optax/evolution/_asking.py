@@ -1,4 +1,4 @@
-"""One generation of a search: ask for who is to be scored, tell their fitness."""
+"""One generation of a search: ask for individuals to evaluate, tell their fitness."""
 
 import functools
 from collections.abc import Callable
@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from neat_optax import _checks, _tree
 from neat_optax._random import as_key
 from neat_optax.evolution import _archive, _measuring
-from neat_optax.evolution._evaluating import Evaluator, Mode, as_evaluator, scores_of
+from neat_optax.evolution._evaluating import Evaluator, as_evaluator, scores_of
 from neat_optax.evolution._loading import TREE, Genome
 from neat_optax.evolution._population import (
     Population,
@@ -56,7 +56,6 @@ class Run(NamedTuple):
 
     breeder: PopulationTransformation
     evaluator: Evaluator | None
-    mode: Mode
     genome: Genome = TREE
 
 
@@ -64,8 +63,6 @@ def search_steps(
     breeder: PopulationTransformation,
     evaluate: Any = None,
     *,
-    evaluation_key: str | None = None,
-    batch_size: int | None = None,
     return_best: int = 1,
 ) -> SearchSteps:
     """The pieces of a search, for a loop of one's own.
@@ -85,8 +82,6 @@ def search_steps(
     Args:
       breeder: a `PopulationTransformation`.
       evaluate: as in `search`, of weights; only `step` needs it.
-      evaluation_key: as in `search`.
-      batch_size: as in `search`.
       return_best: how many of the best so far are kept.
 
     Example:
@@ -102,9 +97,9 @@ def search_steps(
     """
     _checks.check_kind("breeder", breeder, PopulationTransformation)
     evaluator = None if evaluate is None else as_evaluator(evaluate)
-    run = Run(breeder, evaluator, Mode.of(evaluation_key, batch_size))
+    run = Run(breeder, evaluator)
 
-    def step(state, *args):
+    def step(state: SearchState, *args: Any) -> Any:
         if evaluator is None or evaluator.kind == "outside":
             raise ValueError(
                 "`evaluate` must be a function in JAX for step, got "
@@ -195,7 +190,7 @@ def step(
     assert run.evaluator is not None
     _, _, key = keys(state)
     scores = scores_of(
-        run.evaluator, run.mode, run.genome, state.population.params, key, rest, args
+        run.evaluator, run.genome, state.population.params, key, rest, args
     )
     return tell(run.breeder, state, scores)
 

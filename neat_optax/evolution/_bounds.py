@@ -1,5 +1,7 @@
 """Bounds on the weights of all individuals."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -15,7 +17,7 @@ def clip_population(
 ) -> PopulationTransformation:
     r"""Clips weights, :math:`w \leftarrow \min(\max(w, a), b)`; stands after a breeder.
 
-    For other bounds in other arrays, use it several times with `where`.
+    For other bounds in other arrays, use it several times with `mask`.
 
     Args:
       low: :math:`a`, which may be `-math.inf`.
@@ -35,12 +37,14 @@ def clip_population(
     """
     _checks.check_range("low, high", (low, high), "[-inf, inf]")
 
-    def init(population):
+    def init(population: Population) -> optax.EmptyState:
         _checks.check_population(population.params, population.fitness)
         _genes.split(population.params, mask)
         return optax.EmptyState()
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: optax.EmptyState
+    ) -> tuple[Population, optax.EmptyState]:
         del key
         free, join = _genes.split(population.params, mask)
         clipped = jax.tree.map(lambda w: jnp.clip(w, low, high).astype(w.dtype), free)

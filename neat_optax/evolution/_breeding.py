@@ -35,26 +35,27 @@ def breeder(
     reevaluate: bool = False,
     mask: Mask | None = None,
 ) -> PopulationTransformation:
-    """Breeds the next generation, as large as the one before.
+    """Breeds the next generation: elitism, selection, crossover and mutation.
 
-    The fittest individuals, the elites, come first and unchanged, bit for bit. The
-    others are offspring: parents are selected, crossed, and the child is mutated. Their
-    fitness is NaN until someone evaluates them. An individual without a fitness, or
-    with -inf, is never an elite; where there are fewer others, so are the elites.
+    It is as large as the one before. The fittest individuals, the elites, come first
+    and unchanged, bit for bit. The others are offspring: parents are selected, crossed,
+    and the child is mutated. Their fitness is NaN until someone evaluates them. An
+    individual without a fitness, or with -inf, is never an elite; where there are fewer
+    others, so are the elites.
 
     Args:
       selection: who becomes a parent: `truncation(k)`, `tournament(size)`,
         `linear_rank(pressure)`.
-      crossover: what a child has from whom: `uniform(parents)`, `line()`, `blend()`,
+      crossover: how genes of parents combine: `uniform(parents)`, `line()`, `blend()`,
         `clone`.
       mutation: how genes change: `gaussian(...)`, `reset(...)`, `multiplicative(...)`,
         `unchanged`.
       num_elites: how many, fewer than there are individuals.
       reevaluate: False lets elites keep their fitness. True asks for a new one, for
         fitness with noise: otherwise a lucky individual leads for ever.
-      mask: which leaves vary: a function from a path such as `"dense/kernel"` and an
-        array of one individual to True or False. The others, and integers, are handed
-        on by the first parent as they are.
+      mask: which leaves vary: a tree of booleans like one individual, or a function
+        from its weights to one, such as `by_path(rule)`. The others, and integers, are
+        copied from the first parent.
 
     Returns:
       A transformation whose `update` needs a population with fitness.
@@ -76,14 +77,16 @@ def breeder(
     _checks.check_count("num_elites", num_elites)
     _checks.check_bool("reevaluate", reevaluate)
 
-    def init(population):
+    def init(population: Population) -> BreederState:
         count = _checks.check_population(population.params, population.fitness)
         _checks.check_fewer("num_elites", num_elites, "individuals", count)
         taking_part(population.params, mask)
         zero = jnp.zeros((), jnp.int32)
         return BreederState(zero, zero, jnp.arange(count, dtype=jnp.int32))
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: BreederState
+    ) -> tuple[Population, BreederState]:
         params, fitness = population
         count = _checks.check_population(params, fitness)
         select_key, vary_key = jax.random.split(as_key(key))
@@ -117,7 +120,7 @@ def offspring(
     generation: Any = 0,
     mask: Mask | None = None,
 ) -> Any:
-    """The children of given parents.
+    """Crosses and mutates given parents.
 
     Args:
       key: a random key or a seed.
@@ -144,7 +147,15 @@ def offspring(
     return _vary(as_key(key), params, parents, crossover, mutation, generation, mask)
 
 
-def _vary(key, params, parents, crossover, mutation, generation, mask) -> Any:
+def _vary(
+    key: jax.Array,
+    params: Any,
+    parents: jax.Array,
+    crossover: Crossover,
+    mutation: Mutation,
+    generation: Any,
+    mask: Mask | None,
+) -> Any:
     """Each leaf with keys of its own, so that no two of them change in step.
 
     All keys come from one split: on a CPU each call costs as much as many numbers.
@@ -163,7 +174,13 @@ def _vary(key, params, parents, crossover, mutation, generation, mask) -> Any:
     return treedef.unflatten(children)
 
 
-def _vary_leaf(keys, parents, crossover, mutation, generation) -> jax.Array:
+def _vary_leaf(
+    keys: tuple[jax.Array, ...],
+    parents: tuple[jax.Array, ...],
+    crossover: Crossover,
+    mutation: Mutation,
+    generation: Any,
+) -> jax.Array:
     """Children of one leaf, from the arrays of their parents."""
     shared, word_key, cross_key, mutate_key = keys
     word = _draws.words(word_key, parents[0])
@@ -184,7 +201,7 @@ def _elites(fitness: jax.Array, num_elites: int) -> jax.Array:
 def _where_row(condition: jax.Array, first: Any, second: Any) -> Any:
     """The rows of the first tree where the condition holds, else of the second."""
 
-    def leaf(a, b):
+    def leaf(a: jax.Array, b: jax.Array) -> jax.Array:
         shape, a, b = jnp.shape(a), _rows.joined(a), _rows.joined(b)
         return _rows.parted(jnp.where(_rows.per_row(condition, a), a, b), shape)
 

@@ -1,5 +1,6 @@
 """Ready callbacks of `search`. They need the extra `train`."""
 
+import os
 from typing import Any
 
 _HINT = 'needs the extra "train": pip install "neat-optax[train]"'
@@ -60,7 +61,7 @@ class TensorBoard:
       prefix: what the names of the curves begin with.
     """
 
-    def __init__(self, folder: Any, prefix: str = "search/"):
+    def __init__(self, folder: str | os.PathLike[str], prefix: str = "search/"):
         try:
             import tensorboardX
         except ImportError as error:

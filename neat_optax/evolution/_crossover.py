@@ -1,4 +1,4 @@
-"""What a child has from which parent."""
+"""Crossover operators: how the genes of parents combine in a child."""
 
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
@@ -9,6 +9,8 @@ import jax.numpy as jnp
 from neat_optax import _checks, _tree
 from neat_optax.evolution import _draws, _rows
 from neat_optax.evolution._draws import Draws
+
+Pair = tuple[jax.Array, jax.Array]
 
 
 class Crossover(NamedTuple):
@@ -22,7 +24,7 @@ class Crossover(NamedTuple):
 
     name: str
     parents: int  # how many each child has
-    cross: Callable[[Draws, Sequence[jax.Array]], tuple[jax.Array, jax.Array]]
+    cross: Callable[[Draws, Sequence[jax.Array]], Pair]
 
     def __repr__(self) -> str:
         return f"<crossover {self.name}>"
@@ -46,7 +48,7 @@ def uniform(parents: int = 2) -> Crossover:
     _checks.check_fields({"parents": parents}, {"parents": "[2, 65535]"})
     _checks.check_integer("parents", parents)
 
-    def cross(draws, arrays):
+    def cross(draws: Draws, arrays: Sequence[jax.Array]) -> Pair:
         choice, left = _draws.choose(draws.word, parents)
         child = arrays[0]
         for number, array in enumerate(arrays[1:], start=1):
@@ -72,7 +74,7 @@ def line(extend: float = 0.25) -> Crossover:
     """
     _checks.check_fields({"extend": extend}, {"extend": "[0, inf)"})
 
-    def cross(draws, arrays):
+    def cross(draws: Draws, arrays: Sequence[jax.Array]) -> Pair:
         first, second = map(_tree.widen, arrays)
         number = jax.random.uniform(draws.shared, first.shape[:1])
         t = _rows.per_row((1 + 2 * extend) * number - extend, first)
@@ -98,7 +100,7 @@ def blend(extend: float = 0.5) -> Crossover:
     """
     _checks.check_fields({"extend": extend}, {"extend": "[0, inf)"})
 
-    def cross(draws, arrays):
+    def cross(draws: Draws, arrays: Sequence[jax.Array]) -> Pair:
         first, second = map(_tree.widen, arrays)
         number = _draws.uniform(_draws.words(draws.own, first))
         t = (1 + 2 * extend) * number - extend
@@ -107,7 +109,7 @@ def blend(extend: float = 0.5) -> Crossover:
     return Crossover(f"blend({extend})", 2, cross)
 
 
-def _first(draws, arrays):
+def _first(draws: Draws, arrays: Sequence[jax.Array]) -> Pair:
     return arrays[0], draws.word
 
 

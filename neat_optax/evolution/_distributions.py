@@ -1,4 +1,4 @@
-"""Search distributions whose spread is learnt too: SNES and PGPE as gradients."""
+"""Gaussian search distributions with a learned spread: SNES and PGPE gradients."""
 
 import math
 from collections.abc import Callable
@@ -186,7 +186,9 @@ def _value_and_grad(pairs: Pairs, share: float) -> Callable[..., tuple[Any, Any]
     """From moments to gradients: `sigma` times the first, `share` times the second."""
     pairs.check()
 
-    def value_and_grads(key, gaussian, *args, **kwargs):
+    def value_and_grads(
+        key: Any, gaussian: Gaussian, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Gaussian]:
         mean, log_sigma = _checked(gaussian)
         logs, treedef = jax.tree.flatten(log_sigma)
         sigmas = [jnp.exp(_tree.widen(log)) for log in logs]

@@ -71,7 +71,7 @@ def drawn_with(
         return normal(number)
     _, *shape = genes.shape
 
-    def one(key):
+    def one(key: jax.Array) -> jax.Array:
         return jnp.asarray(init(key, tuple(shape), genes.dtype))
 
     fresh = jax.vmap(one)(jax.random.split(key, genes.shape[0]))
@@ -79,7 +79,7 @@ def drawn_with(
 
 
 def fan_in_scale(shape: tuple[int, ...]) -> float:
-    r"""The standard deviation of a fresh weight, :math:`1 / \sqrt{n}`.
+    r"""The standard deviation of an initial weight, :math:`1 / \sqrt{n}`.
 
     :math:`n` is the number of inputs of one output of an array of that shape: the
     product of all axes but the last, as in a Flax kernel; the length of a vector; 1 for

@@ -1,4 +1,4 @@
-"""How individuals are scored: one by one, all at once, or outside JAX."""
+"""Fitness evaluation: one by one, all at once, or outside JAX."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -15,10 +15,15 @@ _KEYS = ("shared", "own")
 
 
 class Evaluator(NamedTuple):
-    """A function that scores, and what it takes: see `of_population`, `outside_jax`."""
+    """A function that scores, and what it takes.
+
+    Made by `of_individual`, `of_population` and `outside_jax`.
+    """
 
     function: Callable[..., Any]
     kind: str
+    evaluation_key: str | None = None
+    batch_size: int | None = None
     map: Callable[..., Any] = map
 
 
@@ -32,28 +37,48 @@ _COMPILED = (
 )
 
 
-class Mode(NamedTuple):
-    """Which keys a function in JAX gets, and how many individuals at once."""
+def of_individual(
+    function: Callable[..., Any],
+    *,
+    evaluation_key: str | None = None,
+    batch_size: int | None = None,
+) -> Evaluator:
+    """Marks a function in JAX that scores one individual, as a plain function does.
 
-    evaluation_key: str | None
-    batch_size: int | None
+    Args:
+      function: from what is searched, the key if there is one, and `args`, to a number.
+      evaluation_key: None, or what key `function` gets as its second argument:
+        `"shared"` is a new one in each generation, the same for all individuals, whose
+        fitness can then be compared; `"own"` is one for each of them.
+      batch_size: how many individuals are scored at the same time; by default all. On
+        a CPU 8 to 16 are often faster, and take less memory. Leave it where the
+        population is sharded.
 
-    @classmethod
-    def of(cls, evaluation_key: Any, batch_size: Any) -> "Mode":
-        """Checked."""
-        if evaluation_key is not None:
-            _checks.check_choice("evaluation_key", evaluation_key, _KEYS)
-        if batch_size is not None:
-            _checks.check_integer("batch_size", batch_size, minimum=1)
-        return cls(evaluation_key, batch_size)
+    Example:
+      >>> import jax, jax.numpy as jnp
+      >>> from neat_optax import evolution as evo
+      >>> def noisy(w, key):
+      ...     return -jnp.sum((w - jax.random.normal(key, w.shape)) ** 2)
+      >>> evaluate = evo.of_individual(noisy, evaluation_key="shared", batch_size=8)
+      >>> step = evo.breeder(reevaluate=True)
+      >>> evo.search(0, jnp.zeros(2), evaluate, step, generations=3).generations
+      3
+    """
+    _checks.check_function("function", function)
+    if batch_size is not None:
+        _checks.check_integer("batch_size", batch_size, minimum=1)
+    _check_key(evaluation_key)
+    return Evaluator(function, "individual", evaluation_key, batch_size)
 
 
-def of_population(function: Callable[..., Any]) -> Evaluator:
+def of_population(
+    function: Callable[..., Any], *, evaluation_key: str | None = None
+) -> Evaluator:
     """Marks a function that scores a whole population at once.
 
     Args:
-      function: from stacked weights, each leaf [n, ...], to an array [n]. With
-        `evaluation_key="own"` it gets n keys. `batch_size` does not concern it.
+      function: from stacked weights, each leaf [n, ...], to an array [n].
+      evaluation_key: as in `of_individual`; with `"own"` it gets n keys.
 
     Example:
       >>> import jax.numpy as jnp
@@ -64,11 +89,15 @@ def of_population(function: Callable[..., Any]) -> Evaluator:
       True
     """
     _checks.check_function("function", function)
-    return Evaluator(function, "population")
+    _check_key(evaluation_key)
+    return Evaluator(function, "population", evaluation_key)
 
 
 def outside_jax(
-    function: Callable[..., Any], map: Callable[..., Any] = map
+    function: Callable[..., Any],
+    *,
+    map: Callable[..., Any] = map,
+    evaluation_key: str | None = None,
 ) -> Evaluator:
     """Marks a function in plain Python that scores one individual, as simulators do.
 
@@ -80,6 +109,7 @@ def outside_jax(
         says that it failed. An NNX module is loaded with JAX arrays.
       map: what calls it: Python's `map`, or that of a `concurrent.futures` executor,
         which calls it for several individuals at the same time.
+      evaluation_key: as in `of_individual`.
 
     Example:
       >>> import numpy as np
@@ -91,7 +121,8 @@ def outside_jax(
     """
     _checks.check_function("function", function)
     _checks.check_function("map", map)
-    return Evaluator(function, "outside", map)
+    _check_key(evaluation_key)
+    return Evaluator(function, "outside", evaluation_key, None, map)
 
 
 def as_evaluator(evaluate: Any) -> Evaluator:
@@ -99,12 +130,16 @@ def as_evaluator(evaluate: Any) -> Evaluator:
     if isinstance(evaluate, Evaluator):
         return evaluate
     _checks.check_function("evaluate", evaluate)
-    return Evaluator(evaluate, "individual")
+    return of_individual(evaluate)
+
+
+def _check_key(evaluation_key: Any) -> None:
+    if evaluation_key is not None:
+        _checks.check_choice("evaluation_key", evaluation_key, _KEYS)
 
 
 def scores_of(
     evaluator: Evaluator,
-    mode: Mode,
     genome: Genome,
     params: Any,
     key: jax.Array,
@@ -113,9 +148,9 @@ def scores_of(
 ) -> jax.Array:
     """The fitness of all individuals, in JAX: an array [n]."""
     count = jnp.shape(jax.tree.leaves(params)[0])[0]
-    given = _given_keys(mode.evaluation_key, key, count)
+    given = _given_keys(evaluator.evaluation_key, key, count)
 
-    def score(params, *own):
+    def score(params: Any, *own: Any) -> Any:
         try:
             return evaluator.function(into(genome, params, rest), *own, *args)
         except _OF_TRACERS as error:
@@ -124,11 +159,11 @@ def scores_of(
 
     if evaluator.kind == "population":
         scores = score(params, *given)
-    elif mode.evaluation_key == "own":
-        scores = _rows.mapped(score, mode.batch_size, (params, *given))
+    elif evaluator.evaluation_key == "own":
+        scores = _rows.mapped(score, evaluator.batch_size, (params, *given))
     else:
         scores = _rows.mapped(
-            lambda one: score(one, *given), mode.batch_size, (params,)
+            lambda one: score(one, *given), evaluator.batch_size, (params,)
         )
     _checks.check_fitness(scores, count)
     return scores
@@ -143,7 +178,6 @@ def _given_keys(evaluation_key: str | None, key: jax.Array, count: int) -> tuple
 
 def scores_outside(
     evaluator: Evaluator,
-    mode: Mode,
     genome: Genome,
     state: Any,
     key: jax.Array,
@@ -157,10 +191,10 @@ def scores_outside(
         into(genome, jax.tree.map(lambda x, i=i: x[i], params), rest) for i in numbers
     ]
     columns: list[Any] = [given]
-    if mode.evaluation_key == "own":
+    if evaluator.evaluation_key == "own":
         own = jax.random.split(key, len(fitness))
         columns.append([own[i] for i in numbers])
-    elif mode.evaluation_key == "shared":
+    elif evaluator.evaluation_key == "shared":
         columns.append([key] * len(given))
     columns += [[value] * len(given) for value in args]
     scores = np.full_like(fitness, np.nan)

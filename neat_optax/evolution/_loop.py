@@ -18,6 +18,20 @@ _NEVER = np.iinfo(np.int32).max
 
 
 class Limits(NamedTuple):
+    """What ends a search before its last generation; None for no such limit.
+
+    Example:
+      >>> from neat_optax import evolution as evo
+      >>> evo.Limits(goal=-0.01, patience=50)
+      Limits(goal=-0.01, patience=50, budget=None)
+    """
+
+    goal: float | None = None  # fitness that is enough
+    patience: int | None = None  # generations in a row without a new best
+    budget: int | None = None  # individuals that are scored, at most
+
+
+class Ends(NamedTuple):
     """When a search is over; numbers that a compiled loop takes as arguments."""
 
     generations: Any
@@ -26,12 +40,14 @@ class Limits(NamedTuple):
     budget: Any
 
 
-def make_limits(generations: Any, goal: Any, patience: Any, budget: Any) -> Limits:
+def make_ends(generations: int, limits: Limits) -> Ends:
     """Checked; what is not given is never met."""
     _checks.check_integer("generations", generations, minimum=0)
+    _checks.check_kind("limits", limits, Limits)
+    goal, patience, budget = limits
     if goal is not None:
         _checks.check_fields({"goal": goal}, {"goal": "(-inf, inf)"})
-    return Limits(
+    return Ends(
         generations=np.int32(min(generations, _NEVER)),
         goal=np.float32(math.nan if goal is None else goal),
         patience=_count("patience", patience),
@@ -47,33 +63,33 @@ def _count(name: str, value: Any) -> np.int32:
 
 
 def inside(
-    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
 ) -> tuple[SearchState, History]:
     """Generations in one compiled loop."""
     start = int(state.generation)
-    state, rows = _loop(run, chunk, state, limits, rest, args)
+    state, rows = _loop(run, chunk, state, ends, rest, args)
     count = int(state.generation) - start
     return state, {name: np.asarray(x)[:count] for name, x in rows.items()}
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _loop(
-    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
 ) -> tuple[SearchState, dict[str, jax.Array]]:
     """At most `chunk` generations, and a history of which the first rows are filled."""
 
-    def step(state):
+    def step(state: SearchState) -> Any:
         return _asking.step(run, state, rest, args)
 
-    def body(carry):
+    def body(carry: Any) -> Any:
         state, rows, row = carry
         state, new = step(state)
         rows = {name: values.at[row].set(new[name]) for name, values in rows.items()}
         return state, rows, row + 1
 
-    def go_on(carry):
+    def go_on(carry: Any) -> jax.Array:
         state, _, row = carry
-        return (row < chunk) & ~jnp.any(_reasons(state, limits))
+        return (row < chunk) & ~jnp.any(_reasons(state, ends))
 
     shapes = jax.eval_shape(step, state)[1]
     rows = {name: jnp.zeros((chunk, *x.shape), x.dtype) for name, x in shapes.items()}
@@ -82,30 +98,28 @@ def _loop(
 
 
 def outside(
-    run: Run, chunk: int, state: SearchState, limits: Limits, rest: Any, args: tuple
+    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
 ) -> tuple[SearchState, History]:
     """Generations one by one, scored in Python."""
     assert run.evaluator is not None
     rows: list[dict[str, Any]] = []
-    while len(rows) < chunk and not reason(state, limits):
+    while len(rows) < chunk and not reason(state, ends):
         key = _asking.keys(state)[2]
-        scores = scores_outside(
-            run.evaluator, run.mode, run.genome, state, key, rest, args
-        )
+        scores = scores_outside(run.evaluator, run.genome, state, key, rest, args)
         state, row = _asking.compiled_tell(run.breeder, state, scores)
         rows.append(jax.device_get(row))
     return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def _reasons(state: SearchState, limits: Limits) -> jax.Array:
+def _reasons(state: SearchState, ends: Ends) -> jax.Array:
     """Which reasons to stop hold, in the order of `_WORDS`."""
     asked = jnp.sum(_asking.waiting(state), dtype=jnp.int32)
     return jnp.stack(
         [
-            state.best_fitness >= limits.goal,
-            state.generation >= limits.generations,
-            state.generation - state.improved >= limits.patience,
-            asked > limits.budget - state.evaluations,
+            state.best_fitness >= ends.goal,
+            state.generation >= ends.generations,
+            state.generation - state.improved >= ends.patience,
+            asked > ends.budget - state.evaluations,
         ]
     )
 
@@ -119,7 +133,7 @@ _WORDS = (
 _compiled_reasons = jax.jit(_reasons)
 
 
-def reason(state: SearchState, limits: Limits) -> str:
+def reason(state: SearchState, ends: Ends) -> str:
     """The first reason to stop, or nothing."""
-    holds = np.asarray(_compiled_reasons(state, limits))
+    holds = np.asarray(_compiled_reasons(state, ends))
     return _WORDS[int(np.argmax(holds))] if holds.any() else ""

@@ -46,15 +46,16 @@ def of_state(state: Any) -> dict[str, jax.Array]:
 
 
 def diversity(population: Population) -> jax.Array:
-    r"""How far individuals lie apart, relative to fresh weights.
+    r"""Population diversity: the spread of individuals relative to initial weights.
 
     .. math:: D = \frac{1}{L} \sum_l \frac{1}{s_l}
         \sqrt{\operatorname{mean}_j \operatorname{var}_i w_{lij}}
 
     over the :math:`L` arrays, with :math:`i` the individual, :math:`j` the entry, and
-    :math:`s` the `fan_in_scale` of the array. It is 0 where all are equal, about
-    :math:`\sigma` after `perturb` with the scale :math:`\sigma`, and about 1 for
-    individuals that were initialized one by one. Integers do not count.
+    :math:`s` the standard deviation of an initial array, as in `gaussian`. It is 0
+    where all are equal, about :math:`\sigma` after `perturb` with the scale
+    :math:`\sigma`, and about 1 for individuals that were initialized one by one.
+    Integers do not count.
 
     Args:
       population: a `Population`.

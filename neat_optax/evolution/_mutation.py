@@ -1,4 +1,4 @@
-"""How genes change by chance."""
+"""Mutation operators."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -46,8 +46,8 @@ def gaussian(
       scale: :math:`\sigma` at least 0, or a schedule of the generation.
       rate: :math:`r` in [0, 1], or a schedule; 1 changes every gene.
       unit: :math:`s` of an array, from the shape that it has in one individual. By
-        default the standard deviation of a fresh kernel, `fan_in_scale`; `absolute` is
-        1 for all.
+        default the standard deviation of an initial kernel, one over the root of its
+        number of inputs; `absolute` is 1 for all.
 
     Example:
       >>> import jax.numpy as jnp
@@ -62,7 +62,7 @@ def gaussian(
     _checks.check_number("rate", rate, "[0, 1]")
     _checks.check_function("unit", unit)
 
-    def mutate(draws, genes, generation):
+    def mutate(draws: Draws, genes: jax.Array, generation: Any) -> jax.Array:
         _checks.check_real("params", genes.dtype)
         share, size = value_at(rate, generation), value_at(scale, generation)
         changed, number = _draws.chosen(draws.word, share)
@@ -75,18 +75,19 @@ def gaussian(
 def reset(
     init: Callable[..., Any] | None = None, rate: optax.ScalarOrSchedule = 0.01
 ) -> Mutation:
-    """Draws a share of the genes afresh.
+    """Reinitializes a share of the genes.
 
     Args:
       init: a function (key, shape, dtype) to an array of one individual, as in
-        `jax.nn.initializers`; by default normal numbers of the size `fan_in_scale`.
+        `jax.nn.initializers`; by default normal numbers of the size of initial
+        weights, as in `gaussian`.
       rate: the probability for each gene, in [0, 1], or a schedule of the generation.
     """
     if init is not None:
         _checks.check_function("init", init)
     _checks.check_number("rate", rate, "[0, 1]")
 
-    def mutate(draws, genes, generation):
+    def mutate(draws: Draws, genes: jax.Array, generation: Any) -> jax.Array:
         changed, number = _draws.chosen(draws.word, value_at(rate, generation))
         fresh = _draws.drawn_with(init, draws.own, number, genes)
         unit = fan_in_scale(genes.shape[1:]) if init is None else 1.0
@@ -112,7 +113,7 @@ def multiplicative(
     if init is not None:
         _checks.check_function("init", init)
 
-    def mutate(draws, genes, generation):
+    def mutate(draws: Draws, genes: jax.Array, generation: Any) -> jax.Array:
         _, number = _draws.chosen(draws.word, 1)
         noise = _draws.drawn_with(init, draws.own, number, genes)
         return genes * (1 + value_at(scale, generation) * noise)
@@ -126,7 +127,7 @@ def absolute(shape: tuple[int, ...]) -> float:
     return 1.0
 
 
-def _same(draws, genes, generation):
+def _same(draws: Draws, genes: jax.Array, generation: Any) -> jax.Array:
     del draws, generation
     return genes
 

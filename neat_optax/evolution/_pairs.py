@@ -72,11 +72,11 @@ def monitor(
     leaves, treedef = jax.tree.flatten(mean)
     leaves = [jnp.asarray(leaf) for leaf in leaves]
 
-    def draw(pair):
+    def draw(pair: Any) -> list[jax.Array]:
         keys = jax.random.split(jax.random.fold_in(as_key(key), pair), len(leaves))
         return [_normal(*each) for each in zip(keys, leaves, strict=True)]
 
-    def evaluate(sign, noise):
+    def evaluate(sign: Any, noise: list[jax.Array]) -> tuple[jax.Array, Any]:
         triples = zip(leaves, sigmas, noise, strict=True)
         point = [_moved(leaf, sign * s * e) for leaf, s, e in triples]
         return _evaluated(pairs, treedef.unflatten(point), call)
@@ -139,7 +139,7 @@ def _at_all(noise: list[Any], evaluate: Any, count: int, size: int | None) -> An
     if size is None:
         return jax.vmap(_mirrored(evaluate), axis_size=count)(noise)
 
-    def one(number):
+    def one(number: jax.Array) -> Any:
         own = [_rows.take(e, number // 2) for e in noise]
         return evaluate(jnp.array(_SIGNS)[number % 2], own)
 
@@ -156,14 +156,14 @@ def _mirrored(evaluate: Any) -> Any:
 def _summed_again(draw: Any, count: int, size: int) -> Any:
     """The function that draws noise in chunks, and sums it times coefficients."""
 
-    def chunk(start, length, odd, even):
+    def chunk(start: Any, length: int, odd: Any, even: Any) -> Any:
         odd, even = (_slice(x, start, length) for x in (odd, even))
         return _sums(jax.vmap(draw)(start + jnp.arange(length)), odd, even)
 
-    def sums(odd, even):
+    def sums(odd: Any, even: Any) -> Any:
         rest = count % size or size
 
-        def body(index, total):
+        def body(index: Any, total: Any) -> Any:
             part = chunk(rest + index * size, size, odd, even)
             return jax.tree.map(jnp.add, total, part)
 

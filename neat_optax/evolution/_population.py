@@ -36,7 +36,7 @@ class PopulationTransformation(NamedTuple):
 
 
 def chain(*transformations: PopulationTransformation) -> PopulationTransformation:
-    """Transformations one after another, each with a key and a state of its own.
+    """Chains transformations, each with its own key and state.
 
     Args:
       *transformations: in their order. Acceptance comes before the breeder, which reads
@@ -55,10 +55,12 @@ def chain(*transformations: PopulationTransformation) -> PopulationTransformatio
     for one in transformations:
         _checks.check_kind("transformations", one, PopulationTransformation)
 
-    def init(population):
+    def init(population: Population) -> tuple[Any, ...]:
         return tuple(one.init(population) for one in transformations)
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: tuple[Any, ...]
+    ) -> tuple[Population, tuple[Any, ...]]:
         keys = jax.random.split(as_key(key), len(transformations))
         states = []
         for one, own, old in zip(transformations, keys, state, strict=True):
@@ -103,7 +105,7 @@ def perturb(
     key: jax.Array | int,
     params: Any,
     n: int,
-    scale: Any,
+    scale: float,
     *,
     mask: Mask | None = None,
 ) -> Population:
@@ -111,14 +113,14 @@ def perturb(
 
     .. math:: w_0 = w, \qquad w_i = w + \sigma\, s\, z_i, \quad z_i \sim N(0, 1)
 
-    with :math:`s` the `fan_in_scale` of each array. The first individual is the given
-    one, bit for bit.
+    with :math:`s` the standard deviation of an initial array, as in `gaussian`. The
+    first individual is the given one, bit for bit.
 
     Args:
       key: a random key or a seed.
       params: the weights of one individual.
       n: how many individuals, at least 1.
-      scale: :math:`\sigma` at least 0; 1 adds what a fresh network would hold.
+      scale: :math:`\sigma` at least 0; 1 adds what an initial network would hold.
       mask: which leaves are perturbed, as in `breeder`; the others, and integers, are
         the same in all individuals.
 
@@ -173,10 +175,10 @@ def best(population: Population) -> tuple[Any, jax.Array]:
 
 
 def order(fitness: jax.Array) -> jax.Array:
-    """The numbers of the individuals, the best first.
+    """Indices of the individuals, fittest first.
 
-    Rejected ones, with -inf, come after all finite ones, and NaN comes last. Equals
-    stay in their order.
+    Stable descending sort; `-inf` (rejected) after finite values, `NaN` (unevaluated)
+    last.
 
     Args:
       fitness: an array [n].

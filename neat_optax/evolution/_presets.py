@@ -24,7 +24,7 @@ def mutation_breeder(
     num_elites: int | None = None,
     reevaluate: bool = False,
 ) -> PopulationTransformation:
-    r"""One of the best is chosen, and each of its weights multiplied by chance.
+    r"""Multiplies the weights of one of the best by random factors.
 
     .. math:: w \leftarrow w\, (1 + \eta z)
 
@@ -48,7 +48,7 @@ def random_weight_breeder(
     num_elites: int | None = None,
     reevaluate: bool = False,
 ) -> PopulationTransformation:
-    """One of the best is chosen, and a share of its weights drawn afresh.
+    """Reinitializes a share of the weights of one of the best.
 
     Args:
       num_parents: how many of the best become parents.
@@ -75,11 +75,11 @@ def two_parent_breeder(
     num_elites: int | None = None,
     reevaluate: bool = False,
 ) -> PopulationTransformation:
-    """Each weight comes from one of two parents, or is drawn afresh.
+    """Uniform crossover of two parents, with a share of the weights reinitialized.
 
     Args:
       num_parents: how many of the best become parents.
-      mutation_rate: the share that is drawn afresh, as in `random_weight_breeder`.
+      mutation_rate: the share that is reinitialized, as in `random_weight_breeder`.
       init: what draws a weight, as in `mutation_breeder`.
       num_elites: how many parents are kept; by default all of them.
       reevaluate: whether these get a new fitness.
@@ -103,12 +103,12 @@ def n_parent_breeder(
     num_elites: int | None = None,
     reevaluate: bool = False,
 ) -> PopulationTransformation:
-    """Each weight comes from one of several parents, or is drawn afresh.
+    """Uniform crossover of several parents, with a share reinitialized.
 
     Args:
       num_parents: how many of the best become parents.
       parents_per_child: how many a child has, all different, at least 1.
-      mutation_rate: the share that is drawn afresh, as in `random_weight_breeder`.
+      mutation_rate: the share that is reinitialized, as in `random_weight_breeder`.
       init: what draws a weight, as in `mutation_breeder`.
       num_elites: how many parents are kept; by default all of them.
       reevaluate: whether these get a new fitness.

@@ -1,4 +1,4 @@
-"""Populations of sparse networks, whose children inherit masks."""
+"""Populations of sparse networks with inherited masks."""
 
 from typing import Any, NamedTuple
 
@@ -33,10 +33,10 @@ def prune_population(
     sparsity: optax.ScalarOrSchedule,
     **options: Any,
 ) -> PopulationTransformation:
-    """Prunes every individual by itself, and children where their mother is pruned.
+    """Prunes every individual; children inherit the mask of their first parent.
 
-    After each generation a child takes over the mask of its first parent, and is pruned
-    further if the schedule asks for more. Without this, mutations would fill zeros up.
+    After each generation a child is pruned by the mask of its first parent, and further
+    if the schedule asks for more. Without this, mutations would fill zeros up.
 
     Args:
       inner: a `breeder`, or a chain with one.
@@ -63,7 +63,7 @@ def prune_population(
     _checks.check_kind("inner", inner, PopulationTransformation)
     tx = prune_to_sparsity(sparsity, **options)
 
-    def init(population):
+    def init(population: Population) -> PrunePopulationState:
         _checks.check_population(population.params, population.fitness)
         free, _ = _genes.split(population.params, None)
         started = jax.vmap(tx.init, out_axes=_AXES)(free)
@@ -71,7 +71,9 @@ def prune_population(
         _checks.check_holds("inner", "breeder", _breeders(state))
         return PrunePopulationState(started, state, jnp.zeros((), jnp.float32))
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: PrunePopulationState
+    ) -> tuple[Population, PrunePopulationState]:
         given, _ = _genes.split(population.params, None)
         zeros = _sparsity(given, options.get("mask"))
         bred, after = inner.update(key, population, state.inner)
@@ -111,7 +113,7 @@ def _pruned(tx: Any, params: Any, pruning: PruneState) -> tuple[Any, PruneState]
     There each device prunes the individuals that it holds.
     """
 
-    def one(params, state):
+    def one(params: Any, state: PruneState) -> tuple[Any, PruneState]:
         still = jax.tree.map(jnp.zeros_like, params)
         updates, state = tx.update(still, state, params)
         return optax.apply_updates(params, updates), state

@@ -23,9 +23,9 @@ def refine(
     mask: Mask | None = None,
     batch_size: int | None = None,
 ) -> PopulationTransformation:
-    """Trains every individual for a few steps: a memetic search.
+    """Trains every individual for a few gradient steps: a memetic algorithm.
 
-    Each starts with a fresh optimizer state. A step has one key, the same for all
+    Each starts with a new optimizer state. A step has one key, the same for all
     individuals, so that they see the same batch and can be compared.
 
     Args:
@@ -33,7 +33,7 @@ def refine(
       loss: a function (params, key) of one individual to a number, the lower the
         better; it may draw a batch with the key.
       num_steps: how many, at least 1.
-      lamarckian: True hands on the trained weights, without a fitness: what was learned
+      lamarckian: True keeps the trained weights, without a fitness: what was learned
         is inherited. False is Baldwin's way: the weights stay, and the fitness is minus
         the loss after training, on the last batch. It then stands before the breeder,
         in place of an evaluation.
@@ -61,17 +61,19 @@ def refine(
         _checks.check_integer("batch_size", batch_size, minimum=1)
     tx = optax.with_extra_args_support(optimizer)
 
-    def init(population):
+    def init(population: Population) -> optax.EmptyState:
         _checks.check_population(population.params, population.fitness)
         _genes.split(population.params, mask)
         return optax.EmptyState()
 
-    def update(key, population, state):
+    def update(
+        key: Any, population: Population, state: optax.EmptyState
+    ) -> tuple[Population, optax.EmptyState]:
         params, fitness = population
         free, join = _genes.split(params, mask)
         keys = jax.random.split(as_key(key), num_steps)
 
-        def learn(own, whole):
+        def learn(own: Any, whole: Any) -> Any:
             trained = _train(tx, lambda w, k: loss(join(w, whole), k), own, keys)
             return trained if lamarckian else -loss(join(trained, whole), keys[-1])
 
@@ -87,7 +89,7 @@ def refine(
 def _train(tx: Any, loss: Any, params: Any, keys: jax.Array) -> Any:
     """The weights of one individual after a step for each key."""
 
-    def step(carry, key):
+    def step(carry: Any, key: jax.Array) -> Any:
         params, state = carry
         value, grad = jax.value_and_grad(loss)(params, key)
         updates, state = tx.update(grad, state, params, value=value, grad=grad)

@@ -1,7 +1,9 @@
-"""The whole search: generations in compiled loops, stopped when there is reason to."""
+"""The search loop: generations in compiled chunks, with stopping criteria."""
 
 import contextlib
 import functools
+import numbers
+import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -13,8 +15,9 @@ from neat_optax import _checks
 from neat_optax._random import as_key, check_key
 from neat_optax.evolution import _asking, _checkpoint, _loop
 from neat_optax.evolution._asking import Run, SearchState
-from neat_optax.evolution._evaluating import Mode, as_evaluator
+from neat_optax.evolution._evaluating import as_evaluator
 from neat_optax.evolution._loading import apart, into
+from neat_optax.evolution._loop import Limits
 from neat_optax.evolution._population import (
     Population,
     PopulationTransformation,
@@ -24,7 +27,8 @@ from neat_optax.evolution._population import (
 from neat_optax.evolution._result import History, SearchResult, first_reached
 
 Callback = Callable[[SearchState, History], Any]
-_SIZE = 64
+_SCALE = 0.3
+_NO_LIMITS = Limits()
 
 
 def search(
@@ -34,21 +38,15 @@ def search(
     breeder: PopulationTransformation,
     *,
     generations: int,
-    population_size: int | None = None,
-    initial_population: Any = None,
-    initial_scale: float = 0.3,
+    population: Any = 64,
     args: tuple[Any, ...] = (),
-    evaluation_key: str | None = None,
-    batch_size: int | None = None,
     return_best: int = 1,
-    goal: float | None = None,
-    patience: int | None = None,
-    budget: int | None = None,
+    limits: Limits = _NO_LIMITS,
     chunk: int = 20,
     callbacks: Sequence[Callback] | Callback = (),
-    checkpoint: Any = None,
+    checkpoint: str | os.PathLike[str] | None = None,
 ) -> SearchResult:
-    """Looks for weights with the highest fitness.
+    """Searches for the weights with the highest fitness.
 
     Generation 0 is the initial population. In each generation those without a fitness
     are scored, the best so far is brought up to date, and the breeder makes the next.
@@ -63,28 +61,22 @@ def search(
         `params` is. Everything else stays as it is, and the model is not changed.
       evaluate: the fitness of one individual, a number; the higher the better, NaN
         for a failure. It gets what `params_or_model` is: weights, a module, or
-        variables. `of_population(f)` scores all at once, `outside_jax(f)` in Python.
+        variables. `of_individual(f, ...)` says that it gets a random key, and how many
+        individuals are scored at the same time; `of_population(f)` scores all at once,
+        `outside_jax(f)` in plain Python.
       breeder: what makes the next generation: a `PopulationTransformation`.
       generations: how many are scored, at most.
-      population_size: how many individuals; 64, or as many as initially.
-      initial_population: a `Population` or stacked weights, instead of
-        `perturb(key, weights, population_size, initial_scale)`.
-      initial_scale: how far the first individuals lie from the given weights, relative
-        to fresh weights; the first of them is the given one.
+      population: how many individuals, of which the first is the given one and the
+        others lie around it, as `perturb(key, weights, population, 0.3)` has them; or
+        the initial population: a `Population`, or stacked weights.
       args: what else `evaluate` gets, after the weights and the key: data, as arrays in
         any trees. They are arguments of the compiled loop; data that `evaluate` closes
         over are constants of it, which XLA may compute with while it compiles.
-      evaluation_key: None, or what key `evaluate` gets as its second argument:
-        `"shared"` is a new one in each generation, the same for all individuals, whose
-        fitness can then be compared; `"own"` is one for each of them.
-      batch_size: how many individuals are scored at the same time; by default all. On
-        a CPU 8 to 16 are often faster, and take less memory. Leave it where the
-        population is sharded.
       return_best: how many of the best the result lists.
-      goal: the search stops when this fitness is reached.
-      patience: it stops after so many generations in a row without a new best.
-      budget: it stops before a generation with which more individuals would have been
-        scored than this.
+      limits: a `Limits` of what stops it earlier: a `goal`, when this fitness is
+        reached; `patience`, after so many generations in a row without a new best; a
+        `budget`, before a generation with which more individuals would have been scored
+        than this.
       chunk: how many generations run between two calls of the callbacks, and between
         two checkpoints.
       callbacks: functions of the `SearchState` and the history so far; one that returns
@@ -107,7 +99,8 @@ def search(
       ...     return -jnp.sum((w - target) ** 2)
       >>> breeder = evo.breeder(mutation=evo.gaussian(0.2, 1.0))
       >>> found = evo.search(0, jnp.zeros(3), fitness, breeder, generations=200,
-      ...                    args=(jnp.array([1.0, -1.0, 0.5]),), goal=-0.01)
+      ...                    args=(jnp.array([1.0, -1.0, 0.5]),),
+      ...                    limits=evo.Limits(goal=-0.01))
       >>> found.stopped
       'goal reached'
       >>> found.generations == found.reached + 1 == len(found.history["best"])
@@ -116,29 +109,30 @@ def search(
     check_key("key", key)
     _checks.check_kind("args", args, tuple)
     _checks.check_kind("breeder", breeder, PopulationTransformation)
-    limits = _loop.make_limits(generations, goal, patience, budget)
+    ends = _loop.make_ends(generations, limits)
     _checks.check_integer("chunk", chunk, minimum=1)
     weights, genome, rest = apart(params_or_model)
     evaluator = as_evaluator(evaluate)
-    run = Run(breeder, evaluator, Mode.of(evaluation_key, batch_size), genome)
+    run = Run(breeder, evaluator, genome)
     first_key, run_key = jax.random.split(as_key(key))
-    population = _initial(
-        first_key, weights, population_size, initial_population, initial_scale
-    )
-    state = _asking.start(breeder, return_best, run_key, population)
-    _check_budget(budget, state)
-    folder = None if checkpoint is None else _checkpoint.Folder(checkpoint, state)
+    first = _initial(first_key, weights, population)
+    state = _asking.start(breeder, return_best, run_key, first)
+    _check_budget(limits.budget, state)
     advance = _loop.outside if evaluator.kind == "outside" else _loop.inside
     with contextlib.ExitStack() as stack:
+        folder = None
+        if checkpoint is not None:
+            folder = _checkpoint.Folder(checkpoint, state)
+            stack.callback(folder.close)
         called = _entered(stack, callbacks)
         state, history, stopped = _chunks(
             functools.partial(advance, run, chunk, rest=rest, args=args),
             state,
-            limits,
+            ends,
             called,
             folder,
         )
-    reached = first_reached(history, goal)
+    reached = first_reached(history, limits.goal)
     return SearchResult(
         state, history, stopped, reached, lambda one: into(genome, one, rest)
     )
@@ -147,7 +141,7 @@ def search(
 def _chunks(
     advance: Callable,
     state: SearchState,
-    limits: _loop.Limits,
+    ends: _loop.Ends,
     callbacks: list,
     folder: Any,
 ) -> tuple[SearchState, History, str]:
@@ -156,15 +150,15 @@ def _chunks(
     if folder is not None:
         state, history = folder.restore(state)
     asked = False
-    while not (asked or _loop.reason(state, limits)):
-        state, rows = advance(state, limits)
+    while not (asked or _loop.reason(state, ends)):
+        state, rows = advance(state, ends)
         old = history or {name: values[:0] for name, values in rows.items()}
         history = {name: np.concatenate([old[name], rows[name]]) for name in rows}
         if folder is not None:
             folder.save(state, history)
         verdicts = [callback(state, history) for callback in callbacks]
         asked = any(map(bool, verdicts))
-    return state, history, _loop.reason(state, limits) or "a callback asked for it"
+    return state, history, _loop.reason(state, ends) or "a callback asked for it"
 
 
 def _check_budget(budget: int | None, state: SearchState) -> None:
@@ -176,24 +170,20 @@ def _check_budget(budget: int | None, state: SearchState) -> None:
         )
 
 
-def _initial(key: Any, weights: Any, size: Any, given: Any, scale: Any) -> Population:
+def _initial(key: jax.Array, weights: Any, given: Any) -> Population:
     """The population of generation 0."""
-    if given is None:
-        return perturb(key, weights, _SIZE if size is None else size, scale)
+    if isinstance(given, numbers.Number):
+        _checks.check_integer("population", given, minimum=1)
+        return perturb(key, weights, given, _SCALE)  # type: ignore[arg-type]
     population = given if isinstance(given, Population) else unevaluated(given)
-    count = _checks.check_population(population.params, population.fitness)
+    _checks.check_population(population.params, population.fitness)
     one = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], jnp.result_type(x)),
         population.params,
     )
     _checks.check_same_structure(
-        "one individual of initial_population", one, "params_or_model", weights
+        "one individual of population", one, "params_or_model", weights
     )
-    if size not in (None, count):
-        raise ValueError(
-            "`population_size` must be that of `initial_population`, "
-            f"{count}, got {size}."
-        )
     return population
 
 

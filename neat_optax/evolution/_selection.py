@@ -1,7 +1,7 @@
-"""Who becomes a parent."""
+"""Parent selection."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -26,13 +26,15 @@ class Selection(NamedTuple):
     def __repr__(self) -> str:
         return f"<selection {self.name}>"
 
-    def __call__(self, key: Any, fitness: Any, shape: tuple[int, int]) -> jax.Array:
+    def __call__(
+        self, key: jax.Array | int, fitness: jax.Array, shape: tuple[int, int]
+    ) -> jax.Array:
         """The numbers of parents: see `select`."""
         return select(key, self, fitness, shape)
 
 
 def truncation(k: int) -> Selection:
-    """The best `k` individuals, each with the same probability.
+    """Truncation selection: each of the best `k` with the same probability.
 
     Args:
       k: an integer of at least 1. An eighth of the population is a strong choice, a
@@ -50,7 +52,7 @@ def truncation(k: int) -> Selection:
 
 
 def tournament(size: int) -> Selection:
-    r"""The best of `size` individuals drawn at random, each of which may recur.
+    r"""Tournament selection: the best of `size` individuals drawn with replacement.
 
     Place :math:`j` of :math:`n` has the probability
     :math:`((n - j)^s - (n - j - 1)^s) / n^s`. One number is drawn for each tournament.
@@ -60,14 +62,14 @@ def tournament(size: int) -> Selection:
     """
     _checks.check_count("size", size, minimum=1, schedule=False)
 
-    def place(number, count):
+    def place(number: jax.Array, count: jax.Array) -> jax.Array:
         return jnp.floor(count * (1 - (1 - number) ** (1 / size)))
 
     return Selection(f"tournament({size})", lambda count: count, place)
 
 
 def linear_rank(pressure: float = 1.5) -> Selection:
-    r"""A probability that falls linearly with the place.
+    r"""Linear rank selection: a probability that falls linearly with the rank.
 
     .. math:: P(j) = \frac{1}{n} \Bigl(s - 2 (s - 1) \frac{j}{n - 1}\Bigr)
 
@@ -80,7 +82,7 @@ def linear_rank(pressure: float = 1.5) -> Selection:
     """
     _checks.check_fields({"pressure": pressure}, {"pressure": "[1, 2]"})
 
-    def place(number, count):
+    def place(number: jax.Array, count: jax.Array) -> jax.Array:
         """The largest j whose predecessors have at most the probability `number`."""
         slope = (pressure - 1) / jnp.maximum(count - 1, 1)
         middle, target = pressure + slope, number * count
@@ -96,7 +98,7 @@ def select(
     fitness: jax.Array,
     shape: tuple[int, int],
 ) -> jax.Array:
-    """Draws the parents of a number of children.
+    """Selects the parents of each child.
 
     The parents of one child are different individuals: each further one is drawn by the
     same rule from those that are left. Only where none is left may one recur.

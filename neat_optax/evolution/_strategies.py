@@ -6,6 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from neat_optax import _checks, _tree
 from neat_optax.evolution._pairs import Pairs, monitor
@@ -83,7 +84,9 @@ def es_value_and_grad(
     pairs.check()
     check_sigma(sigma)
 
-    def value_and_grads(key, params, *args, **kwargs):
+    def value_and_grads(
+        key: Any, params: optax.Params, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
         sigmas = leaf_sigmas(sigma, params)
         moments = monitor(pairs, key, params, sigmas, (args, kwargs), second=False)
         leaves, treedef = jax.tree.flatten(params)

@@ -1,5 +1,6 @@
 """Strategies with the interface of evosax."""
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 
 from neat_optax import evolution as evo
 
-PARAMS = {"w": jnp.zeros(4), "b": jnp.zeros(())}
+PARAMS = {"w": np.zeros(4, np.float32), "b": np.float32(0)}
 
 
 class State(NamedTuple):
@@ -49,41 +50,84 @@ def fitness(params):
     return -jnp.sum((params["w"] - 1) ** 2) - (params["b"] + 1) ** 2
 
 
-def run(breeder, evaluate=fitness, **options):
-    options = {"generations": 30, "population_size": 20, **options}
-    return evo.search(0, PARAMS, evaluate, breeder, **options)
+def sometimes(params):
+    return jnp.where(params["w"][0] < 0, jnp.nan, fitness(params))
 
 
-@pytest.mark.parametrize("strategy", [FromMean(), FromPopulation()])
-def test_a_strategy_is_searched_with(strategy):
-    found = run(evo.from_ask_tell(strategy))
-    assert found.best_fitness > -0.3 > found.history["best"][0]
-    state = found.state.transformation_state
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def played(kind, generations, settings, fails):
+    """The best fitness and the failures of each generation, and the last state."""
+    step = evo.from_ask_tell(kind(), settings)
+    first = evo.perturb(0, PARAMS, 20, 0.3)
+
+    def generation(carry, key):
+        population, state = carry
+        scores = jax.vmap(lambda one: jnp.where(fails, sometimes(one), fitness(one)))(
+            population.params
+        )
+        scored = population._replace(fitness=scores)
+        bred, state = step.update(key, scored, state)
+        row = evo.best(scored)[1], jnp.sum(jnp.isnan(scores)), bred.fitness
+        return (bred, state), row
+
+    keys = jax.random.split(jax.random.key(1), generations)
+    (_, state), rows = jax.lax.scan(generation, (first, step.init(first)), keys)
+    return rows, state, first
+
+
+@pytest.mark.parametrize("kind", [FromMean, FromPopulation])
+def test_a_strategy_is_searched_with(kind):
+    (best, _, fresh), state, _ = played(kind, 30, 0.9, False)
+    assert np.max(best) > -0.3 > best[0]
     assert state.inner.told == 29, "the first generation starts it"
     np.testing.assert_allclose(state.inner.sigma, 0.5 * 0.9**29, rtol=1e-5)
-    assert found.history["evaluations"][-1] == 20 * 30
+    assert np.all(np.isnan(fresh)), "everyone is new in each generation"
 
 
 def test_the_first_mean_is_the_best_of_generation_0():
-    found = run(evo.from_ask_tell(FromMean()), generations=1)
-    mean = found.state.transformation_state.inner.mean
-    jax.tree.map(np.testing.assert_array_equal, mean, found.best_params)
+    (best, *_), state, first = played(FromMean, 1, 0.9, False)
+    found = jax.jit(fitness)(state.inner.mean)
+    np.testing.assert_allclose(found, best[0], rtol=1e-6)
+    rows = zip(first.params["b"], first.params["w"], strict=True)
+    assert any(
+        np.array_equal(b, state.inner.mean["b"])
+        and np.array_equal(w, state.inner.mean["w"])
+        for b, w in rows
+    )
 
 
-def test_params_are_handed_on():
-    found = run(evo.from_ask_tell(FromMean(), params=0.5), generations=3)
-    np.testing.assert_allclose(found.state.transformation_state.inner.sigma, 0.125)
+def test_params_reach_the_strategy():
+    _, state, _ = played(FromMean, 30, 0.5, False)
+    np.testing.assert_allclose(state.inner.sigma, 0.5**30, rtol=1e-5)
 
 
 def test_failures_count_as_the_worst():
-    def sometimes(params):
-        return jnp.where(params["w"][0] < 0, jnp.nan, fitness(params))
+    (best, failed, _), _, _ = played(FromMean, 30, 0.9, True)
+    assert np.sum(failed) > 0
+    assert np.max(best) > -0.3
 
-    found = run(evo.from_ask_tell(FromMean()), sometimes)
-    assert found.history["failed"].sum() > 0
-    assert found.best_fitness > -0.3
+
+def test_params_are_the_strategys_own_by_default():
+    step = evo.from_ask_tell(FromMean())
+    given = evo.Population(evo.perturb(0, PARAMS, 20, 0.3).params, np.zeros(20))
+    _, state = jax.jit(lambda: two_steps(step, given))()
+    np.testing.assert_allclose(state.inner.sigma, 0.5 * 0.9)
+
+
+def two_steps(step, given):
+    bred, state = step.update(0, given, step.init(given))
+    return step.update(1, bred._replace(fitness=given.fitness), state)
 
 
 def test_the_size_must_be_that_of_the_strategy():
+    step = evo.from_ask_tell(FromMean())
     with pytest.raises(ValueError, match="`a population of strategy` must have the sh"):
-        run(evo.from_ask_tell(FromMean()), population_size=10)
+        step.init(evo.unevaluated({"w": np.zeros((10, 4)), "b": np.zeros(10)}))
+
+
+@pytest.mark.slow
+def test_a_whole_search_runs_with_a_strategy():
+    step = evo.from_ask_tell(FromMean())
+    found = evo.search(0, PARAMS, fitness, step, generations=30, population=20)
+    assert found.best_fitness > -0.3 > found.history["best"][0]
+    assert found.history["evaluations"][-1] == 20 * 30

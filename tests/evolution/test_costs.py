@@ -4,9 +4,11 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from neat_optax import evolution as evo
+from search_runs import NEARBY
 
 KEY = jax.random.key(0)
 N, GENES = 16, 5000
@@ -39,7 +41,8 @@ def random_words(jaxpr):
 def test_a_generation_draws_at_most_one_word_for_each_gene(step):
     """And those for the parents: random numbers are what breeding costs."""
     given = evo.Population(jnp.ones((N, GENES // 50, 50)), jnp.arange(float(N)))
-    jaxpr = jax.make_jaxpr(step.update)(KEY, given, step.init(given))
+    state = jax.eval_shape(step.init, given)
+    jaxpr = jax.make_jaxpr(step.update)(KEY, given, state)
     assert N < random_words(jaxpr.jaxpr) <= N * GENES + 10 * N
 
 
@@ -49,8 +52,9 @@ def test_a_batch_of_individuals_needs_the_memory_of_a_batch():
         return jnp.sum(table @ jnp.ones(2000))
 
     def memory(batch_size):
-        steps = evo.search_steps(evo.breeder(), evaluate, batch_size=batch_size)
-        state = steps.init(0, evo.perturb(0, jnp.ones(20), 64, 0.1))
+        batched = evo.of_individual(evaluate, batch_size=batch_size)
+        steps = evo.search_steps(NEARBY, batched)
+        state = steps.init(0, np.ones((64, 20), np.float32))
         compiled = jax.jit(steps.step).lower(state).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 

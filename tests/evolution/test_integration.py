@@ -7,6 +7,8 @@ import pytest
 from neat_optax import evolution as evo
 from neat_optax.experiments.runs import evolve_tasks
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     ("selection", "crossover"),
@@ -43,12 +45,11 @@ def test_a_pole_is_balanced_within_twelve_generations(seed):
     found = evo.search(
         seed,
         POLE.init(jax.random.key(seed)),
-        POLE.fitness,
+        evo.of_individual(POLE.fitness, evaluation_key="shared"),
         POLES,
         generations=12,
-        initial_population=evolve_tasks.init_stacked(POLE, seed, 20),
-        evaluation_key="shared",
-        goal=POLE.goal,
+        population=evolve_tasks.init_stacked(POLE, seed, 20),
+        limits=evo.Limits(goal=POLE.goal),
     )
     assert found.stopped == "goal reached"
     assert POLE.test(found.best_params, jax.random.key(99)) > 0.5 * POLE.goal
@@ -60,12 +61,10 @@ def test_digits_are_learned_without_a_gradient():
     found = evo.search(
         0,
         task.init(jax.random.key(0)),
-        task.fitness,
+        evo.of_individual(task.fitness, evaluation_key="shared", batch_size=8),
         evo.breeder(),
         generations=60,
-        initial_population=evolve_tasks.init_stacked(task, 0, 64),
-        evaluation_key="shared",
-        batch_size=8,
+        population=evolve_tasks.init_stacked(task, 0, 64),
     )
     assert found.history["best"][0] < -2
     assert found.best_fitness > -0.8

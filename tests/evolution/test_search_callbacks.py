@@ -20,8 +20,8 @@ def test_callbacks_see_state_and_history_between_chunks():
         seen.append((int(state.generation), len(history["best"])))
         assert state.best_fitness == history["best_so_far"][-1]
 
-    run(callbacks=note, chunk=4)
-    assert seen == [(4, 4), (8, 8), (10, 10)]
+    run(callbacks=note, chunk=3)
+    assert seen == [(3, 3), (6, 6), (9, 9), (10, 10)]
 
 
 def test_true_stops_and_all_callbacks_are_called():
@@ -65,13 +65,13 @@ def test_context_managers_are_entered_and_left_also_after_an_error():
 
 @pytest.mark.parametrize("kind", [bool, np.bool_, jnp.asarray, int])
 def test_whatever_is_true_stops(kind):
-    found = run(callbacks=lambda state, _: kind(state.generation >= 2), chunk=2)
-    assert (found.generations, found.stopped) == (2, "a callback asked for it")
+    found = run(callbacks=lambda state, _: kind(state.generation >= 2), chunk=3)
+    assert (found.generations, found.stopped) == (3, "a callback asked for it")
 
 
 def test_progress_bar_shows_generation_and_best():
     console = Console(file=io.StringIO(), force_terminal=True, width=100)
-    found = run(callbacks=[evo.ProgressBar(10, console)], chunk=5)
+    found = run(callbacks=[evo.ProgressBar(10, console)], chunk=3)
     text = console.file.getvalue()
     assert "10/10" in text
     assert f"best fitness {found.best_fitness:.6g}" in text
@@ -79,7 +79,7 @@ def test_progress_bar_shows_generation_and_best():
 
 def test_tensorboard_gets_every_generation_once(tmp_path):
     board = evo.TensorBoard(tmp_path, prefix="ga/")
-    history = run(callbacks=[board], chunk=4).history
+    history = run(callbacks=[board], chunk=3).history
     events = written(next(tmp_path.iterdir()))
     assert set(events) == {f"ga/{name}" for name in history if name != "generation"}
     for name in ("best", "failed"):

@@ -1,5 +1,7 @@
 """Crossover and mutation: closed forms of what children are."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -16,7 +18,7 @@ from neat_optax.evolution._draws import fan_in_scale
 from oracle import evolution as oracle
 
 KEY = jax.random.key(1)
-SELF = jnp.array([[0]])
+SELF, PAIR = np.array([[0]]), np.array([[0, 1]])
 
 
 def child_of(genes, mutation, key=KEY, generation=0):
@@ -26,39 +28,50 @@ def child_of(genes, mutation, key=KEY, generation=0):
     return jax.tree.map(lambda x: x[0], bred)
 
 
+offspring = jax.jit(evo.offspring, static_argnames=("crossover", "mutation", "mask"))
+mutated = jax.jit(child_of, static_argnums=1)
+
+
+def filled(value, *shape):
+    return np.full(shape, value, np.float32)
+
+
+choose = jax.jit(_draws.choose)
+
+
 @given(st.integers(0, 2**32 - 1), st.integers(1, 65535))
 def test_a_word_is_read_as_by_the_oracle(word, count):
-    choice, left = _draws.choose(jnp.uint32(word), count)
+    choice, left = choose(np.uint32(word), count)
     assert (int(choice), int(left)) == oracle.read_choice(word, count)
 
 
-@pytest.mark.parametrize("parents", [2, 3, 5])
+@pytest.mark.parametrize("parents", [2, 5, pytest.param(3, marks=pytest.mark.slow)])
 def test_uniform_keeps_each_gene_from_a_parent_in_equal_shares(parents):
-    params = jnp.arange(float(parents))[:, None] * jnp.ones((1, 30_000))
-    who = jnp.tile(jnp.arange(parents), (4, 1))
-    bred = evo.offspring(KEY, params, who, evo.uniform(parents), evo.unchanged)
-    shares = [np.mean(np.asarray(bred) == i) for i in range(parents)]
+    params = np.tile(np.arange(parents, dtype=np.float32)[:, None], 30_000)
+    who = np.tile(np.arange(parents), (4, 1))
+    bred = np.asarray(offspring(KEY, params, who, evo.uniform(parents), evo.unchanged))
+    shares = [np.mean(bred == i) for i in range(parents)]
     np.testing.assert_allclose(shares, 1 / parents, atol=0.005)
     assert sum(shares) == pytest.approx(1)
-    assert len({row.tobytes() for row in np.asarray(bred)}) == 4
+    assert len({row.tobytes() for row in bred}) == 4
 
 
 def test_what_crossover_leaves_is_independent_of_its_choice():
     """Mutations come as often, and as large, in genes of either parent."""
-    params = jnp.array([[0.0] * 200_000, [100.0] * 200_000])
+    params = np.concatenate([filled(0, 1, 200_000), filled(100, 1, 200_000)])
     mutation = evo.gaussian(0.1, 0.25, unit=evo.absolute)
-    bred = evo.offspring(KEY, params, jnp.array([[0, 1]]), evo.uniform(), mutation)
+    bred = np.asarray(offspring(KEY, params, PAIR, evo.uniform(), mutation))
     for parent in (0.0, 100.0):
-        near = np.asarray(bred)[np.abs(np.asarray(bred) - parent) < 50] - parent
+        near = bred[np.abs(bred - parent) < 50] - parent
         assert np.mean(near != 0) == pytest.approx(0.25, abs=0.005)
         assert np.mean(near) == pytest.approx(0, abs=2e-3)
         assert np.std(near) == pytest.approx(0.1, rel=0.02)
 
 
 def test_line_has_one_position_for_all_genes_and_leaves():
-    params = {"a": jnp.array([[0.0] * 5, [1.0] * 5]), "b": jnp.array([2.0, 12.0])}
-    pairs = jnp.tile(jnp.array([[0, 1]]), (2000, 1))
-    bred = evo.offspring(KEY, params, pairs, evo.line(0.25), evo.unchanged)
+    params = {"a": np.float32([[0] * 5, [1] * 5]), "b": np.float32([2, 12])}
+    pairs = np.tile(PAIR, (2000, 1))
+    bred = offspring(KEY, params, pairs, evo.line(0.25), evo.unchanged)
     t = np.asarray(bred["a"])
     assert np.all(t == t[:, :1])
     np.testing.assert_allclose((bred["b"] - 2) / 10, t[:, 0], atol=1e-6)
@@ -68,10 +81,8 @@ def test_line_has_one_position_for_all_genes_and_leaves():
 
 
 def test_blend_has_a_position_for_each_gene():
-    params = jnp.array([[0.0] * 100_000, [2.0] * 100_000])
-    bred = evo.offspring(
-        KEY, params, jnp.array([[0, 1]]), evo.blend(0.5), evo.unchanged
-    )
+    params = np.concatenate([filled(0, 1, 100_000), filled(2, 1, 100_000)])
+    bred = offspring(KEY, params, PAIR, evo.blend(0.5), evo.unchanged)
     t = np.asarray(bred) / 2
     assert np.mean(t) == pytest.approx(0.5, abs=0.01)
     assert np.var(t) == pytest.approx(4 / 12, rel=0.02)
@@ -79,10 +90,17 @@ def test_blend_has_a_position_for_each_gene():
     assert 1.49 < t.max() <= 1.5
 
 
+@jax.jit
+def noisy(genes, rate):
+    """A rate of 1 changes every gene, without a comparison; others are numbers."""
+    traced = evo.gaussian(0.5, lambda _: rate)
+    return child_of(genes, traced), child_of(genes, evo.gaussian(0.5, 1.0))
+
+
 @pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
 def test_gaussian_has_its_moments_and_its_rate(rate):
-    genes = jnp.zeros((25, 80_000))
-    moved = np.asarray(child_of(genes, evo.gaussian(0.5, rate)), np.float64)
+    both = noisy(filled(0, 25, 80_000), min(rate, 0.3))
+    moved = np.asarray(both[int(rate == 1)], np.float64)
     assert np.mean(moved != 0) == pytest.approx(rate, rel=0.05)
     assert np.sqrt(np.mean(moved**2)) == pytest.approx(0.5 / 5, rel=0.03)
     drawn = moved[moved != 0] / (0.1 / np.sqrt(rate))
@@ -91,9 +109,8 @@ def test_gaussian_has_its_moments_and_its_rate(rate):
 
 
 def test_gaussian_is_normal():
-    """The quantiles of half a million numbers, against those of the distribution."""
-    genes = jnp.zeros(500_000)
-    moved = child_of(genes, evo.gaussian(1.0, 1.0, unit=evo.absolute))
+    """The quantiles of two million numbers, against those of the distribution."""
+    moved = np.asarray(noisy(filled(0, 25, 80_000), 0.3)[1]) / 0.1
     levels = np.array([0.001, 0.05, 0.3, 0.5, 0.9, 0.999])
     expected = [oracle.NormalDist().inv_cdf(level) for level in levels]
     np.testing.assert_allclose(np.quantile(moved, levels), expected, atol=0.04)
@@ -107,9 +124,8 @@ def test_the_unit_follows_the_number_of_inputs():
     assert evo.absolute((7, 7)) == 1.0
 
 
-def test_reset_draws_a_share_afresh():
-    genes = jnp.full((16, 20_000), 100.0)
-    moved = np.asarray(child_of(genes, evo.reset(rate=0.1)))
+def test_reset_draws_a_share_anew():
+    moved = np.asarray(mutated(filled(100, 16, 20_000), evo.reset(rate=0.1)))
     fresh = moved[moved != 100]
     assert fresh.size / moved.size == pytest.approx(0.1, rel=0.02)
     assert np.std(fresh) == pytest.approx(0.25, rel=0.02)
@@ -122,9 +138,9 @@ def test_reset_asks_the_initializer_with_the_shape_of_one_individual():
         shapes.append((shape, dtype))
         return jax.random.uniform(key, shape, dtype, 5.0, 6.0)
 
-    params = jnp.zeros((3, 4, 50))
-    parents = jnp.arange(3)[:, None]
-    bred = evo.offspring(KEY, params, parents, evo.clone, evo.reset(init, 0.5))
+    params = filled(0, 3, 4, 50)
+    parents = np.arange(3)[:, None]
+    bred = offspring(KEY, params, parents, evo.clone, evo.reset(init, 0.5))
     assert shapes == [((4, 50), jnp.float32)]
     fresh = np.asarray(bred)[np.asarray(bred) != 0]
     assert np.all((fresh >= 5) & (fresh < 6))
@@ -132,78 +148,80 @@ def test_reset_asks_the_initializer_with_the_shape_of_one_individual():
 
 
 def test_multiplicative_leaves_zeros():
-    genes = jnp.concatenate([jnp.zeros(10), jnp.full(100_000, 4.0)])
-    moved = np.asarray(child_of(genes, evo.multiplicative(0.2)))
+    genes = np.concatenate([filled(0, 10), filled(4, 100_000)])
+    moved = np.asarray(mutated(genes, evo.multiplicative(0.2)))
     assert np.all(moved[:10] == 0)
     assert np.std(moved[10:]) == pytest.approx(0.8, rel=0.02)
     assert np.mean(moved[10:]) == pytest.approx(4.0, rel=0.01)
 
 
-@pytest.mark.parametrize(
-    "mutation",
-    [
+def test_a_mutation_of_nothing_changes_no_bit():
+    rng = np.random.default_rng(1)
+    genes = {
+        "w": rng.normal(size=(3, 4)).astype(np.float32),
+        "h": rng.normal(size=5).astype(jnp.bfloat16),
+        "z": np.float32([-0.0, 0.0]),
+    }
+    nothing = [
         evo.gaussian(0.0),
         evo.gaussian(1.0, 0.0),
         evo.reset(rate=0.0),
         evo.multiplicative(0.0),
         evo.unchanged,
-    ],
-    ids=repr,
-)
-def test_a_mutation_of_nothing_changes_no_bit(mutation):
-    genes = {
-        "w": jax.random.normal(KEY, (3, 4)),
-        "h": jax.random.normal(KEY, (5,), jnp.bfloat16),
-        "z": jnp.array([-0.0, 0.0]),
-    }
-    bred = child_of(genes, mutation)
-    properties.assert_trees_equal(bred, genes)
+    ]
+    every = jax.jit(lambda genes: [child_of(genes, one) for one in nothing])(genes)
+    for bred in every:
+        properties.assert_trees_equal(bred, genes)
 
 
-@pytest.mark.parametrize(
-    "make",
-    [
-        lambda value: evo.gaussian(value, 1.0),
-        lambda value: evo.gaussian(1.0, value),
-        lambda value: evo.reset(rate=value),
-        lambda value: evo.multiplicative(value),
-    ],
-)
-def test_schedules_are_asked_for_the_generation(make):
+def of_numbers(numbers):
+    return [
+        evo.gaussian(numbers, 1.0),
+        evo.gaussian(1.0, numbers),
+        evo.reset(rate=numbers),
+        evo.multiplicative(numbers),
+    ]
+
+
+def test_schedules_are_asked_for_the_generation():
+    def play(genes, generation, numbers):
+        return [child_of(genes, one, KEY, generation) for one in of_numbers(numbers)]
+
     schedule = optax.linear_schedule(0.0, 1.0, 4)
-    genes = jnp.ones(500)
-    for generation in (0, 1, 4):
-        now = child_of(genes, make(schedule), generation=jnp.int32(generation))
-        fixed = child_of(genes, make(generation / 4))
-        np.testing.assert_allclose(now, fixed, rtol=1e-6)
+    genes = filled(1, 500)
+    scheduled = jax.jit(lambda generation: play(genes, generation, schedule))
+    for value in (0.0, 0.25, 1.0):
+        fixed = jax.jit(lambda v=value: play(genes, 0, v))()
+        now = scheduled(np.int32(4 * value))
+        for found, expected in zip(now, fixed, strict=True):
+            np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_leaves_do_not_mutate_in_step():
-    genes = {"a": jnp.zeros(5000), "b": jnp.zeros(5000)}
+    genes = {"a": filled(0, 5000), "b": filled(0, 5000)}
     for mutation in (evo.gaussian(1.0, 1.0), evo.reset(rate=0.5)):
-        bred = child_of(genes, mutation)
-        cosine = jnp.corrcoef(bred["a"], bred["b"])[0, 1]
+        bred = mutated(genes, mutation)
+        cosine = np.corrcoef(bred["a"], bred["b"])[0, 1]
         assert abs(cosine) < 0.06
 
 
 def test_individuals_do_not_mutate_in_step():
-    params = jnp.zeros((2, 5000))
-    bred = evo.offspring(
-        KEY, params, jnp.array([[0], [0]]), evo.clone, evo.gaussian(1.0, 1.0)
-    )
-    assert abs(jnp.corrcoef(bred)[0, 1]) < 0.06
+    who = np.array([[0], [0]])
+    mutation = evo.gaussian(1.0, 1.0)
+    bred = offspring(KEY, filled(0, 2, 5000), who, evo.clone, mutation)
+    assert abs(np.corrcoef(bred)[0, 1]) < 0.06
 
 
-def test_integers_keys_and_what_where_leaves_out_come_from_the_first_parent():
+def test_integers_keys_and_what_the_mask_leaves_out_come_from_the_first_parent():
     params = {
-        "step": jnp.array([3, 4, 5]),
+        "step": np.array([3, 4, 5]),
         "key": jax.random.split(KEY, 3),
-        "flag": jnp.array([True, False, True]),
-        "frozen": jnp.arange(6.0).reshape(3, 2),
-        "free": jnp.arange(6.0).reshape(3, 2),
+        "flag": np.array([True, False, True]),
+        "frozen": np.arange(6, dtype=np.float32).reshape(3, 2),
+        "free": np.arange(6, dtype=np.float32).reshape(3, 2),
     }
-    parents = jnp.array([[2, 0], [1, 2]])
-    bred = evo.offspring(
+    parents = np.array([[2, 0], [1, 2]])
+    bred = offspring(
         KEY,
         params,
         parents,
@@ -219,14 +237,19 @@ def test_integers_keys_and_what_where_leaves_out_come_from_the_first_parent():
 
 def test_dtypes_stay():
     params = {
-        "half": jnp.ones((2, 3), jnp.bfloat16),
-        "full": jnp.ones((2, 3)),
-        "complex": jnp.ones((2, 3), jnp.complex64),
+        "half": filled(1, 2, 3).astype(jnp.bfloat16),
+        "full": filled(1, 2, 3),
+        "complex": filled(1, 2, 3).astype(np.complex64),
     }
-    pairs = jnp.array([[0, 1], [1, 0]])
+    pairs = np.array([[0, 1], [1, 0]])
     for crossover in (evo.uniform(), evo.line(), evo.blend()):
-        bred = evo.offspring(KEY, params, pairs, crossover, evo.multiplicative(0.5))
-        properties.assert_same_types(bred, params)
+        options = {"crossover": crossover, "mutation": evo.multiplicative(0.5)}
+        breed = functools.partial(evo.offspring, **options)
+        bred = jax.eval_shape(breed, KEY, params, pairs)
+        assert jax.tree.map(jnp.result_type, bred) == jax.tree.map(
+            jnp.result_type, params
+        )
+        assert jax.tree.map(jnp.shape, bred) == jax.tree.map(jnp.shape, params)
 
 
 @pytest.mark.parametrize(
@@ -260,7 +283,7 @@ def test_dtypes_stay():
                 evo.clone,
                 mask=by_path(lambda *_: False),
             ),
-            r"^`where` must choose at least one array, got none of a\.$",
+            r"^`mask` must choose at least one array, got none of a\.$",
         ),
     ],
 )
