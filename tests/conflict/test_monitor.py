@@ -45,9 +45,10 @@ def test_measure_update_reads_the_applied_step():
     for sign in (1.0, -0.5):
         gradient = jax.tree.map(lambda p, sign=sign: p + sign, params)
         _, state = tx.update(gradient, state, params)
-    np.testing.assert_allclose(state.latest, [-1.0, -1.0], rtol=1e-6)
-    np.testing.assert_allclose(state.mean, [0.0, 0.0], atol=1e-6)
-    np.testing.assert_array_equal(state.size, [1.0, 2.0])
+    recorded = state.recorded
+    np.testing.assert_allclose(recorded.latest.update_alignment, [-1, -1], rtol=1e-6)
+    np.testing.assert_allclose(recorded.mean.update_alignment, [0, 0], atol=1e-6)
+    np.testing.assert_array_equal(recorded.size, [1, 2])
 
 
 def test_off_costs_nothing():
