@@ -59,7 +59,7 @@ def running_mean(mean: Any, new: Any, step: Any) -> Any:
 
 
 def own(tree: Any) -> Any:
-    """A first state each of whose arrays is its own, so that it can be donated."""
+    """Copies every leaf so that no two share a buffer (needed for donation)."""
     return jax.tree.map(jnp.copy, tree)
 
 

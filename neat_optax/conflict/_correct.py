@@ -1,6 +1,6 @@
 """From conflict to the two coefficients of a correction."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -122,7 +122,9 @@ def adapt_alpha(
         zero = jnp.zeros((), jnp.float32)
         return AdaptAlphaState(zero, zero, zero)
 
-    def decide(contest: Contest, state):
+    def decide(
+        contest: Contest, state: AdaptAlphaState
+    ) -> tuple[Contest, AdaptAlphaState]:
         step = contest.step
         slow, fast = value_at(conflict_decay, step), value_at(noise_decay, step)
         mean = AdaptAlphaState(
@@ -176,7 +178,9 @@ def adapt_correction(
         del contest
         return AdaptCorrectionState(jnp.zeros((), jnp.float32))
 
-    def decide(contest: Contest, state):
+    def decide(
+        contest: Contest, state: AdaptCorrectionState
+    ) -> tuple[Contest, AdaptCorrectionState]:
         step = contest.step
         measured = contest.detected("adapt_correction")
         usual = _average(state.conflict, measured, value_at(decay, step))
@@ -214,5 +218,5 @@ def clip_correction(
     return stateless_rule(rule)
 
 
-def _average(mean, value, decay):
+def _average(mean: jax.Array, value: Any, decay: Any) -> jax.Array:
     return decay * mean + (1 - decay) * value

@@ -48,7 +48,7 @@ def _follow(jaxpr: Any, known: list[np.ndarray], leaves: int) -> list[np.ndarray
     """The dependence of the results of a jaxpr, from that of its arguments."""
     found = dict(zip(jaxpr.invars, known, strict=True))
 
-    def read(var):
+    def read(var: Any) -> np.ndarray:
         none = _uniform(np.zeros(leaves, bool), var.aval.ndim)
         return none if isinstance(var, Literal) else found.get(var, none)
 

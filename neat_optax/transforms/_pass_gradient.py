@@ -1,4 +1,6 @@
-"""Handing the gradient to what stands last in a chain."""
+"""Passes the gradient to the last members of a chain."""
+
+from typing import Any
 
 import optax
 
@@ -28,7 +30,12 @@ def pass_gradient(
     """
     inner = optax.with_extra_args_support(inner)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
         extra_args = {**extra_args, "grad": updates}
         return inner.update(updates, state, params, **extra_args)
 
