@@ -66,7 +66,7 @@ def own(tree: Any) -> Any:
 def cast_like(tree: Any, like: Any) -> Any:
     """A state in the dtypes that it started with; random keys are left as they are."""
 
-    def cast(x, old):
+    def cast(x: Any, old: Any) -> Any:
         is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
         return x if is_key else x.astype(old.dtype)
 

@@ -107,7 +107,7 @@ def contest(
 
     def update_fn(
         updates: optax.Updates,
-        state: ContestState,
+        state: Any,
         params: optax.Params | None = None,
         *,
         opponent: optax.Updates | None = None,

@@ -92,7 +92,7 @@ def monitor_update(
 
     def update_fn(
         updates: optax.Updates,
-        state: MonitorState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, MonitorState]:

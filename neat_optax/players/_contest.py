@@ -101,7 +101,7 @@ def player_contest(
 
     def update_fn(
         updates: optax.Updates,
-        state: PlayerContestState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, PlayerContestState]:

@@ -200,7 +200,7 @@ def _skip(p0: np.ndarray, g: np.ndarray, old: State, config: Any):
     moment = v.average(old.second_moment, square, config.second_moment_beta)
     zero = np.zeros_like(p0)
     p, slow = _move(p0, zero, old, config)
-    facts = dict.fromkeys(("conflict", "noise", "alpha"), 0.0)
+    facts: dict[str, float] = dict.fromkeys(("conflict", "noise", "alpha"), 0.0)
     decay = config.gradient_noise_decay
     new = dataclasses.replace(
         old,
@@ -230,7 +230,9 @@ def _filled(p0: np.ndarray, state: State):
     return dataclasses.replace(
         state,
         **arrays,
-        second_moment=zero.real if moment is None else np.asarray(moment, np.float64),
+        second_moment=np.real(zero)
+        if moment is None
+        else np.asarray(moment, np.float64),
         slow_param=p0 if slow is None else _wide(slow),
     )
 

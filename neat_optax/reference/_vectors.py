@@ -7,7 +7,8 @@ import numpy as np
 
 def dot(a: np.ndarray, b: np.ndarray):
     """Real inner product over all entries."""
-    return float(np.sum(a.real * b.real + a.imag * b.imag))
+    real, imaginary = np.real(a) * np.real(b), np.imag(a) * np.imag(b)
+    return float(np.sum(real + imaginary))
 
 
 def norm(a: np.ndarray):

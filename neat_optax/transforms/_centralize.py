@@ -24,7 +24,7 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
 
     def update_fn(
         updates: optax.Updates,
-        state: optax.EmptyState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, optax.EmptyState]:

@@ -53,7 +53,7 @@ def keep_slow_params(
 
     def update_fn(
         updates: optax.Updates,
-        state: KeepSlowParamsState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, KeepSlowParamsState]:
@@ -68,5 +68,5 @@ def keep_slow_params(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _pair(fast: optax.Params, slow: optax.Params) -> optax.LookaheadParams:
+def _pair(fast: Any, slow: Any) -> optax.LookaheadParams:
     return optax.LookaheadParams(fast=fast, slow=slow)

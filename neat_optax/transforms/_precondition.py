@@ -111,7 +111,7 @@ def precondition(
 
     def update_fn(
         updates: optax.Updates,
-        state: PreconditionState,
+        state: Any,
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, PreconditionState]:
