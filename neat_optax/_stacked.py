@@ -172,7 +172,7 @@ def _dot(
 
 
 def _explicit(stack: jax.Array, spec: tuple[Any, ...]) -> Any:
-    """The sharding of a result, which a mesh with explicit axes wants to be told."""
+    """The sharding that a result must name where a mesh has explicit axes."""
     sharding = _tree.explicit_sharding(stack)
     if sharding is None:
         return None

@@ -1,4 +1,4 @@
-"""Configurations with the field names of neat-optim, for run files and for migrants."""
+"""Configurations with the field names of neat-optim."""
 
 import dataclasses
 from typing import Any

@@ -1,4 +1,4 @@
-"""From what was measured to what the rules decide."""
+"""Runs the rules on the inner products of every scope."""
 
 from collections.abc import Callable
 from typing import Any

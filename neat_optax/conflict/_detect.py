@@ -1,4 +1,4 @@
-"""From alignment to conflict."""
+"""Conflict detection: negative cosine similarity of a gradient and its opponent."""
 
 from collections.abc import Callable
 from typing import Any

@@ -1,4 +1,4 @@
-"""What a contest does with one leaf: measure it, and combine what was decided.
+"""The two passes over one leaf: its inner products, and its weighted sum.
 
 Between the two, `decide` sees only the numbers that `measure` returns.
 """

@@ -1,4 +1,4 @@
-"""Which buffers a contest keeps, and who reads which of them."""
+"""Buffers that a contest keeps (EMA, momentum, previous gradient), and their users."""
 
 from collections.abc import Callable
 from typing import NamedTuple

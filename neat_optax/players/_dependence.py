@@ -1,4 +1,4 @@
-"""Which inputs each element of a result depends on, read from a traced function.
+"""Dependence analysis of a traced function: which inputs reach which outputs.
 
 What is known of an array of shape [a, b] is a boolean array of shape [a, b, inputs],
 where an axis of length 1 stands for "the same everywhere along it". Few operations tell

@@ -1,4 +1,4 @@
-"""What a contest between players needs to know of its opponents."""
+"""How contests between players are measured, decided and combined: the interface."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

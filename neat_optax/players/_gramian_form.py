@@ -1,4 +1,4 @@
-"""NEAT between players in terms of their Gramian."""
+"""Contests between players decided from their Gramian: pairwise opponents, weights."""
 
 import functools
 from typing import Any

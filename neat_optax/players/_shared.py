@@ -1,4 +1,4 @@
-"""A shared trunk and separate heads: only what players share needs aggregation."""
+"""Shared trunk and task-specific heads: only shared parameters need aggregation."""
 
 from collections.abc import Callable
 from typing import Any

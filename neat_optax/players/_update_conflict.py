@@ -24,7 +24,7 @@ class UpdateConflictRecord(NamedTuple):
 def monitor_update_conflict(
     inner: optax.GradientTransformation, *, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Records whether the applied update harms a player.
+    r"""Records whether the applied update conflicts with a player's gradient.
 
     .. math:: \cos(g_i, -\Delta p), \qquad \max(0, -\min_i \cos(g_i, -\Delta p))
 

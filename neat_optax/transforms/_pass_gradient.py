@@ -8,10 +8,10 @@ import optax
 def pass_gradient(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gives every member of a chain the raw gradient, as the extra argument `grad=`.
+    """Passes the raw gradient to all members of a chain, as the extra argument `grad=`.
 
-    What stands last in a chain sees updates and no gradient. Scores such as
-    `saliency` need it. What the caller passes as `grad=` is replaced. Inside
+    The last members of a chain see updates only, but scores such as `saliency` need
+    the gradient. What the caller passes as `grad=` is replaced. Inside
     `optax.masked` and `optax.multi_transform` say `mask_compatible_extra_args=True`.
 
     Args:
