@@ -1,4 +1,4 @@
-"""What is recorded in optimizer states, and reading it back out of any of them."""
+"""Diagnostics: what is recorded in optimizer states, and how it is read."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -54,7 +54,7 @@ class Diagnostic(NamedTuple):
 
 
 def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
-    """What the corrections did, read from an optimizer's state.
+    """Reads what was recorded in an optimizer's state.
 
     Args:
       opt_state: any pytree in which something is recorded: the state of a `chain`, of

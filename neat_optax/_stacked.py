@@ -4,7 +4,7 @@ Nothing here forms a second array of the input's size.
 """
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -75,19 +75,23 @@ def weighted_sum(weights: jax.Array, finite: jax.Array, stack: jax.Array) -> jax
 
 
 @jax.jit
-def _contract(a, b, metric, scale):
+def _contract(
+    a: jax.Array, b: jax.Array, metric: jax.Array | None, scale: jax.Array | None
+) -> jax.Array:
     """All axes but the first at once: a ravel would gather what is sharded."""
     if jnp.iscomplexobj(a):
         real = _contract(jnp.real(a), jnp.real(b), metric, scale)
         return real + _contract(jnp.imag(a), jnp.imag(b), metric, scale)
 
-    def products(pair, row):
+    def products(pair: tuple[jax.Array, jax.Array], row: jax.Array | None) -> jax.Array:
         return _dot(pair[0], pair[1], row, scale)
 
     return sum_over_blocks(products, (a, b), metric)
 
 
-def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
+def sum_over_blocks(
+    function: Callable[[Any, Any], Any], stacks: Any, row: jax.Array | None = None
+) -> Any:
     """Sums `function(stacks, row)` over blocks of columns.
 
     Args:
@@ -106,14 +110,16 @@ def sum_over_blocks(function, stacks: Any, row: Any = None) -> Any:
     if not whole:
         return first
 
-    def body(index, total):
+    def body(index: jax.Array, total: Any) -> Any:
         block = function(*_cut((stacks, row), index * COLUMNS, COLUMNS))
         return jax.tree.map(jnp.add, total, block)
 
     return jax.lax.fori_loop(0, whole, body, first)
 
 
-def map_over_blocks(function, stack: jax.Array) -> jax.Array:
+def map_over_blocks(
+    function: Callable[[jax.Array, None], jax.Array], stack: jax.Array
+) -> jax.Array:
     """`function(stack, None)`, an array without the player axis, block by block."""
     if not in_blocks():
         return function(stack, None)
@@ -123,7 +129,7 @@ def map_over_blocks(function, stack: jax.Array) -> jax.Array:
     result = jnp.zeros((columns,), last.dtype)
     result = jax.lax.dynamic_update_slice_in_dim(result, last, whole * COLUMNS, 0)
 
-    def body(index, result):
+    def body(index: jax.Array, result: jax.Array) -> jax.Array:
         start = index * COLUMNS
         block = function(*_cut((flat, None), start, COLUMNS))
         return jax.lax.dynamic_update_slice_in_dim(result, block, start, 0)
@@ -133,20 +139,22 @@ def map_over_blocks(function, stack: jax.Array) -> jax.Array:
     return result.reshape(stack.shape[1:])
 
 
-def _as_columns(stacks, row):
+def _as_columns(stacks: Any, row: jax.Array | None) -> tuple[Any, Any, int]:
     """Every array as a matrix of players and columns, the row as one row of columns."""
     flat = jax.tree.map(lambda x: x.reshape(len(x), -1), stacks)
     columns = jax.tree.leaves(flat)[0].shape[1]
     return flat, None if row is None else row.reshape(-1), columns
 
 
-def _cut(pieces, start, size):
+def _cut(pieces: Any, start: Any, size: int) -> Any:
     return jax.tree.map(
         lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=x.ndim - 1), pieces
     )
 
 
-def _dot(a, b, metric, scale):
+def _dot(
+    a: jax.Array, b: jax.Array, metric: jax.Array | None, scale: jax.Array | None
+) -> jax.Array:
     if metric is not None:
         root = jax.lax.rsqrt(_tree.widen(metric))[None]
         a, b = _tree.widen(a) * root, _tree.widen(b) * root
@@ -163,8 +171,8 @@ def _dot(a, b, metric, scale):
     )
 
 
-def _explicit(stack, spec):
-    """The sharding of a result, which a mesh with explicit axes wants to be told."""
+def _explicit(stack: jax.Array, spec: tuple[Any, ...]) -> Any:
+    """The sharding that a result must name where a mesh has explicit axes."""
     sharding = _tree.explicit_sharding(stack)
     if sharding is None:
         return None
@@ -177,7 +185,7 @@ def in_blocks() -> bool:
 
 
 @jax.jit
-def _weighted_sum(weights, finite, stack):
+def _weighted_sum(weights: jax.Array, finite: jax.Array, stack: jax.Array) -> jax.Array:
     wide = jnp.result_type(jnp.float32, stack)
     weights = weights.astype(wide)
 
@@ -191,7 +199,7 @@ def _weighted_sum(weights, finite, stack):
         )
 
     def finite_players():
-        def body(index, total):
+        def body(index: jax.Array, total: jax.Array) -> jax.Array:
             row = jax.lax.dynamic_index_in_dim(stack, index, keepdims=False)
             return total + jnp.where(finite[index], weights[index] * row, 0)
 

@@ -59,14 +59,14 @@ def running_mean(mean: Any, new: Any, step: Any) -> Any:
 
 
 def own(tree: Any) -> Any:
-    """A first state each of whose arrays is its own, so that it can be donated."""
+    """Copies every leaf so that no two share a buffer (needed for donation)."""
     return jax.tree.map(jnp.copy, tree)
 
 
 def cast_like(tree: Any, like: Any) -> Any:
     """A state in the dtypes that it started with; random keys are left as they are."""
 
-    def cast(x, old):
+    def cast(x: Any, old: Any) -> Any:
         is_key = jnp.issubdtype(old.dtype, jax.dtypes.prng_key)
         return x if is_key else x.astype(old.dtype)
 

@@ -1,25 +1,28 @@
 """Hypothesis strategies, with the reason why each sample has its property."""
 
+import itertools
+
 import numpy as np
 from hypothesis import strategies as st
 
 import neat_optax as neo
 
 seeds = st.integers(0, 2**32 - 1)
-SHAPES = [(), (1,), (3,), (2, 3), (2, 1, 2)]
 
 
 @st.composite
 def pairs(draw, sizes=(1, 2, 5)):
     """A gradient and an opponent, with norms between about 1e-3 and 1e3.
 
-    Normal entries of unit variance, times 10 to a power of at most 3.
+    Normal entries of unit variance, times 10 to a power of at most 3. Zeros behind
+    them, which no inner product sees, give all pairs one shape.
     """
     rng = np.random.default_rng(draw(seeds))
     size = draw(st.sampled_from(sizes))
     scales = 10.0 ** rng.uniform(-3, 3, size=(2, 1))
-    gradient, opponent = scales * rng.normal(size=(2, size))
-    return gradient.astype(np.float32), opponent.astype(np.float32)
+    pair = np.zeros((2, max(sizes)), np.float32)
+    pair[:, :size] = scales * rng.normal(size=(2, size))
+    return pair[0], pair[1]
 
 
 @st.composite
@@ -32,14 +35,6 @@ def opposed_pairs(draw, sizes=(1, 2, 5)):
     return -gradient if gradient @ opponent > 0 else gradient, opponent
 
 
-@st.composite
-def trees(draw):
-    """Parameters: one to three leaves of up to three axes."""
-    rng = np.random.default_rng(draw(seeds))
-    shapes = draw(st.lists(st.sampled_from(SHAPES), min_size=1, max_size=3))
-    return {f"leaf{i}": rng.normal(size=shape) for i, shape in enumerate(shapes)}
-
-
 _OPTIONS = {
     "learning_rate": [0.01, 0.1, 0.5],
     "alpha": [0.0, 0.25, 1.0, 3.0],
@@ -49,7 +44,7 @@ _OPTIONS = {
     "decouple_weight_decay": [True, False],
     "nce_clip_ratio": [0.1, 0.5, 1.0, 2.0],
     "sparsity_l1": [0.0, 0.0, 0.1],
-    "prune_threshold": [0.0, 0.0, 0.1],
+    "prune_threshold": [0.0, 0.0, 0.07],  # no multiple of a rate: no ties
     "opponent_source": ["momentum", "previous_gradient", "gradient_ema", "blended"],
     "opponent_ema_decay": [0.0, 0.5, 0.9],
     "opponent_blend": [0.0, 0.3, 1.0],
@@ -80,6 +75,25 @@ def configs():
     """
     fields = {name: st.sampled_from(values) for name, values in _OPTIONS.items()}
     return st.builds(neo.compat.NEATConfig, **fields)
+
+
+def covering_configs(count):
+    """Few configurations that have many of the pairs of values of two options.
+
+    Each is the one of 100 random ones that adds most pairs to those before it.
+    """
+    rng = np.random.default_rng(0)
+    found, chosen = set(), []
+    for _ in range(count):
+        draws = [
+            tuple((k, v[rng.integers(len(v))]) for k, v in _OPTIONS.items())
+            for _ in range(100)
+        ]
+        pairs = [set(itertools.combinations(draw, 2)) for draw in draws]
+        best = max(range(100), key=lambda i: len(pairs[i] - found))
+        found |= pairs[best]
+        chosen.append(neo.compat.NEATConfig(**dict(draws[best])))
+    return chosen
 
 
 PLAYER_SHAPES = [(2, 3), (3, 10), (5, 20), (7, 7)]

@@ -1,1 +1,4 @@
-"""One gradient against an opponent; its public names are those of `neat_optax`."""
+"""Conflict of one gradient with a reference direction, and its correction.
+
+Its public names are those of `neat_optax`.
+"""

@@ -1,4 +1,4 @@
-"""The few numbers that a contest is decided by.
+"""Inner products of a gradient and its opponent, and what rules make of them.
 
 A rule sees one `Contest`: what was measured between a gradient and its opponent, and
 the two coefficients of the correction, which the rule changes.

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import DTypeLike
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, sum_by_owner
@@ -25,8 +26,8 @@ class ContestState(NamedTuple):
     """State of `contest`."""
 
     step: jax.Array  # [] int32
-    memories: tuple[Any, ...]  # one tree like the parameters for each history
-    rules: Any  # the rules' state, each array with a leading axis over scopes
+    memories: tuple[optax.Params, ...]  # one tree like the parameters for each history
+    rules: optax.OptState  # each array with a leading axis over scopes
 
 
 def contest(
@@ -36,7 +37,7 @@ def contest(
     scope: Scope = per_leaf,
     watch_decay: optax.ScalarOrSchedule | None = None,
     output: Output | None = None,
-    accumulator_dtype: Any = None,
+    accumulator_dtype: DTypeLike | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Corrects a gradient by what `rules` decide about it and its opponent.
 
@@ -46,7 +47,7 @@ def contest(
     :math:`g \cdot g`, :math:`g \cdot o` and :math:`o \cdot o`.
 
     Args:
-      opponent: whom the gradient is compared with.
+      opponent: what the gradient is compared with.
       rules: an optax transformation whose updates are `Contest` nodes; compose the
         rules with `optax.chain`.
       scope: over which parameters the inner products are summed: `per_leaf`,
@@ -54,7 +55,7 @@ def contest(
       watch_decay: if set, the contest also keeps the gradient's exponential average,
         with this decay, and the previous gradient, and measures `noise` and
         `steadiness` for `adapt_alpha`. Costs up to two buffers.
-      output: what to hand on instead of the corrected gradient, such as its momentum.
+      output: what to return instead of the corrected gradient, such as its momentum.
       accumulator_dtype: dtype of the histories; by default the parameters' own.
 
     Returns:
@@ -62,7 +63,7 @@ def contest(
       updates, needed by `given()`) and `metric=` (a positive tree like the updates:
       conflict is then measured between `g / metric` and `o / metric`). The update has
       the dtype of the gradient. A scope whose gradient is zero, or whose opponent is
-      zero or not finite, is handed on uncorrected. A scope whose gradient is not
+      zero or not finite, is not corrected. A scope whose gradient is not
       finite, or whose squared norm overflows, gives a zero update and leaves its
       histories as they were.
 
@@ -89,7 +90,7 @@ def contest(
     decide = jax.jit(jax.vmap(functools.partial(_decide_scope, rules), (0, 0, None)))
     combine = jax.jit(functools.partial(_passes.combine, plan))
 
-    def init_fn(params: Any) -> ContestState:
+    def init_fn(params: optax.Params) -> ContestState:
         _checks.check_inexact("params", params)
         zeros = functools.partial(jnp.zeros_like, dtype=accumulator_dtype)
         measures = _passes.blank(watch_decay is not None)
@@ -105,8 +106,14 @@ def contest(
         )
 
     def update_fn(
-        updates, state, params=None, *, opponent=None, metric=None, **extra_args
-    ):
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        *,
+        opponent: optax.Updates | None = None,
+        metric: optax.Updates | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ContestState]:
         del extra_args
         _check_update(plan, updates, state, params, opponent, metric)
         gradients, treedef = jax.tree.flatten(updates)
@@ -138,24 +145,38 @@ def contest(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _decide_scope(rules, measures: Measured, state, step) -> tuple[Verdict, Any]:
+def _decide_scope(
+    rules: optax.GradientTransformation,
+    measures: Measured,
+    state: optax.OptState,
+    step: jax.Array,
+) -> tuple[Verdict, optax.OptState]:
     """Runs the rules on one scope."""
     decided, new_state = _decide.decide(rules, measures, state, step)
     finite = measures.raw.gg < jnp.inf
     return Verdict(finite, decided.on_gradient, decided.on_opponent), new_state
 
 
-def _by_leaf(memories: tuple[Any, ...], count: int) -> list[tuple[jax.Array, ...]]:
+def _by_leaf(
+    memories: tuple[optax.Params, ...], count: int
+) -> list[tuple[jax.Array, ...]]:
     if not memories:
         return [()] * count
     return list(zip(*(jax.tree.leaves(memory) for memory in memories), strict=True))
 
 
-def _leaves_or_none(tree: Any, count: int) -> list[Any]:
+def _leaves_or_none(tree: optax.Updates | None, count: int) -> list[Any]:
     return [None] * count if tree is None else jax.tree.leaves(tree)
 
 
-def _check_update(plan: Plan, updates, state: ContestState, params, opponent, metric):
+def _check_update(
+    plan: Plan,
+    updates: optax.Updates,
+    state: ContestState,
+    params: optax.Params | None,
+    opponent: optax.Updates | None,
+    metric: optax.Updates | None,
+) -> None:
     _checks.check_inexact("updates", updates)
     if state.memories:
         _checks.check_same_structure(

@@ -1,6 +1,6 @@
-"""From conflict to the two coefficients of a correction."""
+"""Correction rules: projection and damping, their adaptive strength, norm clipping."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ from neat_optax.conflict._detect import stateful_rule, stateless_rule
 def project_conflict(
     alpha: optax.ScalarOrSchedule = 0.25,
 ) -> optax.GradientTransformation:
-    r"""Rule: takes a share of the opposing component out of the gradient.
+    r"""Rule: projects a share of the conflicting component out of the gradient.
 
     .. math:: q = -\alpha\, c\, \frac{g \cdot o}{o \cdot o}\, o
 
@@ -44,7 +44,7 @@ def project_conflict(
 def dampen_conflict(
     alpha: optax.ScalarOrSchedule = 0.25,
 ) -> optax.GradientTransformation:
-    r"""Rule: shortens the gradient in proportion to its conflict.
+    r"""Rule: scales the gradient down in proportion to its conflict.
 
     .. math:: q = -\alpha\, c\, g
 
@@ -81,7 +81,7 @@ def adapt_alpha(
     conflict_decay: optax.ScalarOrSchedule = 0.9,
     noise_decay: optax.ScalarOrSchedule = 0.95,
 ) -> optax.GradientTransformation:
-    r"""Rule: chooses alpha from averages of conflict, noise and steadiness.
+    r"""Rule: adapts alpha to EMAs of conflict, gradient noise and steadiness.
 
     .. math::
 
@@ -122,7 +122,9 @@ def adapt_alpha(
         zero = jnp.zeros((), jnp.float32)
         return AdaptAlphaState(zero, zero, zero)
 
-    def decide(contest: Contest, state):
+    def decide(
+        contest: Contest, state: AdaptAlphaState
+    ) -> tuple[Contest, AdaptAlphaState]:
         step = contest.step
         slow, fast = value_at(conflict_decay, step), value_at(noise_decay, step)
         mean = AdaptAlphaState(
@@ -153,7 +155,7 @@ def adapt_correction(
     maximum: optax.ScalarOrSchedule = 3.0,
     decay: optax.ScalarOrSchedule = 0.9,
 ) -> optax.GradientTransformation:
-    r"""Rule: enlarges the correction against a strong or habitual opponent.
+    r"""Rule: amplifies the correction where the opponent is large or conflict persists.
 
     .. math::
 
@@ -176,7 +178,9 @@ def adapt_correction(
         del contest
         return AdaptCorrectionState(jnp.zeros((), jnp.float32))
 
-    def decide(contest: Contest, state):
+    def decide(
+        contest: Contest, state: AdaptCorrectionState
+    ) -> tuple[Contest, AdaptCorrectionState]:
         step = contest.step
         measured = contest.detected("adapt_correction")
         usual = _average(state.conflict, measured, value_at(decay, step))
@@ -193,7 +197,7 @@ def adapt_correction(
 def clip_correction(
     ratio: optax.ScalarOrSchedule = 1.0,
 ) -> optax.GradientTransformation:
-    r"""Rule: bounds the correction by a share of the gradient's norm.
+    r"""Rule: clips the correction to a share of the gradient's norm.
 
     .. math:: |q| \le r\, |g|
 
@@ -214,5 +218,5 @@ def clip_correction(
     return stateless_rule(rule)
 
 
-def _average(mean, value, decay):
+def _average(mean: jax.Array, value: Any, decay: Any) -> jax.Array:
     return decay * mean + (1 - decay) * value

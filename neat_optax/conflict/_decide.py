@@ -1,10 +1,11 @@
-"""From what was measured to what the rules decide."""
+"""Runs the rules on the inner products of every scope."""
 
 from collections.abc import Callable
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _tree
 from neat_optax.conflict._alignment import Contest
@@ -35,15 +36,25 @@ def open_contest(measures: Measured, step: jax.Array) -> Contest:
     )
 
 
-def decide(rules, measures: Measured, state, step) -> tuple[Contest, Any]:
+def decide(
+    rules: optax.GradientTransformation,
+    measures: Measured,
+    state: optax.OptState,
+    step: jax.Array,
+) -> tuple[Contest, optax.OptState]:
     """Runs the rules on one scope."""
-    decided, new_state = rules.update(open_contest(measures, step), state)
+    opened: Any = open_contest(measures, step)
+    decided: Any
+    decided, new_state = rules.update(opened, state)
     return decided, _tree.cast_like(new_state, state)
 
 
 def decide_each(
-    decide: Callable[..., Any], measures: list[Any], state: Any, step: jax.Array
-) -> tuple[list[Any], Any]:
+    decide: Callable[..., Any],
+    measures: list[Any],
+    state: optax.OptState,
+    step: jax.Array,
+) -> tuple[list[Any], optax.OptState]:
     """Runs `decide(measures, state, step)` on all scopes, `BLOCK` at a time.
 
     Args:
@@ -68,7 +79,9 @@ def decide_each(
     return verdicts, state
 
 
-def _noise_and_steadiness(measures: Measured):
+def _noise_and_steadiness(
+    measures: Measured,
+) -> tuple[jax.Array | None, jax.Array | None]:
     if measures.history is None:
         return None, None
     gap, ema, previous = measures.history

@@ -1,8 +1,9 @@
-"""From alignment to conflict."""
+"""Conflict detection: negative cosine similarity of a gradient and its opponent."""
 
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import optax
 
@@ -14,12 +15,12 @@ COSINE_ERROR = 1e-6
 """Rounding of a float32 cosine: a threshold of 1 must let exact opposition pass."""
 
 
-def conflict(alignment: Alignment):
+def conflict(alignment: Alignment) -> jax.Array:
     """`max(0, -cosine)`, in [0, 1]; 0 where a norm is zero or not finite."""
     return jnp.maximum(-alignment.cosine, 0.0)
 
 
-def reaches(conflict_value, threshold):
+def reaches(conflict_value: jax.Array, threshold: Any) -> jax.Array:
     """Whether a conflict reaches a threshold, to within the rounding of a cosine."""
     return conflict_value >= threshold - COSINE_ERROR
 

@@ -1,4 +1,4 @@
-"""Gates: factors in [0, 1] on the correction."""
+"""Gates on the correction: warm-up steps and a conflict threshold."""
 
 import optax
 

@@ -1,6 +1,6 @@
 """What corrections and updates did, recorded for `diagnostics`."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -34,7 +34,7 @@ class UpdateRecord(NamedTuple):
 def monitor_correction() -> optax.GradientTransformation:
     """Rule: records what the rules before it decided. Comes last.
 
-    The contest is handed on unchanged. `latest` holds the last step's numbers, `mean`
+    The contest is returned unchanged. `latest` holds the last step's numbers, `mean`
     their average over all steps; skipped steps enter with no conflict.
     """
 
@@ -44,7 +44,7 @@ def monitor_correction() -> optax.GradientTransformation:
         blank = CorrectionRecord(zero, zero, zero, zero, zero, noise, zero, zero)
         return Recorded(size=zero, latest=blank, mean=blank)
 
-    def decide(contest: Contest, state):
+    def decide(contest: Contest, state: Recorded) -> tuple[Contest, Recorded]:
         latest = _record(contest)
         return contest, _recording.advance(state, latest, contest.size, contest.step)
 
@@ -80,17 +80,22 @@ def monitor_update(
     optimizer, learning rate included: momentum, preconditioning and decay all count.
 
     Args:
-      inner: the optimizer to look at. Its updates are handed on unchanged.
+      inner: the optimizer to record. Its updates are returned unchanged.
     """
     inner = optax.with_extra_args_support(inner)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> MonitorState:
         count = len(jax.tree.leaves(params))
         zeros = jnp.zeros((count,), jnp.float32)
         recorded = _recording.start(UpdateRecord(zeros), zeros)
         return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, MonitorState]:
         gradients = jax.tree.leaves(updates)
         updates, inner_state = inner.update(updates, state.inner, params, **extra_args)
         pairs = zip(gradients, jax.tree.leaves(updates), strict=True)

@@ -1,4 +1,4 @@
-"""Whom a gradient is compared with.
+"""Reference directions for conflict detection.
 
 An `Opponent` names the histories that it needs and looks at them to give a direction.
 A `History` is one parameter-shaped buffer, zero at the start, and the function that
@@ -17,7 +17,7 @@ from neat_optax._schedules import value_at
 
 
 class History(NamedTuple):
-    """A buffer shaped like the parameters, and how it moves on.
+    """A buffer shaped like the parameters, and how it advances.
 
     `advance(memory, gradient, corrected, decay)` returns the next memory of one leaf.
     """
@@ -97,7 +97,9 @@ def blended(
     _checks.check_number("weight", weight, "[0, 1]")
     split = len(first.histories)
 
-    def look(memories, given, step):
+    def look(
+        memories: tuple[jax.Array, ...], given: jax.Array | None, step: jax.Array
+    ) -> jax.Array:
         share = value_at(weight, step)
         a = first.look(memories[:split], given, step)
         b = second.look(memories[split:], given, step)
@@ -114,7 +116,7 @@ def given() -> Opponent:
     does not know. A missing `opponent=` raises at trace time.
     """
 
-    def look(memories, given, step):
+    def look(memories: tuple[jax.Array, ...], given: Any, step: jax.Array) -> jax.Array:
         del memories, step
         return given
 
@@ -122,23 +124,31 @@ def given() -> Opponent:
 
 
 def _latest(history: History) -> Opponent:
-    def look(memories, given, step):
+    def look(
+        memories: tuple[jax.Array, ...], given: jax.Array | None, step: jax.Array
+    ) -> jax.Array:
         del given, step
         return memories[0]
 
     return Opponent((history,), look)
 
 
-def _average_corrected(memory, gradient, corrected, decay):
+def _average_corrected(
+    memory: jax.Array, gradient: jax.Array, corrected: jax.Array, decay: Any
+) -> jax.Array:
     del gradient
     return decay * memory + (1 - decay) * corrected
 
 
-def _average_gradient(memory, gradient, corrected, decay):
+def _average_gradient(
+    memory: jax.Array, gradient: jax.Array, corrected: jax.Array, decay: Any
+) -> jax.Array:
     del corrected
     return decay * memory + (1 - decay) * gradient
 
 
-def _keep_gradient(memory, gradient, corrected, decay):
+def _keep_gradient(
+    memory: jax.Array, gradient: jax.Array, corrected: jax.Array, decay: Any
+) -> jax.Array:
     del memory, corrected, decay
     return gradient

@@ -1,9 +1,9 @@
-"""What a contest does with one leaf: measure it, and combine what was decided.
+"""The two passes over one leaf: its inner products, and its weighted sum.
 
 Between the two, `decide` sees only the numbers that `measure` returns.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -29,14 +29,21 @@ class MeasuredHistory(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What `decide` tells `combine` about one scope."""
+    """What was decided about one scope, for `combine`."""
 
     finite: jax.Array
     on_gradient: jax.Array
     on_opponent: jax.Array
 
 
-def measure(plan: Plan, gradient, memories, given, metric, step) -> Measured:
+def measure(
+    plan: Plan,
+    gradient: jax.Array,
+    memories: tuple[jax.Array, ...],
+    given: jax.Array | None,
+    metric: jax.Array | None,
+    step: jax.Array,
+) -> Measured:
     """All inner products of one leaf: the only pass over the parameters that reads."""
     g = _tree.widen(gradient)
     o = plan.direction(memories, given, step)
@@ -66,7 +73,14 @@ def blank(watched: bool) -> Measured:
     return Measured(zero, blank, None, history)
 
 
-def combine(plan: Plan, gradient, memories, given, verdict: Verdict, step):
+def combine(
+    plan: Plan,
+    gradient: jax.Array,
+    memories: tuple[jax.Array, ...],
+    given: jax.Array | None,
+    verdict: Verdict,
+    step: jax.Array,
+) -> tuple[jax.Array, tuple[Any, ...]]:
     """One leaf's update and next memories: the only pass that writes.
 
     The output is computed first and held behind a barrier, so that each history is
@@ -80,7 +94,7 @@ def combine(plan: Plan, gradient, memories, given, verdict: Verdict, step):
         )
     g = _tree.widen(gradient)
     corrected = _corrected(plan, gradient, memories, given, verdict, step)
-    new_memories = [output_memory] * len(memories)
+    new_memories: list[Any] = [output_memory] * len(memories)
     for slot in pending:
         memory = memories[slot]
         new = plan.advance(slot, memory, g, corrected, verdict.finite, step)
@@ -88,7 +102,14 @@ def combine(plan: Plan, gradient, memories, given, verdict: Verdict, step):
     return update, tuple(new_memories)
 
 
-def _emit(plan: Plan, gradient, memories, given, verdict: Verdict, step):
+def _emit(
+    plan: Plan,
+    gradient: jax.Array,
+    memories: tuple[jax.Array, ...],
+    given: jax.Array | None,
+    verdict: Verdict,
+    step: jax.Array,
+) -> tuple[jax.Array, jax.Array | None]:
     """The update, and the new memory that it is made from, if any."""
     corrected = _corrected(plan, gradient, memories, given, verdict, step)
     if plan.output_slot is None or plan.emit is None:
@@ -101,7 +122,14 @@ def _emit(plan: Plan, gradient, memories, given, verdict: Verdict, step):
     return update.astype(gradient.dtype), new.astype(memory.dtype)
 
 
-def _corrected(plan: Plan, gradient, memories, given, verdict: Verdict, step):
+def _corrected(
+    plan: Plan,
+    gradient: jax.Array,
+    memories: tuple[jax.Array, ...],
+    given: jax.Array | None,
+    verdict: Verdict,
+    step: jax.Array,
+) -> jax.Array:
     g = _tree.widen(gradient)
     o = plan.direction(memories, given, step)
     idle = verdict.on_opponent == 0  # keeps a non-finite given opponent out

@@ -1,10 +1,11 @@
-"""Which buffers a contest keeps, and who reads which of them."""
+"""Buffers that a contest keeps (EMA, momentum, previous gradient), and their users."""
 
 from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._schedules import value_at
@@ -17,7 +18,7 @@ from neat_optax.conflict._opponents import (
 
 
 class Output(NamedTuple):
-    """What a contest hands on instead of the corrected gradient.
+    """What a contest returns instead of the corrected gradient.
 
     `emit(corrected, memory, step)` returns one leaf's update from the corrected
     gradient and the new memory of `history`.
@@ -38,12 +39,25 @@ class Plan(NamedTuple):
     output_slot: int | None
     emit: Callable[..., jax.Array] | None
 
-    def direction(self, memories, given, step):
+    def direction(
+        self,
+        memories: tuple[jax.Array, ...],
+        given: jax.Array | None,
+        step: jax.Array,
+    ) -> jax.Array:
         """The opponent's direction for one leaf, in working precision."""
         seen = tuple(_tree.widen(memories[slot]) for slot in self.opponent_slots)
         return _tree.widen(self.look(seen, given, step))
 
-    def advance(self, slot, memory, gradient, corrected, finite, step):
+    def advance(
+        self,
+        slot: int,
+        memory: jax.Array,
+        gradient: jax.Array,
+        corrected: jax.Array,
+        finite: jax.Array,
+        step: jax.Array,
+    ) -> jax.Array:
         """The next memory of one leaf; the old one where the gradient is not finite."""
         history = self.histories[slot]
         old = _tree.widen(memory)
@@ -52,7 +66,11 @@ class Plan(NamedTuple):
         return jnp.where(finite, new, old)
 
 
-def make_plan(opponent: Opponent, watch_decay, output: Output | None) -> Plan:
+def make_plan(
+    opponent: Opponent,
+    watch_decay: optax.ScalarOrSchedule | None,
+    output: Output | None,
+) -> Plan:
     """Collects the histories that a contest needs, each of them once."""
     if watch_decay is not None:
         _checks.check_number("watch_decay", watch_decay, "[0, 1)")

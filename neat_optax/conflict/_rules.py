@@ -19,10 +19,12 @@ from neat_optax.conflict._monitor import monitor_correction
 
 Range = tuple[optax.ScalarOrSchedule, optax.ScalarOrSchedule]
 CorrectionRule = Callable[[optax.ScalarOrSchedule], optax.GradientTransformation]
+ALPHA = 0.25
+"""The original's strength of the correction."""
 
 
 def neat_rules(
-    alpha: optax.ScalarOrSchedule = 0.25,
+    alpha: optax.ScalarOrSchedule = ALPHA,
     *,
     correction: CorrectionRule | None = None,
     clip_ratio: optax.ScalarOrSchedule = 1.0,
@@ -32,13 +34,13 @@ def neat_rules(
     correction_range: Range | None = None,
     conflict_decay: optax.ScalarOrSchedule = 0.9,
     noise_decay: optax.ScalarOrSchedule = 0.95,
-    monitor: bool = False,
 ) -> optax.GradientTransformation:
-    """The rules of NEAT in their order, for use in `contest`.
+    """The rules of NEAT in their order, for `contest` and the recipes.
 
     `chain(detect_conflict, adapt_alpha?, correction, adapt_correction?,
-    clip_correction, gate_by_conflict?, gate_by_warmup?, monitor_correction?)`; a rule
-    with a question mark is there only where its argument is set.
+    clip_correction, gate_by_conflict?, gate_by_warmup?)`; a rule with a question mark
+    is there only where its argument is set. To record what they decide, chain
+    `monitor_correction()` after them.
 
     Args:
       alpha: strength of the correction, at least 0, or a schedule. 0 is the control
@@ -54,7 +56,6 @@ def neat_rules(
         leaves it out.
       conflict_decay: decay of the averages of conflict.
       noise_decay: decay of the averages of noise and steadiness.
-      monitor: whether to record what was decided, for `diagnostics`.
     """
     correct = project_conflict if correction is None else correction
     _checks.check_function("correction", correct)
@@ -81,6 +82,22 @@ def neat_rules(
     if warmup_steps is not None:
         _checks.check_count("warmup_steps", warmup_steps)
         rules.append(gate_by_warmup(warmup_steps))
-    if monitor:
-        rules.append(monitor_correction())
     return optax.chain(*rules)
+
+
+def rules_of_recipe(
+    alpha: optax.ScalarOrSchedule | None,
+    rules: optax.GradientTransformation | None,
+    monitor: bool,
+) -> optax.GradientTransformation:
+    """The rules that a recipe was given, or NEAT's with its `alpha`; recorded last."""
+    _checks.check_bool("monitor", monitor)
+    if rules is None:
+        rules = neat_rules(ALPHA if alpha is None else alpha)
+    elif alpha is not None:
+        raise ValueError(
+            f"`alpha` must be None where `rules` are given, got {alpha!r}: pass it to "
+            "neat_rules."
+        )
+    _checks.check_kind("rules", rules, optax.GradientTransformation)
+    return optax.chain(rules, monitor_correction()) if monitor else rules

@@ -1,8 +1,8 @@
-"""The contest between players: many gradients in, one update out.
+"""The contest between players: measure each against its opponent, decide, combine.
 
 The rules are those of a contest for one gradient. Every player is measured against its
 opponent, the rules decide its two coefficients, and the corrected gradients are reduced
-without ever being formed.
+to one update without ever being formed. How depends on the opponent: its `Form`.
 """
 
 from typing import Any, NamedTuple
@@ -10,31 +10,17 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
-from neat_optax import _checks, _stacked, _tree
-from neat_optax._leaves import Scope, per_leaf, sum_by_owner
+from neat_optax import _checks, _tree
+from neat_optax._leaves import Scope, per_leaf
 from neat_optax.aggregators import _monitor
-from neat_optax.aggregators._aggregate import (
-    aggregate,
-    check_finite,
-    record,
-)
-from neat_optax.aggregators._gramian import (
-    Extras,
-    group_leaves,
-    measure_gramian,
-    one_player,
-)
-from neat_optax.aggregators._weighting import as_decision
-from neat_optax.conflict import _decide
-from neat_optax.conflict._passes import Measured
-from neat_optax.players import _means
-from neat_optax.players._gramian_form import (
-    Reduction,
-    combined_weights,
-    neat_weighting,
-    share_state,
-)
+from neat_optax.aggregators._aggregate import check_finite, record
+from neat_optax.aggregators._gramian import Extras, group_leaves, one_player
+from neat_optax.conflict import _decide, _passes
+from neat_optax.players._form import Form, Reduction
+from neat_optax.players._gramian_form import gramian_form
+from neat_optax.players._mean_form import mean_form
 from neat_optax.players._opponents import MeanOpponent, PairwiseOpponent, PlayerOpponent
 
 
@@ -52,7 +38,7 @@ def player_contest(
     *,
     scope: Scope = per_leaf,
     reduce: str = "mean",
-    preference: Any = None,
+    preference: ArrayLike | None = None,
     num_players: int | None = None,
     monitor: bool = False,
     raise_nonfinite: bool = False,
@@ -98,118 +84,65 @@ def player_contest(
       >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
       [0.    0.569]
     """
-    _check(opponent, rules, scope, reduce, preference, num_players, monitor)
-    _checks.check_bool("raise_nonfinite", raise_nonfinite)
-    reduction = Reduction(preference, reduce == "sum")
-    weighting = neat_weighting(rules, opponent, reduction)
-    if isinstance(opponent, PairwiseOpponent):
-        return aggregate(
-            weighting,
-            scope=scope,
-            num_players=num_players,
-            monitor=monitor,
-            raise_nonfinite=raise_nonfinite,
-        )
-    decide = jax.jit(jax.vmap(_decider(rules), (0, 0, None)))
+    _check(opponent, rules, scope, reduce, preference)
+    _check_monitor(num_players, monitor, raise_nonfinite)
+    form = _form_of(opponent, rules, Reduction(preference, reduce == "sum"))
 
-    def init_fn(params: Any) -> PlayerContestState:
+    def init_fn(params: optax.Params) -> PlayerContestState:
         _checks.check_inexact("params", params)
         count = scope.count(params)
+        step = jnp.zeros((), jnp.int32)
+        blank: Any = _decide.open_contest(_passes.blank(False), step)
         own = jax.tree.map(
-            lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), weighting.init(None)
+            lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))), rules.init(blank)
         )
         recorded = _monitor.start(count, num_players or 0) if monitor else None
-        return PlayerContestState(jnp.zeros((), jnp.int32), own, recorded)
+        return PlayerContestState(step, own, recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, PlayerContestState]:
         leaves, treedef = jax.tree.flatten(updates)
         count = _checks.check_players(updates, params)
         if not leaves:
             return updates, state._replace(step=_tree.increment(state.step))
         _checks.check_num_players(num_players, count)
-        extras = Extras.read(extra_args, updates, count)
         owners = scope.owners(one_player(updates))
-        field = _Field.of(leaves, extras, reduction, opponent.include_self)
+        extras = Extras.read(extra_args, updates, count)
+        groups, step = group_leaves(updates, extras, owners), state.step
+
+        measured = form.measure(groups, extras, step)
         if raise_nonfinite:
-            check_finite(field.finite, extras.present)
-        verdicts, own = _decide.decide_each(
-            decide,
-            [(part, field.present) for part in field.measures(owners)],
-            state.rules,
-            state.step,
-        )
-        factors = reduction.factors(field.seats.shares)
+            check_finite(measured.finite, extras.present)
+        decided, own = form.decide(measured, state.rules, step)
         combined = [
-            _means.combine(leaf, field.seats, factors, *_coefficients(verdicts[owner]))
+            form.combine(leaf, owner, measured, decided)
             for leaf, owner in zip(leaves, owners, strict=True)
         ]
         recorded = state.recorded
         if recorded is not None:
-            seats = field.seats
-            weights = [
-                combined_weights(v, seats.shares, seats.own, seats.inverse, reduction)
-                for v in verdicts
-            ]
-            groups = group_leaves(updates, extras, owners)
-            taking_part = extras._replace(present=field.present)
-            measured = measure_gramian(groups, taking_part, state.step)
-            measured = measured._replace(finite=field.finite)
-            decisions = jax.vmap(as_decision)(jnp.stack(weights))
-            recorded = record(recorded, measured, decisions, extras, state.step)
-        new_state = PlayerContestState(_tree.increment(state.step), own, recorded)
+            report = form.report(groups, extras, step, measured, decided)
+            recorded = record(recorded, *report, extras, step)
+        new_state = PlayerContestState(_tree.increment(step), own, recorded)
         return treedef.unflatten(combined), new_state
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-class _Field(NamedTuple):
-    """All that is measured of the players before the rules decide."""
-
-    finite: jax.Array
-    present: jax.Array
-    seats: _means.Seats
-    parts: list[Measured]
-
-    @classmethod
-    def of(cls, leaves, extras: Extras, reduction: Reduction, include_self: bool):
-        norms = [_stacked.squared_norms(leaf) for leaf in leaves]
-        finite = jnp.all(jnp.isfinite(jnp.stack(norms)), axis=0)
-        present = extras.present & finite
-        shares = reduction.shares(present, extras.preference)
-        seats = _means.seat(present, shares, include_self)
-        metrics = [None] * len(leaves)
-        if extras.metric is not None:
-            metrics = jax.tree.leaves(extras.metric)
-        parts = []
-        for leaf, norm, metric in zip(leaves, norms, metrics, strict=True):
-            norm = jnp.where(present, norm, 0)
-            raw, in_metric = _means.align(leaf, seats, norm, metric)
-            size = jnp.full(len(leaf), leaf[0].size, jnp.float32)
-            parts.append(Measured(size, raw, in_metric, None))
-        return cls(finite, present, seats, parts)
-
-    def measures(self, owners) -> list[Measured]:
-        return sum_by_owner(self.parts, owners)
+def _form_of(
+    opponent: PlayerOpponent, rules: optax.GradientTransformation, reduction: Reduction
+) -> Form:
+    if isinstance(opponent, MeanOpponent):
+        return mean_form(rules, opponent.include_self, reduction)
+    return gramian_form(rules, opponent, reduction)
 
 
-def _decider(rules):
-    """Runs the rules on the players of one scope, and shares their state."""
-
-    def decide(measured_and_present, state, step):
-        measured, present = measured_and_present
-        decided, states = jax.vmap(
-            lambda measures: _decide.decide(rules, measures, state, step)
-        )(measured)
-        return decided, share_state(states, present.astype(jnp.float32), state)
-
-    return decide
-
-
-def _coefficients(verdict) -> tuple[jax.Array, jax.Array]:
-    return verdict.on_gradient, verdict.on_opponent
-
-
-def _check(opponent, rules, scope, reduce, preference, num_players, monitor):
+def _check(
+    opponent: Any, rules: Any, scope: Any, reduce: Any, preference: ArrayLike | None
+) -> None:
     if not isinstance(opponent, (MeanOpponent, PairwiseOpponent)):
         raise ValueError(
             "`opponent` must be others_mean(), batch_mean() or pairwise(), got "
@@ -219,8 +152,12 @@ def _check(opponent, rules, scope, reduce, preference, num_players, monitor):
     _checks.check_kind("scope", scope, Scope)
     _checks.check_choice("reduce", reduce, ("mean", "sum"))
     _checks.check_preference("preference", preference)
+
+
+def _check_monitor(num_players: Any, monitor: Any, raise_nonfinite: Any) -> None:
     _checks.check_bool("monitor", monitor)
     if num_players is not None:
         _checks.check_count("num_players", num_players, minimum=1)
     elif monitor:
         raise ValueError("`num_players` must be given for monitor=True, got None.")
+    _checks.check_bool("raise_nonfinite", raise_nonfinite)

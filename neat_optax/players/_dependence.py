@@ -1,4 +1,4 @@
-"""Which inputs each element of a result depends on, read from a traced function.
+"""Dependence analysis of a traced function: which inputs reach which outputs.
 
 What is known of an array of shape [a, b] is a boolean array of shape [a, b, inputs],
 where an axis of length 1 stands for "the same everywhere along it". Few operations tell
@@ -48,7 +48,7 @@ def _follow(jaxpr: Any, known: list[np.ndarray], leaves: int) -> list[np.ndarray
     """The dependence of the results of a jaxpr, from that of its arguments."""
     found = dict(zip(jaxpr.invars, known, strict=True))
 
-    def read(var):
+    def read(var: Any) -> np.ndarray:
         none = _uniform(np.zeros(leaves, bool), var.aval.ndim)
         return none if isinstance(var, Literal) else found.get(var, none)
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
 
 from neat_optax import _checks
 
@@ -48,8 +49,10 @@ def value_and_player_grads(
     _checks.check_function("loss_fn", loss_fn)
     _checks.check_bool("has_aux", has_aux)
 
-    def value_and_grads(params, *args, **kwargs):
-        def split(params):
+    def value_and_grads(
+        params: optax.Params, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        def split(params: optax.Params) -> tuple[Any, Any]:
             out = loss_fn(params, *args, **kwargs)
             return out if has_aux else (out, None)
 
@@ -108,7 +111,7 @@ def value_and_example_grads(
 
     of_player = jax.value_and_grad(_of_group(loss_fn, has_aux), has_aux=True)
 
-    def value_and_grads(params, *batch):
+    def value_and_grads(params: optax.Params, *batch: Any) -> tuple[Any, Any]:
         size = _batch_size(batch)
         players = size if num_players is None else num_players
         _check_divides(players, size)
@@ -124,13 +127,13 @@ def value_and_example_grads(
 def _of_group(loss_fn: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
     """From the loss of one example to the mean loss of a group, with all their aux."""
 
-    def of_example(params, *example):
+    def of_example(params: optax.Params, *example: Any) -> tuple[Any, Any]:
         out = loss_fn(params, *example)
         loss, aux = out if has_aux else (out, None)
         _check_losses(loss, "[]", 0)
         return loss, aux
 
-    def of_group(params, *group):
+    def of_group(params: optax.Params, *group: Any) -> tuple[Any, Any]:
         losses, aux = jax.vmap(lambda *example: of_example(params, *example))(*group)
         return jnp.mean(losses), aux
 

@@ -1,11 +1,17 @@
-"""NEAT between players in terms of their Gramian."""
+"""Contests between players decided from their Gramian: pairwise opponents, weights."""
 
-from typing import Any, NamedTuple
+import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
+import optax
+from jax.typing import ArrayLike
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _stacked, _tree
+from neat_optax.aggregators._aggregate import over_scopes
+from neat_optax.aggregators._gramian import Extras, Group, measure_gramian
+from neat_optax.aggregators._gramian import Measured as MeasuredGramian
 from neat_optax.aggregators._weighting import (
     Decision,
     Players,
@@ -13,76 +19,86 @@ from neat_optax.aggregators._weighting import (
     as_decision,
     everyone,
 )
-from neat_optax.conflict import _decide
+from neat_optax.conflict import _decide, _passes
 from neat_optax.conflict._alignment import Alignment, Contest
 from neat_optax.conflict._passes import Measured
-from neat_optax.conflict._rules import neat_rules
-from neat_optax.players._opponents import MeanOpponent, PlayerOpponent, others_mean
+from neat_optax.conflict._rules import ALPHA, neat_rules
+from neat_optax.players._form import Form, Reduction, combined_weights, share_state
+from neat_optax.players._opponents import (
+    MeanOpponent,
+    PlayerOpponent,
+    others_mean,
+)
 
 
-class Reduction(NamedTuple):
-    """How corrected gradients are reduced to one."""
+def gramian_form(
+    rules: optax.GradientTransformation, opponent: PlayerOpponent, reduction: Reduction
+) -> Form:
+    """NEAT between players, decided from their Gramian."""
+    weighting = neat_weighting(rules, opponent, reduction)
 
-    preference: Any
-    add: bool
+    def one_scope(players: Players, state: Any) -> tuple[Decision, Any]:
+        decision, new = weighting.weights(players, state)
+        weights = jnp.where(players.present, decision.weights, 0)
+        return decision._replace(weights=weights), _tree.cast_like(new, state)
 
-    def shares(self, present: jax.Array, preference: Any = None) -> jax.Array:
-        """`[P]`: how much every player counts; 0 for absent ones."""
-        chosen = self.preference if preference is None else preference
-        if chosen is None:
-            return present.astype(jnp.float32)
-        chosen = jnp.asarray(chosen, jnp.float32)
-        return jnp.where(present & (chosen > 0), chosen, 0)
+    def decide(
+        measured: MeasuredGramian, state: Any, step: jax.Array
+    ) -> tuple[Decision, Any]:
+        del step  # the players know it
+        return over_scopes(one_scope, measured.players, state)
 
-    def factors(self, shares: jax.Array) -> jax.Array:
-        """`[P]`: the factors of the corrected gradients in the update."""
-        return shares if self.add else _tree.safe_divide(shares, jnp.sum(shares))
+    def combine(
+        leaf: jax.Array, owner: int, measured: MeasuredGramian, decided: Decision
+    ) -> jax.Array:
+        return _stacked.weighted_sum(decided.weights[owner], measured.finite, leaf)
 
+    def report(
+        groups: list[Group],
+        extras: Extras,
+        step: jax.Array,
+        measured: MeasuredGramian,
+        decided: Decision,
+    ) -> tuple[MeasuredGramian, Decision]:
+        del groups, extras, step
+        return measured, decided
 
-def share_state(states: Any, weights: jax.Array, old: Any) -> Any:
-    """One state from those of many contests: their mean, or for a counter any.
-
-    Args:
-      states: each array with the axes of `weights` first.
-      weights: which contests count; if none does, the old state stays.
-      old: the state before.
-    """
-    total = jnp.sum(weights)
-    axes = tuple(range(weights.ndim))
-
-    def share(values, before):
-        if not jnp.issubdtype(values.dtype, jnp.inexact):
-            return values[(0,) * weights.ndim]
-        shape = (*weights.shape, *[1] * (values.ndim - weights.ndim))
-        mean = jnp.sum(values * weights.reshape(shape), axis=axes) / total
-        return jnp.where(total > 0, mean, before).astype(before.dtype)
-
-    return jax.tree.map(share, states, old)
+    return Form(measure_gramian, decide, combine, report)
 
 
 def neat_weighting(
-    rules: Any, opponent: PlayerOpponent, reduction: Reduction
+    rules: optax.GradientTransformation, opponent: PlayerOpponent, reduction: Reduction
 ) -> Weighting:
     """NEAT between players as a weighting of their Gramian."""
-    by_mean = isinstance(opponent, MeanOpponent)
-    weigh = _weigh_against_mean if by_mean else _weigh_pairwise
 
-    def init(_):
-        zero = jnp.zeros((), jnp.float32)
-        blank = Measured(zero, Alignment(zero, zero, zero), None, None)
-        return rules.init(_decide.open_contest(blank, jnp.zeros((), jnp.int32)))
+    def init(num_players: int | None) -> Any:
+        del num_players
+        step = jnp.zeros((), jnp.int32)
+        blank: Any = _decide.open_contest(_passes.blank(False), step)
+        return rules.init(blank)
 
     def decide(players: Players, state: Any) -> tuple[Decision, Any]:
         shares = reduction.shares(players.present, players.preference)
-        weights, state = weigh(rules, opponent, players, shares, reduction, state)
+        if isinstance(opponent, MeanOpponent):
+            weigh = functools.partial(_weigh_against_mean, opponent.include_self)
+        else:
+            weigh = _weigh_pairwise
+        weights, state = weigh(rules, players, shares, reduction, state)
         return as_decision(weights), state
 
     return Weighting("neat", init, decide)
 
 
-def _weigh_against_mean(rules, opponent, players, shares, reduction, state):
+def _weigh_against_mean(
+    include_self: bool,
+    rules: optax.GradientTransformation,
+    players: Players,
+    shares: jax.Array,
+    reduction: Reduction,
+    state: Any,
+) -> tuple[jax.Array, Any]:
     gramian = players.gramian  # every decision is free of its scale
-    own = jnp.zeros_like(shares) if opponent.include_self else shares
+    own = jnp.zeros_like(shares) if include_self else shares
     alignment, inverse = mean_alignment(gramian, shares, own)
     decided, states = _decide_all(rules, alignment, state, players, 1)
     state = share_state(states, players.present.astype(jnp.float32), state)
@@ -90,15 +106,13 @@ def _weigh_against_mean(rules, opponent, players, shares, reduction, state):
     return weights, state
 
 
-def combined_weights(decided: Contest, shares, own, inverse, reduction: Reduction):
-    r"""Weights of the gradients in :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`."""
-    factors = reduction.factors(shares)
-    pull = factors * decided.on_opponent * inverse
-    return factors * (1 + decided.on_gradient) + shares * jnp.sum(pull) - own * pull
-
-
-def _weigh_pairwise(rules, opponent, players, shares, reduction, state):
-    del opponent
+def _weigh_pairwise(
+    rules: optax.GradientTransformation,
+    players: Players,
+    shares: jax.Array,
+    reduction: Reduction,
+    state: Any,
+) -> tuple[jax.Array, Any]:
     gramian = players.gramian  # every decision is free of its scale
     count = len(shares)
     meets = (shares > 0)[None, :] & (shares > 0)[:, None] & ~jnp.eye(count, dtype=bool)
@@ -117,11 +131,17 @@ def _weigh_pairwise(rules, opponent, players, shares, reduction, state):
     return kept + factors @ (parts * decided.on_opponent), state
 
 
-def _decide_all(rules, alignment: Alignment, state, players: Players, num_axes):
+def _decide_all(
+    rules: optax.GradientTransformation,
+    alignment: Alignment,
+    state: Any,
+    players: Players,
+    num_axes: int,
+) -> tuple[Contest, Any]:
     """The rules on every contest, all starting from the same state."""
     size = jnp.asarray(players.size, jnp.float32)
 
-    def one(alignment):
+    def one(alignment: Alignment) -> tuple[Contest, Any]:
         measured = Measured(size, alignment, None, None)
         return _decide.decide(rules, measured, state, players.step)
 
@@ -130,7 +150,9 @@ def _decide_all(rules, alignment: Alignment, state, players: Players, num_axes):
     return one(alignment)
 
 
-def mean_alignment(gramian: jax.Array, shares: jax.Array, own: jax.Array):
+def mean_alignment(
+    gramian: jax.Array, shares: jax.Array, own: jax.Array
+) -> tuple[Alignment, jax.Array]:
     """Each player's alignment with a mean of players, and what its sum is divided by.
 
     Everything is summed over the opponent's players alone. A total minus one player
@@ -154,11 +176,11 @@ def mean_alignment(gramian: jax.Array, shares: jax.Array, own: jax.Array):
 
 def neat_weights(
     gramian: jax.Array,
-    alpha: Any = 0.25,
+    alpha: float = ALPHA,
     *,
     opponent: PlayerOpponent | None = None,
-    clip_ratio: Any = 1.0,
-    preference: Any = None,
+    clip_ratio: float = 1.0,
+    preference: ArrayLike | None = None,
     present: jax.Array | None = None,
 ) -> jax.Array:
     r"""Weights of NEAT between players.

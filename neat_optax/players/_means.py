@@ -5,7 +5,8 @@ element by element where it is needed. A total in one float would lose opponents
 nearly cancel, so it is kept as a sum of two.
 """
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -20,7 +21,7 @@ UNROLLED = 16
 class Seats(NamedTuple):
     """Who takes part, and how an opponent is made of the total."""
 
-    finite: jax.Array  # [P] bool
+    present: jax.Array  # [P] bool: takes part and is finite
     shares: jax.Array  # [P] preference; 0 for players that are absent or not finite
     own: jax.Array  # [P] share of the player that is taken out of the total
     inverse: jax.Array  # [P] 1 / (sum of the opponent's shares), 0 if there are none
@@ -33,24 +34,26 @@ class Total(NamedTuple):
     low: jax.Array
 
 
-def seat(finite: jax.Array, shares: jax.Array, include_self: bool) -> Seats:
-    """The seats of the players: everyone against the others, or against all."""
-    shares = jnp.where(finite, shares, 0)
+def seat(present: jax.Array, shares: jax.Array, include_self: bool) -> Seats:
+    """The seats of the players: each against the others, or against all."""
+    shares = jnp.where(present, shares, 0)
     own = jnp.zeros_like(shares) if include_self else shares
     count = len(shares)
     among = jnp.ones((count, count)) - (0 if include_self else jnp.eye(count))
     others = jnp.matmul(among, shares, precision="highest")
-    return Seats(finite, shares, own, _tree.safe_divide(1.0, others))
+    return Seats(present, shares, own, _tree.safe_divide(1.0, others))
 
 
 @jax.jit
-def align(stack, seats: Seats, norms, metric):
+def align(
+    stack: jax.Array, seats: Seats, norms: jax.Array, metric: jax.Array | None
+) -> tuple[Alignment, Alignment | None]:
     """Inner products with each player's opponent, plain and in the metric."""
 
-    def products(block, metric_block):
+    def products(block: jax.Array, metric_block: jax.Array | None) -> Any:
         shape = (-1, *[1] * (block.ndim - 1))
         own, inverse = (x.reshape(shape) for x in (seats.own, seats.inverse))
-        g = jnp.where(seats.finite.reshape(shape), _tree.widen(block), 0)
+        g = jnp.where(seats.present.reshape(shape), _tree.widen(block), 0)
         total = Total(*(x[None] for x in _total(block, seats)))
         o = _opponent(total, g, own, inverse)
         raw = _inner(g, o), _inner(o, o)
@@ -65,19 +68,26 @@ def align(stack, seats: Seats, norms, metric):
 
 
 @jax.jit
-def combine(stack, seats: Seats, reduce, on_gradient, on_opponent):
+def combine(
+    stack: jax.Array,
+    seats: Seats,
+    reduce: jax.Array,
+    on_gradient: jax.Array,
+    on_opponent: jax.Array,
+) -> jax.Array:
     r"""One leaf's :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`."""
 
-    def corrected(block, _):
+    def corrected(block: jax.Array, _: None) -> jax.Array:
         total = _total(block, seats)
 
-        def add(sum_, row, finite, own, inverse, share, a, b):
-            g = jnp.where(finite, _tree.widen(row), 0)
+        def add(sum_: jax.Array, row: jax.Array, *scalars: jax.Array) -> jax.Array:
+            present, own, inverse, share, a, b = scalars
+            g = jnp.where(present, _tree.widen(row), 0)
             o = _opponent(total, g, own, inverse)
             return sum_ + share * ((1 + a) * g + b * o)
 
         zero = jnp.zeros_like(total.high)
-        per_player = (seats.finite, seats.own, seats.inverse, reduce)
+        per_player = (seats.present, seats.own, seats.inverse, reduce)
         result = _over_players(add, zero, block, *per_player, on_gradient, on_opponent)
         return result.astype(block.dtype)
 
@@ -87,37 +97,46 @@ def combine(stack, seats: Seats, reduce, on_gradient, on_opponent):
 def _total(stack: jax.Array, seats: Seats) -> Total:
     """The weighted sum of the players, twice as precise as one number."""
 
-    def add(carry, row, share, finite):
+    def add(
+        carry: tuple[jax.Array, jax.Array],
+        row: jax.Array,
+        share: jax.Array,
+        present: jax.Array,
+    ) -> tuple[jax.Array, jax.Array]:
         high, low = carry
-        term = jnp.where(finite, share * _tree.widen(row), 0)
+        term = jnp.where(present, share * _tree.widen(row), 0)
         high, error = _two_sum(high, term)
         return high, low + error
 
     zero = jnp.zeros_like(_tree.widen(stack[0]))
-    return Total(*_over_players(add, (zero, zero), stack, seats.shares, seats.finite))
+    return Total(*_over_players(add, (zero, zero), stack, seats.shares, seats.present))
 
 
-def _opponent(total: Total, gradient, own, inverse):
+def _opponent(
+    total: Total, gradient: jax.Array, own: jax.Array, inverse: jax.Array
+) -> jax.Array:
     """`(total - own * gradient) * inverse`, right although the two may be equal."""
     rest, error = _two_sum(total.high, -own * gradient)
     return (rest + (error + total.low)) * inverse
 
 
-def _two_sum(a, b):
+def _two_sum(a: jax.Array, b: jax.Array) -> tuple[jax.Array, jax.Array]:
     """The rounded sum of two numbers, and the rounding error (Knuth's TwoSum)."""
     added = a + b
     of_b = added - a
     return added, (a - (added - of_b)) + (b - of_b)
 
 
-def _over_players(add, start, stack, *per_player):
+def _over_players(
+    add: Callable[..., Any], start: Any, stack: jax.Array, *per_player: jax.Array
+) -> Any:
     """Folds `add` over the players.
 
     A block is in cache, where one player at a time is fastest; a whole leaf is passed
     over once for every `UNROLLED` players.
     """
 
-    def body(index, carry):
+    def body(index: jax.Array, carry: Any) -> Any:
         new = add(carry, *(x[index] for x in (stack, *per_player)))
         return _tree.cast_like(new, carry)
 
@@ -126,7 +145,7 @@ def _over_players(add, start, stack, *per_player):
     return jax.lax.fori_loop(0, count, body, start, unroll=unroll)
 
 
-def _inner(a, b):
+def _inner(a: jax.Array, b: jax.Array) -> jax.Array:
     """Real inner products over all axes but the first."""
     products = jnp.real(a) * jnp.real(b)
     if jnp.iscomplexobj(a) or jnp.iscomplexobj(b):

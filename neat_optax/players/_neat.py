@@ -2,29 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax._leaves import Scope, per_leaf
-from neat_optax.conflict._rules import CorrectionRule, Range, neat_rules
+from neat_optax.conflict._rules import rules_of_recipe
 from neat_optax.players._contest import player_contest
 from neat_optax.players._opponents import PlayerOpponent, others_mean
 
 
 def player_neat_correction(
-    alpha: optax.ScalarOrSchedule = 0.25,
+    alpha: optax.ScalarOrSchedule | None = None,
     *,
     opponent: PlayerOpponent | None = None,
-    reduce: str = "mean",
-    preference: Any = None,
-    correction: CorrectionRule | None = None,
-    clip_ratio: optax.ScalarOrSchedule = 1.0,
-    warmup_steps: optax.ScalarOrSchedule | None = None,
-    conflict_threshold: optax.ScalarOrSchedule | None = None,
-    correction_range: Range | None = None,
-    conflict_decay: optax.ScalarOrSchedule = 0.9,
+    rules: optax.GradientTransformation | None = None,
     scope: Scope = per_leaf,
+    reduce: str = "mean",
+    preference: ArrayLike | None = None,
     num_players: int | None = None,
     monitor: bool = False,
     raise_nonfinite: bool = False,
@@ -37,22 +31,23 @@ def player_neat_correction(
 
     Gradients come in with a leading player axis and one update goes out. With
     `alpha=0`, or where no player opposes its opponent, it is the mean. The correction
-    is bounded, and does not promise that nobody is harmed; `aggregators.upgrad` does.
+    is bounded, but the update may conflict with a player; that of `aggregators.upgrad`
+    does not.
 
     Args:
-      alpha: strength of the correction, at least 0, or a schedule.
+      alpha: strength of the correction, at least 0, or a schedule; 0.25 by default.
       opponent: `others_mean()` (the default), `batch_mean()` or `pairwise()`.
+      rules: what `neat_rules` returns, or any other rules, instead of `alpha`; by
+        default `neat_rules(alpha)`.
+      scope: over which parameters conflict is measured.
       reduce: "mean" or "sum" over the corrected players.
       preference: how much each player counts, nonnegative; 1 each by default.
         Overridden by the extra argument `preference=`.
-      scope: over which parameters conflict is measured.
       num_players: the number of players; needed where `monitor` is set.
       monitor: whether to record what was corrected, conflict between the players and
         their weights, for `diagnostics`.
       raise_nonfinite: whether a player that is not finite raises an error instead of
         being dropped; see `player_contest`.
-      correction, clip_ratio, warmup_steps, conflict_threshold, correction_range,
-        conflict_decay: see `neat_rules`.
 
     Returns:
       A transformation from gradients with a player axis to one update; its extra
@@ -70,19 +65,9 @@ def player_neat_correction(
       neat-optim, specification nce_spec_v2, the player step. The differences are in
       docs/math.md.
     """
-    rules = neat_rules(
-        alpha,
-        correction=correction,
-        clip_ratio=clip_ratio,
-        warmup_steps=warmup_steps,
-        conflict_threshold=conflict_threshold,
-        correction_range=correction_range,
-        conflict_decay=conflict_decay,
-        monitor=monitor,
-    )
     return player_contest(
         others_mean() if opponent is None else opponent,
-        rules,
+        rules_of_recipe(alpha, rules, monitor),
         scope=scope,
         reduce=reduce,
         preference=preference,

@@ -1,4 +1,4 @@
-"""Whom a player's gradient is compared with: the other players."""
+"""Reference directions between players: what each gradient is compared with."""
 
 from typing import NamedTuple
 

@@ -1,4 +1,4 @@
-"""A shared trunk and separate heads: only what players share needs aggregation."""
+"""Shared trunk and task-specific heads: only shared parameters need aggregation."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +45,7 @@ def shared_params(
     """
     _checks.check_function("loss_fn", loss_fn)
 
-    def only_losses(params, *args):
+    def only_losses(params: optax.Params, *args: Any) -> jax.Array:
         out = loss_fn(params, *args)
         losses = out[0] if has_aux else out
         if jnp.ndim(losses) != 1:
@@ -83,7 +83,7 @@ def aggregate_shared(
         `aggregators.sum()`.
 
     Returns:
-      An aggregator of all parameters, which hands extra arguments on to both; an extra
+      An aggregator of all parameters, which passes extra arguments to both; an extra
       argument with the structure of the parameters is divided like them.
 
     Raises:
@@ -104,7 +104,7 @@ def aggregate_shared(
     for flag in jax.tree.leaves(shared):
         _checks.check_bool("shared", flag)
 
-    def labels(tree):
+    def labels(tree: Any) -> Any:
         if _paths(shared) == _paths(tree):
             flags = jax.tree.leaves(shared)
             return jax.tree.unflatten(jax.tree.structure(tree), flags)

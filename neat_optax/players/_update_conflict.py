@@ -1,7 +1,7 @@
-"""Whether the applied update still harms a player, after all that follows."""
+"""Records whether the applied update conflicts with a player."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,20 +22,20 @@ class UpdateConflictRecord(NamedTuple):
 
 
 def monitor_update_conflict(
-    inner: optax.GradientTransformation, num_players: int
+    inner: optax.GradientTransformation, *, num_players: int
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Records whether the applied update harms a player.
+    r"""Records whether the applied update conflicts with a player's gradient.
 
     .. math:: \cos(g_i, -\Delta p), \qquad \max(0, -\min_i \cos(g_i, -\Delta p))
 
-    over the whole tree, where :math:`\Delta p` is what `inner` returns. An aggregator
-    that never conflicts hands on a direction that harms nobody; momentum, a
+    over the whole tree, where :math:`\Delta p` is what `inner` returns. The
+    direction of a non-conflicting aggregator harms no player; momentum, a
     preconditioner or decay after it may turn that into an update that does. Wrap the
     whole optimizer, from the aggregator to the learning rate.
 
     Args:
       inner: an optimizer whose gradients have a leading player axis. Its updates are
-        handed on unchanged.
+        returned unchanged.
       num_players: the number of players.
 
     Returns:
@@ -56,13 +56,18 @@ def monitor_update_conflict(
     _checks.check_count("num_players", num_players, minimum=1)
     inner = optax.with_extra_args_support(inner)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> MonitorState:
         one = jnp.zeros((1,), jnp.float32)
         blank = UpdateConflictRecord(one, one, jnp.zeros((1, num_players), jnp.float32))
         recorded = _recording.start(blank, one + 1)
         return MonitorState(inner.init(params), jnp.zeros((), jnp.int32), recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, MonitorState]:
         count = _checks.check_players(updates, params)
         if count:
             _checks.check_num_players(num_players, count)
@@ -82,7 +87,9 @@ def monitor_update_conflict(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _cosines(stacks, updates, present):
+def _cosines(
+    stacks: list[jax.Array], updates: list[jax.Array], present: jax.Array
+) -> jax.Array:
     """[P]: cosine of every player's gradient with the update as a descent step."""
     if not stacks:
         return jnp.zeros(present.shape, jnp.float32)

@@ -74,14 +74,16 @@ def neat_player_step(
     return PlayerStep(p, new, metrics)
 
 
-def _opponent(grads, i, config):
+def _opponent(grads: np.ndarray, i: int, config: Any):
     if config.opponent_mode == "batch_mean":
         return grads.mean(axis=0)
     others = np.delete(grads, i, axis=0)
     return others.mean(axis=0) if len(others) else np.zeros_like(grads[i])
 
 
-def _correction(g, o, measured, habit, step, config):
+def _correction(
+    g: np.ndarray, o: np.ndarray, measured: float, habit: float, step: int, config: Any
+):
     if config.nce_mode == "off" or step < config.correction_warmup_steps:
         return np.zeros_like(g)
     if measured < config.conflict_threshold - 1e-6:

@@ -90,7 +90,7 @@ def neat_step(param: Any, grad: Any, state: State, config: Any) -> Step:
     return Step(p, new, _metrics(g, q, x, o, p, facts))
 
 
-def _correct(g, o, root, old, config):
+def _correct(g: np.ndarray, o: np.ndarray, root: Any, old: State, config: Any):
     """The correction, and the numbers that decided it."""
     judged_in = root if _preconditioned(config) else 1.0
     gt, ot = g / judged_in, o / judged_in
@@ -124,7 +124,7 @@ def _correct(g, o, root, old, config):
     return q, facts
 
 
-def _opponent(old, config):
+def _opponent(old: State, config: Any):
     blend = config.opponent_blend
     choices = {
         "momentum": old.momentum,
@@ -135,7 +135,9 @@ def _opponent(old, config):
     return choices[config.opponent_source]
 
 
-def _direction(m, corrected, root, count, config):
+def _direction(
+    m: np.ndarray, corrected: np.ndarray, root: Any, count: int, config: Any
+):
     """What the learning rate multiplies."""
     mean = m / (1 - config.beta**count) if config.bias_correction else m
     x = mean
@@ -146,13 +148,13 @@ def _direction(m, corrected, root, count, config):
     return np.sign(x) if config.update_mode == "lion" else x
 
 
-def _root(moment, count, config):
+def _root(moment: np.ndarray, count: int, config: Any):
     if config.bias_correction:
         moment = moment / (1 - config.second_moment_beta**count)
     return np.sqrt(moment) + config.eps
 
 
-def _move(p0, x, old, config):
+def _move(p0: np.ndarray, x: np.ndarray, old: State, config: Any):
     """The new parameter and slow copy: decay, learning rate, lookahead, thresholds."""
     decay = config.weight_decay if config.decouple_weight_decay else 0.0
     p = p0 - config.learning_rate * (x + decay * p0)
@@ -163,7 +165,14 @@ def _move(p0, x, old, config):
     return v.prune(p, config.prune_threshold), slow
 
 
-def _metrics(g, q, x, o, p, facts):
+def _metrics(
+    g: np.ndarray,
+    q: np.ndarray,
+    x: np.ndarray,
+    o: np.ndarray,
+    p: np.ndarray,
+    facts: dict[str, float],
+):
     grad_norm, nce_norm = v.norm(g), v.norm(q)
     return {
         "grad_norm": grad_norm,
@@ -180,7 +189,7 @@ def _metrics(g, q, x, o, p, facts):
     }
 
 
-def _skip(p0, g, old, config):
+def _skip(p0: np.ndarray, g: np.ndarray, old: State, config: Any):
     """A gradient that is not finite: the step goes on as with an update of zero.
 
     Histories are left as they were, the second moment where an entry is not finite;
@@ -191,7 +200,7 @@ def _skip(p0, g, old, config):
     moment = v.average(old.second_moment, square, config.second_moment_beta)
     zero = np.zeros_like(p0)
     p, slow = _move(p0, zero, old, config)
-    facts = dict.fromkeys(("conflict", "noise", "alpha"), 0.0)
+    facts: dict[str, float] = dict.fromkeys(("conflict", "noise", "alpha"), 0.0)
     decay = config.gradient_noise_decay
     new = dataclasses.replace(
         old,
@@ -206,11 +215,11 @@ def _skip(p0, g, old, config):
     return Step(p, new, _metrics(zero, zero, zero, zero, p, facts))
 
 
-def _preconditioned(config):
+def _preconditioned(config: Any):
     return config.adaptive_preconditioning and config.precondition_nce
 
 
-def _filled(p0, state):
+def _filled(p0: np.ndarray, state: State):
     """The state with its None fields replaced by what they mean."""
     zero = np.zeros_like(p0)
     arrays = {
@@ -221,11 +230,13 @@ def _filled(p0, state):
     return dataclasses.replace(
         state,
         **arrays,
-        second_moment=zero.real if moment is None else np.asarray(moment, np.float64),
+        second_moment=np.real(zero)
+        if moment is None
+        else np.asarray(moment, np.float64),
         slow_param=p0 if slow is None else _wide(slow),
     )
 
 
-def _wide(array):
+def _wide(array: Any):
     array = np.asarray(array)
     return array.astype(np.complex128 if np.iscomplexobj(array) else np.float64)

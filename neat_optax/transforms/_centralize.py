@@ -1,5 +1,7 @@
 """Gradient centralization in the layout of Flax kernels."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import optax
@@ -8,7 +10,7 @@ from neat_optax import _checks
 
 
 def centralize_outputs() -> optax.GradientTransformationExtraArgs:
-    r"""Takes out the mean gradient of each output unit.
+    r"""Subtracts the mean gradient of each output unit.
 
     .. math:: g_{:,k} \leftarrow g_{:,k} - \operatorname{mean}(g_{:,k})
 
@@ -20,7 +22,12 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
       Yong et al., "Gradient Centralization", 2020, equation 1.
     """
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.EmptyState]:
         del extra_args
         _checks.check_inexact("updates", updates)
         if params is not None:
@@ -30,7 +37,7 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update_fn)
 
 
-def _center(gradient):
+def _center(gradient: jax.Array) -> jax.Array:
     if gradient.ndim < 2:
         return gradient
     axes = tuple(range(gradient.ndim - 1))

@@ -13,8 +13,8 @@ from neat_optax import _checks
 class KeepSlowParamsState(NamedTuple):
     """State of `keep_slow_params`."""
 
-    slow: Any  # like the parameters
-    lookahead: Any  # state of optax.lookahead
+    slow: optax.Params
+    lookahead: optax.OptState  # of optax.lookahead
 
 
 def keep_slow_params(
@@ -41,17 +41,22 @@ def keep_slow_params(
     _checks.check_number("step_size", step_size, "(0, 1]")
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def lookahead(extra_args):
-        # optax.lookahead hands on no extra arguments, so they are bound here.
+    def lookahead(extra_args: dict[str, Any]) -> optax.GradientTransformation:
+        # optax.lookahead passes no extra arguments on, so they are bound here.
         update = functools.partial(optimizer.update, **extra_args)
         bound = optax.GradientTransformation(optimizer.init, update)
         return optax.lookahead(bound, period, step_size)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> KeepSlowParamsState:
         slow = jax.tree.map(jnp.array, params)
         return KeepSlowParamsState(slow, lookahead({}).init(_pair(params, params)))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, KeepSlowParamsState]:
         _checks.check_params(params, "keep_slow_params")
         pair: Any
         pair, lookahead_state = lookahead(extra_args).update(
@@ -63,5 +68,5 @@ def keep_slow_params(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _pair(fast, slow):
+def _pair(fast: Any, slow: Any) -> optax.LookaheadParams:
     return optax.LookaheadParams(fast=fast, slow=slow)

@@ -1,4 +1,6 @@
-"""Handing the gradient to what stands last in a chain."""
+"""Passes the gradient to the last members of a chain."""
+
+from typing import Any
 
 import optax
 
@@ -6,10 +8,10 @@ import optax
 def pass_gradient(
     inner: optax.GradientTransformation,
 ) -> optax.GradientTransformationExtraArgs:
-    """Gives every member of a chain the raw gradient, as the extra argument `grad=`.
+    """Passes the raw gradient to all members of a chain, as the extra argument `grad=`.
 
-    What stands last in a chain sees updates and no gradient. Scores such as
-    `saliency` need it. What the caller passes as `grad=` is replaced. Inside
+    The last members of a chain see updates only, but scores such as `saliency` need
+    the gradient. What the caller passes as `grad=` is replaced. Inside
     `optax.masked` and `optax.multi_transform` say `mask_compatible_extra_args=True`.
 
     Args:
@@ -28,7 +30,12 @@ def pass_gradient(
     """
     inner = optax.with_extra_args_support(inner)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
         extra_args = {**extra_args, "grad": updates}
         return inner.update(updates, state, params, **extra_args)
 

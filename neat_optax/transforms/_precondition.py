@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _stacked, _tree
 from neat_optax._schedules import value_at
@@ -14,9 +15,9 @@ class PreconditionState(NamedTuple):
     """State of `precondition`."""
 
     step: jax.Array  # [] int32
-    second_moment: Any  # like the parameters, real
-    inner: Any
-    then: Any = ()  # the state of `then`, or () without one
+    second_moment: optax.Params  # real
+    inner: optax.OptState
+    then: optax.OptState = ()  # the state of `then`, or () without one
 
 
 def precondition(
@@ -99,7 +100,7 @@ def precondition(
         _checks.check_kind("then", then, optax.GradientTransformation)
         then = optax.with_extra_args_support(then)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> PreconditionState:
         _checks.check_inexact("params", params)
         moment = jax.tree.map(
             lambda p: jnp.zeros_like(p, dtype=jnp.finfo(p.dtype).dtype), params
@@ -108,7 +109,12 @@ def precondition(
         after = () if then is None else then.init(params)
         return PreconditionState(step, moment, inner.init(params), after)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, PreconditionState]:
         rate = value_at(decay, state.step)
         step = _tree.increment(state.step)
         moment = jax.tree.map(
@@ -132,7 +138,9 @@ def precondition(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _mean_of_players(updates, like, present):
+def _mean_of_players(
+    updates: optax.Updates, like: optax.Params, present: ArrayLike | None
+) -> optax.Updates:
     """The mean of the players that take part; single gradients are left alone."""
     leaves = jax.tree.leaves(updates)
     pairs = zip(leaves, jax.tree.leaves(like), strict=True)
@@ -144,14 +152,14 @@ def _mean_of_players(updates, like, present):
     count = jnp.sum(takes_part)
     weights = takes_part / jnp.maximum(count, 1)
 
-    def mean(g):
+    def mean(g: jax.Array) -> jax.Array:
         of_all = _stacked.weighted_sum(weights, takes_part, _tree.widen(g))
         return jnp.where(count > 0, of_all, jnp.nan)  # no gradient: the moment stays
 
     return jax.tree.map(mean, updates)
 
 
-def _advance(gradient, moment, rate):
+def _advance(gradient: jax.Array, moment: jax.Array, rate: Any) -> jax.Array:
     g = _tree.widen(gradient)
     square = jnp.real(g * jnp.conj(g))
     new = rate * _tree.widen(moment) + (1 - rate) * square

@@ -1,4 +1,4 @@
-"""Starting single weights afresh in the state of any optimizer."""
+"""Resets optimizer state for selected parameter entries."""
 
 from typing import Any
 
@@ -8,19 +8,22 @@ import optax
 
 
 def reset_moments(
-    optimizer: optax.GradientTransformation, state: Any, params: Any, where: Any
-) -> Any:
-    """Sets an optimizer's memories of some weights back to where they start.
+    optimizer: optax.GradientTransformation,
+    state: optax.OptState,
+    params: optax.Params,
+    mask: Any,
+) -> optax.OptState:
+    """Resets optimizer state for selected parameter entries.
 
     Whatever in the state is shaped like the parameters, as `optax.tree.map_params`
-    finds it, gets the value that `optimizer.init(params)` gives it, where `where` is
+    finds it, gets the value that `optimizer.init(params)` gives it, where `mask` is
     true: moments, traces, slow parameters. Step counts and other numbers stay.
 
     Args:
-      optimizer: whose state it is.
+      optimizer: the optimizer that the state belongs to.
       state: its state.
       params: the parameters.
-      where: a tree like `params` of boolean arrays.
+      mask: a tree like `params` of boolean arrays.
 
     Returns:
       The state.
@@ -37,12 +40,12 @@ def reset_moments(
         optimizer,
         lambda old, mark: old if _is_masked(old) else mark,
         state,
-        where,
+        mask,
         transform_non_params=lambda _: None,
         is_leaf=_is_masked,
     )
 
-    def reset(old, fresh, mark):
+    def reset(old: Any, fresh: Any, mark: Any) -> Any:
         return old if mark is None else jnp.where(mark, fresh, old)
 
     return jax.tree.map(reset, state, optimizer.init(params), marks)

@@ -1,6 +1,6 @@
 """The rules that set and scale the correction, by hand."""
 
-import jax.numpy as jnp
+import jax
 import numpy as np
 import optax
 import pytest
@@ -25,7 +25,13 @@ def decide(rule, contest, steps=1):
 
 def corrected(rule, gradient, opponent):
     decided = decide(rule, make_contest(gradient, opponent))
-    return (1 + decided.on_gradient) * gradient + decided.on_opponent * opponent
+    a, b = np.float32(decided.on_gradient), np.float32(decided.on_opponent)
+    return (1 + a) * gradient + b * opponent
+
+
+@jax.jit
+def off_halfspace(gradient, opponent):
+    return optax.projections.projection_halfspace(gradient, -opponent, 0.0)
 
 
 def test_project_by_hand():
@@ -51,7 +57,7 @@ def test_projection_by_the_whole_share_is_optax_halfspace(pair):
     conflict = -float(contest.raw.cosine)
     rule = optax.chain(neo.detect_conflict(), neo.project_conflict(1 / conflict))
     u = corrected(rule, gradient, opponent)
-    away = optax.projections.projection_halfspace(gradient, -opponent, 0.0)
+    away = off_halfspace(gradient, opponent)
     properties.assert_no_conflict_left(u, gradient, opponent)
     size = np.linalg.norm(gradient)
     np.testing.assert_allclose(u / size, away / size, atol=3e-6)
@@ -70,7 +76,7 @@ def test_clip_bounds_the_correction(pair, ratio, kind):
 
 def test_clip_by_hand():
     """|q| = 10 |g| is cut to a quarter, and a short one is left alone."""
-    contest = make_contest([1.0, 0.0], [-10.0, 0.0], on_opponent=jnp.asarray(1.0))
+    contest = make_contest([1.0, 0.0], [-10.0, 0.0], on_opponent=np.float32(1.0))
     clipped = decide(neo.clip_correction(0.25), contest)
     np.testing.assert_allclose(clipped.on_opponent, 0.025, rtol=1e-6)
     assert decide(neo.clip_correction(11.0), contest).on_opponent == 1.0
@@ -83,7 +89,7 @@ def test_clip_without_correction():
 def test_adapt_correction_by_hand():
     """|o|/(|g|+|o|) = 2/7, c = .6, its average .3 then .45: factor 1 + 2/7 + .6."""
     contest = make_contest(
-        GRADIENT, OPPONENT, conflict=jnp.asarray(0.6), on_opponent=jnp.asarray(1.0)
+        GRADIENT, OPPONENT, conflict=np.float32(0.6), on_opponent=np.float32(1.0)
     )
     rule = neo.adapt_correction(decay=0.5)
     for steps in (1, 2):
@@ -94,10 +100,10 @@ def test_adapt_correction_by_hand():
 
 
 def test_adapt_correction_remembers_a_habit():
-    contest = make_contest(GRADIENT, OPPONENT, on_opponent=jnp.asarray(1.0))
+    contest = make_contest(GRADIENT, OPPONENT, on_opponent=np.float32(1.0))
     rule = neo.adapt_correction(decay=0.5)
     _, state = rule.update(
-        contest._replace(conflict=jnp.asarray(0.8)), rule.init(contest)
+        contest._replace(conflict=np.float32(0.8)), rule.init(contest)
     )
     decided, _ = rule.update(contest, state)
     np.testing.assert_allclose(decided.on_opponent, 1 + 2 / 7 + 0.2, rtol=1e-6)
@@ -106,9 +112,9 @@ def test_adapt_correction_remembers_a_habit():
 WATCHED = make_contest(
     GRADIENT,
     OPPONENT,
-    conflict=jnp.asarray(0.6),
-    noise=jnp.asarray(0.8),
-    steadiness=jnp.asarray(0.4),
+    conflict=np.float32(0.6),
+    noise=np.float32(0.8),
+    steadiness=np.float32(0.4),
 )
 
 
@@ -121,7 +127,7 @@ def test_adapt_alpha_by_hand():
 
 def test_adapt_alpha_ignores_unsteadiness_and_stays_in_range():
     rule = neo.adapt_alpha(0.25, conflict_decay=0.5, noise_decay=0.5)
-    turning = WATCHED._replace(steadiness=jnp.asarray(-1.0))
+    turning = WATCHED._replace(steadiness=np.float32(-1.0))
     np.testing.assert_allclose(decide(rule, turning).strength, 0.425, rtol=1e-6)
     low = neo.adapt_alpha(0.25, minimum=0.5)
     assert decide(low, WATCHED).strength == 0.5
@@ -140,7 +146,9 @@ def test_the_chosen_alpha_multiplies_the_rules_own():
 
 def test_adapt_alpha_needs_a_watched_history():
     with pytest.raises(ValueError, match=r"^`watch_decay` must be set in the contest"):
-        neo.contest(neo.opponents.given(), neo.adapt_alpha()).init(jnp.ones(2))
+        neo.contest(neo.opponents.given(), neo.adapt_alpha()).init(
+            np.ones(2, np.float32)
+        )
 
 
 @pytest.mark.parametrize(

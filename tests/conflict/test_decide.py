@@ -1,5 +1,7 @@
 """From measures to decisions: the same for one scope and for many."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,12 +14,12 @@ from neat_optax.conflict._passes import Measured, MeasuredHistory
 from properties import assert_same_types, assert_trees_close
 
 RULES = neo.neat_rules(1.0, correction_range=(1.0, 3.0))
-STEP = jnp.array(3, jnp.int32)
+STEP = np.asarray(3, np.int32)
 
 
 def measured(gg, go, oo, size=1.0, metric=None, history=None):
-    raw = Alignment(*map(jnp.float32, (gg, go, oo)))
-    return Measured(jnp.float32(size), raw, metric, history)
+    raw = Alignment(*map(np.float32, (gg, go, oo)))
+    return Measured(np.float32(size), raw, metric, history)
 
 
 def blank_state():
@@ -33,7 +35,7 @@ def test_an_open_contest_has_decided_nothing():
 
 
 def test_conflict_is_judged_in_the_metric_and_bounds_are_plain():
-    metric = Alignment(*map(jnp.float32, (1, -1, 1)))
+    metric = Alignment(*map(np.float32, (1, -1, 1)))
     contest = _decide.open_contest(measured(1, 2, 4, metric=metric), STEP)
     assert (contest.alignment.go, contest.raw.go) == (-1.0, 2.0)
 
@@ -43,23 +45,34 @@ def test_conflict_is_judged_in_the_metric_and_bounds_are_plain():
     [(4.0, 9.0, 1.0, 2 / (3 + 1)), (0.0, 0.0, 0.0, 0.0), (np.inf, np.inf, 1.0, 0.0)],
 )
 def test_noise_by_hand(gap, gg, ema, noise):
-    previous = Alignment(*map(jnp.float32, (1, 1, 4)))
-    history = MeasuredHistory(jnp.float32(gap), jnp.float32(ema), previous)
+    previous = Alignment(*map(np.float32, (1, 1, 4)))
+    history = MeasuredHistory(np.float32(gap), np.float32(ema), previous)
     contest = _decide.open_contest(measured(gg, 0, 0, history=history), STEP)
     np.testing.assert_allclose(contest.noise, noise, rtol=1e-6)
     np.testing.assert_allclose(contest.steadiness, 0.5, rtol=1e-6)
 
 
+@jax.jit
+def decide(measures, state):
+    return _decide.decide(RULES, measures, state, STEP)
+
+
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(0, 0, None))
+def decide_block(measures, state, step):
+    return _decide.decide(RULES, measures, state, step)
+
+
 def test_deciding_by_hand():
     """Conflict 1, average .1, ratio 1/2: clip(1 + 1/2 + 1) = 2.5, bounded by 1."""
-    decided, state = _decide.decide(RULES, measured(1, -1, 1), blank_state(), STEP)
+    decided, state = decide(measured(1, -1, 1), blank_state())
     np.testing.assert_allclose(decided.on_opponent, 1.0, rtol=1e-6)
     assert any(np.isclose(x, 0.1) for x in jax.tree.leaves(state))
 
 
 def test_a_state_keeps_its_dtypes():
-    low = jax.tree.map(lambda x: x.astype(jnp.bfloat16), blank_state())
-    _, state = _decide.decide(RULES, measured(1, -1, 1), low, STEP)
+    low = jax.tree.map(lambda x: np.asarray(x, jnp.bfloat16), blank_state())
+    _, state = jax.eval_shape(decide, measured(1, -1, 1), low)
     assert_same_types(state, low)
 
 
@@ -69,15 +82,15 @@ def test_blocks_decide_as_one_by_one(count):
     rng = np.random.default_rng(count)
     cosines, habits = rng.uniform(-1, 1, count), rng.uniform(0, 1, count)
     each = [measured(1.0, cosine, 1.0) for cosine in cosines]
-    states = jax.tree.map(lambda x: x + jnp.asarray(habits, x.dtype), blank_state())
-    mapped = jax.vmap(lambda m, s, t: _decide.decide(RULES, m, s, t), (0, 0, None))
-    decided, after = _decide.decide_each(mapped, each, states, STEP)
+    states = jax.tree.map(lambda x: x + np.asarray(habits, x.dtype), blank_state())
+    decided, after = _decide.decide_each(decide_block, each, states, STEP)
     assert len(decided) == count
     for i in range(count):
-        own = jax.tree.map(lambda x, i=i: x[i], states)
-        one, state = _decide.decide(RULES, each[i], own, STEP)
+        own = jax.tree.map(lambda x, i=i: np.asarray(x)[i], states)
+        one, state = decide(each[i], own)
         assert_trees_close(decided[i]._replace(step=STEP), one, rtol=1e-5)
-        assert_trees_close(jax.tree.map(lambda x, i=i: x[i], after), state, rtol=1e-5)
+        mine = jax.tree.map(lambda x, i=i: np.asarray(x)[i], after)
+        assert_trees_close(mine, state, rtol=1e-5)
 
 
 def test_nothing_to_decide():

@@ -1,13 +1,12 @@
 """Gates: whether a correction counts."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neat_optax as neo
 from conflict.test_alignment import make_contest
 
-OPPOSED = make_contest([1.0, 0.0], [-1.0, 0.0], on_opponent=jnp.asarray(0.5))
+OPPOSED = make_contest([1.0, 0.0], [-1.0, 0.0], on_opponent=np.float32(0.5))
 
 
 def gated(rule, **fields):
@@ -28,16 +27,16 @@ def test_no_warmup():
     ("conflict", "expected"), [(0.0, 0.0), (0.29, 0.0), (0.3, 0.5), (1.0, 0.5)]
 )
 def test_threshold(conflict, expected):
-    assert gated(neo.gate_by_conflict(0.3), conflict=jnp.asarray(conflict)) == expected
+    assert gated(neo.gate_by_conflict(0.3), conflict=np.float32(conflict)) == expected
 
 
 def test_a_threshold_of_one_lets_exact_opposition_pass():
-    rounded = jnp.asarray(np.nextafter(np.float32(1), np.float32(0)))
+    rounded = np.float32(np.nextafter(np.float32(1), np.float32(0)))
     assert gated(neo.gate_by_conflict(1.0), conflict=rounded) == 0.5
 
 
 def test_both_coefficients_are_gated():
-    contest = OPPOSED._replace(on_gradient=jnp.asarray(0.25))
+    contest = OPPOSED._replace(on_gradient=np.float32(0.25))
     rule = neo.gate_by_warmup(1)
     closed, _ = rule.update(contest, rule.init(contest))
     assert (closed.on_gradient, closed.on_opponent) == (0.0, 0.0)

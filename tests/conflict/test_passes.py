@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -33,11 +32,10 @@ def test_a_plan_without_watching_or_output():
 def test_measure_by_hand():
     """g = [3, 4], e = [1, 0], previous = [-3, -4]: |g - e|^2 = 4 + 16."""
     plan = make_plan(neo.opponents.gradient_ema(0.5), 0.5, None)
-    memories = (jnp.array([1.0, 0.0]), jnp.array([-3.0, -4.0]))
-    metric = jnp.array([1.0, 2.0])
-    measured = _passes.measure(
-        plan, jnp.array([3.0, 4.0]), memories, None, metric, jnp.int32(0)
-    )
+    measure = jax.jit(functools.partial(_passes.measure, plan))
+    memories = np.float32([1, 0]), np.float32([-3, -4])
+    metric = np.float32([1, 2])
+    measured = measure(np.float32([3, 4]), memories, None, metric, np.int32(0))
     assert measured.size == 2
     assert tuple(measured.raw) == (25.0, 3.0, 1.0)
     assert tuple(measured.metric) == (13.0, 3.0, 1.0)
@@ -45,20 +43,17 @@ def test_measure_by_hand():
     np.testing.assert_allclose(measured.history.previous.cosine, -1.0, rtol=1e-6)
 
 
-@pytest.mark.parametrize("finite", [True, False])
-def test_combine_by_hand(finite):
+def test_combine_by_hand():
     """u = 1.5 g - 2 o; the average learns from u, the previous gradient from g."""
     blend = neo.opponents.blended(
         neo.opponents.momentum(0.5), neo.opponents.previous_gradient(), 0.5
     )
-    plan = make_plan(blend, None, None)
-    memories = (jnp.array([2.0]), jnp.array([4.0]))
-    verdict = _passes.Verdict(jnp.asarray(finite), jnp.asarray(0.5), jnp.asarray(-2.0))
-    update, new = _passes.combine(
-        plan, jnp.array([8.0]), memories, None, verdict, jnp.int32(0)
-    )
-    assert update == (6.0 if finite else 0.0)
-    assert new == ((4.0, 8.0) if finite else (2.0, 4.0))
+    combine = jax.jit(functools.partial(_passes.combine, make_plan(blend, None, None)))
+    gradient, memories = np.float32([8]), (np.float32([2]), np.float32([4]))
+    for finite, expected in ((True, (6, (4, 8))), (False, (0, (2, 4)))):
+        verdict = _passes.Verdict(np.bool_(finite), np.float32(0.5), np.float32(-2))
+        found = combine(gradient, memories, None, verdict, np.int32(0))
+        assert found == expected
 
 
 def _donating_step(tx):
@@ -70,7 +65,13 @@ def _donating_step(tx):
     return step
 
 
-@pytest.mark.parametrize("leaves", [1, 20], ids=["one big leaf", "many leaves"])
+@pytest.mark.parametrize(
+    "leaves",
+    [
+        pytest.param(1, id="one big leaf"),
+        pytest.param(20, id="many leaves", marks=pytest.mark.slow),
+    ],
+)
 @pytest.mark.parametrize(
     "tx",
     [
@@ -87,21 +88,22 @@ def _donating_step(tx):
     ids=["scale_by_neat", "neat_correction"],
 )
 def test_donated_state_is_not_copied(tx, leaves):
-    params = [jnp.ones(1_000_000 // leaves) for _ in range(leaves)]
+    leaf = jax.ShapeDtypeStruct((1_000_000 // leaves,), np.float32)
+    params = [leaf] * leaves
     optimizer = optax.chain(tx, optax.scale_by_learning_rate(RATE))
-    state = optimizer.init(params)
+    state = jax.eval_shape(optimizer.init, params)
     compiled = _donating_step(optimizer).lower(params, state, params).compile()
     assert " copy(" not in compiled.as_text()
 
 
 def _bytes(tree):
-    return sum(x.nbytes for x in jax.tree.leaves(tree))
+    return sum(x.size * x.dtype.itemsize for x in jax.tree.leaves(tree))
 
 
 def test_the_state_is_that_of_sgd_with_momentum_plus_scalars():
-    params = {"w": jnp.ones((32, 8)), "b": jnp.ones(8)}
-    ours = neo.scale_by_neat().init(params)
-    theirs = optax.sgd(RATE, momentum=0.9).init(params)
+    params = {"w": np.ones((32, 8), np.float32), "b": np.ones(8, np.float32)}
+    ours = jax.eval_shape(neo.scale_by_neat().init, params)
+    theirs = jax.eval_shape(optax.sgd(RATE, momentum=0.9).init, params)
     scalars = [x for x in jax.tree.leaves(ours) if x.ndim == 0]
     assert _bytes(ours) - _bytes(scalars) == _bytes(theirs)
     assert len(scalars) == 1

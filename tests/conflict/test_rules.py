@@ -1,16 +1,20 @@
 """The rules of NEAT in their order."""
 
-import jax.numpy as jnp
+import functools
+
+import jax
 import numpy as np
 import pytest
 
 import neat_optax as neo
+import running
 from conflict.test_alignment import make_contest
 from conflict.test_correct import GRADIENT, OPPONENT, decide
 from neat_optax._recording import Recorded
+from neat_optax.conflict._rules import rules_of_recipe
 
 CONTEST = make_contest(
-    GRADIENT, OPPONENT, noise=jnp.asarray(0.8), steadiness=jnp.asarray(0.4)
+    GRADIENT, OPPONENT, noise=np.float32(0.8), steadiness=np.float32(0.4)
 )
 
 
@@ -61,8 +65,8 @@ def test_gates(options, steps, acts):
     assert (on_opponent(steps, **options) != 0) == acts
 
 
-def test_measure_comes_last():
-    rules = neo.neat_rules(0.5, warmup_steps=9, monitor=True)
+def test_what_is_decided_is_recorded_last():
+    rules = rules_of_recipe(None, neo.neat_rules(0.5, warmup_steps=9), True)
     state = rules.update(CONTEST, rules.init(CONTEST))[1]
     assert isinstance(state[-1], Recorded)
     assert state[-1].latest.correction_ratio == 0.0
@@ -80,63 +84,93 @@ BAD = [
     ("conflict_decay", 1.0, r"must be in \[0, 1\), got 1\.0\."),
     ("noise_decay", -0.5, r"must be in \[0, 1\), got -0\.5\."),
 ]
-RECIPES = [neo.neat_rules, neo.neat_correction, neo.scale_by_neat]
 
 
-@pytest.mark.parametrize("recipe", [*RECIPES, lambda **bad: neo.neat(0.1, **bad)])
 @pytest.mark.parametrize(("name", "value", "message"), BAD)
-def test_bad_arguments_are_named_as_they_were_passed(recipe, name, value, message):
+def test_bad_arguments_are_named_as_they_were_passed(name, value, message):
     with pytest.raises(ValueError, match=rf"^`{name}` .*{message}"):
-        recipe(**{name: value})
+        neo.neat_rules(**{name: value})
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (
-            {"opponent": neo.opponents.momentum},
-            r"^`opponent` must be .*did you forget to call it",
-        ),
-        ({"opponent": "momentum"}, r"^`opponent` must be of type Opponent, got 'mom"),
-        ({"scope": "per_leaf"}, r"^`scope` must be of type Scope, got 'per_leaf'"),
-        ({"accumulator_dtype": "int8"}, r"^`accumulator_dtype` must be a floating dt"),
-        ({"correction": "cosine"}, r"^`correction` must be a function, got 'cosine'"),
-    ],
-)
-def test_arguments_of_another_kind(options, message):
-    with pytest.raises(ValueError, match=message):
-        neo.neat_correction(**options)
+def test_a_correction_that_is_no_function():
+    with pytest.raises(
+        ValueError, match=r"^`correction` must be a function, got 'cosine'"
+    ):
+        neo.neat_rules(correction="cosine")
 
 
-BAD_OF_NEAT = [
-    ("learning_rate", 0.0, r"must be in \(0, inf\), got 0\.0\."),
-    ("beta", 1.0, r"must be in \[0, 1\), got 1\.0\."),
-    ("second_moment_decay", 1.0, r"must be in \[0, 1\), got 1\.0\."),
-    ("eps", 0.0, r"must be in \(0, inf\), got 0\.0\."),
-    ("weight_decay", -1.0, r"must be in \[0, inf\), got -1\.0\."),
-    ("lookahead_period", 0, r"must be an integer >= 1, got 0\."),
-    ("lookahead_step_size", 2.0, r"must be in \(0, 1\], got 2\.0\."),
-    ("l1", -1.0, r"must be in \[0, inf\), got -1\.0\."),
-    ("prune_threshold", -1.0, r"must be in \[0, inf\), got -1\.0\."),
-    ("watch_decay", 1.0, r"must be in \[0, 1\), got 1\.0\."),
-    ("debias", 1, r"must be True or False, got 1\."),
-    ("nesterov", "yes", r"must be True or False, got 'yes'\."),
-    ("sign", None, r"must be True or False, got None\."),
-    ("centralize", 0, r"must be True or False, got 0\."),
-    ("decouple_weight_decay", 1, r"must be True or False, got 1\."),
-    ("precondition_conflict", 1, r"must be True or False, got 1\."),
-    ("monitor", 1, r"must be True or False, got 1\."),
+RECIPES = {
+    "neat_correction": neo.neat_correction,
+    "scale_by_neat": neo.scale_by_neat,
+    "neat": functools.partial(neo.neat, 0.1),
+    "player_neat_correction": functools.partial(
+        neo.player_neat_correction, num_players=2
+    ),
+}
+BAD_OF_RECIPES = [
+    ({"alpha": -1.0}, r"^`alpha` must be in \[0, inf\), got -1\.0\.$"),
+    ({"rules": 0.5}, r"^`rules` must be of type GradientTransformation, got 0\.5"),
+    ({"rules": neo.neat_rules}, r"^`rules` must be .*did you forget to call it"),
+    (
+        {"rules": neo.neat_rules(), "alpha": 0.5},
+        r"^`alpha` must be None where `rules` are given, got 0\.5: pass it to neat_",
+    ),
+    ({"scope": "per_leaf"}, r"^`scope` must be of type Scope, got 'per_leaf'"),
+    ({"monitor": 1}, r"^`monitor` must be True or False, got 1\.$"),
 ]
 
 
-@pytest.mark.parametrize(("name", "value", "message"), BAD_OF_NEAT)
-def test_bad_arguments_of_the_full_optimizer(name, value, message):
+@pytest.mark.parametrize("recipe", RECIPES)
+@pytest.mark.parametrize(("options", "message"), BAD_OF_RECIPES)
+def test_bad_arguments_of_recipes(recipe, options, message):
+    with pytest.raises(ValueError, match=message):
+        RECIPES[recipe](**options)
+
+
+BAD_OF_SCALES = [
+    ("beta", 1.0, r"must be in \[0, 1\), got 1\.0\."),
+    ("debias", 1, r"must be True or False, got 1\."),
+    ("nesterov", "yes", r"must be True or False, got 'yes'\."),
+    ("watch_decay", 1.0, r"must be in \[0, 1\), got 1\.0\."),
+    ("accumulator_dtype", "int8", r"must be a floating dtype or None, got 'int8'\."),
+    ("opponent", "momentum", r"must be of type Opponent, got 'momentum'\."),
+    ("opponent", neo.opponents.momentum, r"must be .*did you forget to call it.*"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), BAD_OF_SCALES)
+def test_bad_arguments_of_scale_by_neat(name, value, message):
     with pytest.raises(ValueError, match=rf"^`{name}` {message}$"):
-        neo.neat(**({"learning_rate": 0.1} | {name: value}))
+        neo.scale_by_neat(**{name: value})
 
 
-@pytest.mark.parametrize("option", ["weight_decay", "l1", "prune_threshold"])
-def test_missing_params_are_named(option):
-    tx = neo.neat(0.1, **{option: 0.1})
-    with pytest.raises(ValueError, match=r"params"):
-        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+def test_a_bad_learning_rate():
+    with pytest.raises(
+        ValueError, match=r"^`learning_rate` must be in \(0, inf\), got 0\.0\.$"
+    ):
+        neo.neat(0.0)
+
+
+@pytest.mark.parametrize("recipe", ["neat_correction", "scale_by_neat", "neat"])
+def test_an_adaptive_alpha_needs_a_history(recipe):
+    """A missing `watch_decay` is named; with it the rules have what they need."""
+    rules, params = neo.neat_rules(alpha_range=(0.0, 1.0)), np.ones(2, np.float32)
+    with pytest.raises(
+        ValueError, match=r"^`watch_decay` must be set in the contest for adapt_alpha"
+    ):
+        jax.eval_shape(RECIPES[recipe](rules=rules).init, params)
+    jax.eval_shape(RECIPES[recipe](rules=rules, watch_decay=0.9).init, params)
+
+
+def test_the_rules_of_a_recipe_are_those_given():
+    """alpha 1 takes all of a fully opposed gradient; the default a quarter."""
+    given = neo.opponents.given()
+    one = np.ones((1, 1), np.float32)
+    for options, left in (
+        ({}, 0.75),
+        ({"alpha": 0.5}, 0.5),
+        ({"rules": neo.neat_rules(1.0, clip_ratio=0.75)}, 0.25),
+    ):
+        tx = neo.neat_correction(opponent=given, **options)
+        updates, _, _ = running.run(tx, one, one[0], opponent=-one)
+        np.testing.assert_allclose(updates, [[left]], rtol=1e-6)

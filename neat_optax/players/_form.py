@@ -1,0 +1,97 @@
+"""How contests between players are measured, decided and combined: the interface."""
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.typing import ArrayLike
+
+from neat_optax import _tree
+from neat_optax.aggregators._gramian import Extras, Group
+from neat_optax.aggregators._gramian import Measured as MeasuredGramian
+from neat_optax.aggregators._weighting import Decision
+from neat_optax.conflict._alignment import Contest
+
+
+class Form(NamedTuple):
+    """How contests with one kind of opponent are measured, decided and combined.
+
+    Attributes:
+      measure: from the leaves of every scope, the extra arguments and the step to what
+        was measured, with a field `finite`, [P] bool.
+      decide: from what was measured, the rules' state and the step to what was decided
+        and the next state.
+      combine: from a leaf, the number of its scope, what was measured and what was
+        decided to the leaf's update.
+      report: from the arguments of `measure`, what was measured and what was decided to
+        the Gramians and weights of all scopes, for diagnostics.
+    """
+
+    measure: Callable[[list[Group], Extras, jax.Array], Any]
+    decide: Callable[[Any, Any, jax.Array], tuple[Any, Any]]
+    combine: Callable[[jax.Array, int, Any, Any], jax.Array]
+    report: Callable[..., tuple[MeasuredGramian, Decision]]
+
+
+class Reduction(NamedTuple):
+    """How corrected gradients are reduced to one."""
+
+    preference: ArrayLike | None
+    add: bool
+
+    def shares(
+        self, present: jax.Array, preference: ArrayLike | None = None
+    ) -> jax.Array:
+        """`[P]`: how much every player counts; 0 for absent ones."""
+        chosen = self.preference if preference is None else preference
+        if chosen is None:
+            return present.astype(jnp.float32)
+        chosen = jnp.asarray(chosen, jnp.float32)
+        return jnp.where(present & (chosen > 0), chosen, 0)
+
+    def factors(self, shares: jax.Array) -> jax.Array:
+        """`[P]`: the factors of the corrected gradients in the update."""
+        return shares if self.add else _tree.safe_divide(shares, jnp.sum(shares))
+
+
+def combined_weights(
+    decided: Contest,
+    shares: jax.Array,
+    own: jax.Array,
+    inverse: jax.Array,
+    reduction: Reduction,
+) -> jax.Array:
+    r"""Weights of the gradients in :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`.
+
+    Args:
+      decided: the contests, with coefficients [P].
+      shares: [P] how much each player counts.
+      own: [P] what of its own share each player takes out of its opponent's sum.
+      inverse: [P] 1 / (sum of the opponent's shares), 0 if there are none.
+      reduction: how corrected gradients are reduced.
+    """
+    factors = reduction.factors(shares)
+    pull = factors * decided.on_opponent * inverse
+    return factors * (1 + decided.on_gradient) + shares * jnp.sum(pull) - own * pull
+
+
+def share_state(states: Any, weights: jax.Array, old: Any) -> Any:
+    """One state from those of many contests: their mean, or for a counter any.
+
+    Args:
+      states: each array with the axes of `weights` first.
+      weights: which contests count; if none does, the old state stays.
+      old: the state before.
+    """
+    total = jnp.sum(weights)
+    axes = tuple(range(weights.ndim))
+
+    def share(values: jax.Array, before: jax.Array) -> jax.Array:
+        if not jnp.issubdtype(values.dtype, jnp.inexact):
+            return values[(0,) * weights.ndim]
+        shape = (*weights.shape, *[1] * (values.ndim - weights.ndim))
+        mean = jnp.sum(values * weights.reshape(shape), axis=axes) / total
+        return jnp.where(total > 0, mean, before).astype(before.dtype)
+
+    return jax.tree.map(share, states, old)
