@@ -1,4 +1,4 @@
-"""Every public transformation, listed once, and what the contract tests do with it."""
+"""Every public transformation of single gradients, listed once."""
 
 import functools
 from collections.abc import Callable
@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 import pytest
 
@@ -38,8 +37,6 @@ class Entry(NamedTuple):
         tx = optax.with_extra_args_support(self.build())
 
         def step(gradient, state, params):
-            if self.real_only and any(map(jnp.iscomplexobj, jax.tree.leaves(params))):
-                pytest.skip("refuses complex leaves")
             return tx.update(gradient, state, params, **self.extra(gradient))
 
         return tx, step
@@ -301,11 +298,6 @@ TABLE = {
 }
 
 
-def each(names=tuple(TABLE)):
-    """Parametrizes a test by name."""
-    return pytest.mark.parametrize("name", names)
-
-
 STATELESS = (
     "centralize_outputs",
     "soft_threshold",
@@ -346,56 +338,50 @@ NO_SCHEDULE = (
 )
 """Without a number of their own that could be a schedule."""
 
-SLOW = (
+FROM_VALUES = (
     "neat all on",
     "keep_slow_params",
     "straight_through",
     "l2_to_init",
     "shrink_and_perturb",
 )
-"""Their state starts from the parameters' values, not from their shapes alone."""
+"""Their states start from the parameters' values, not from their shapes alone."""
 
 CONTESTS = tuple(name for name in TABLE if name not in STATELESS)
 
-PARAMS = {
-    "w": np.array([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]], np.float32),
-    "b": np.array([1.0, -2.0], np.float32),
-}
+SHELLS = (
+    "contest",
+    "scale_by_neat",
+    "precondition",
+    "keep_slow_params",
+    "monitor_update",
+    "prune_to_sparsity",
+    "grow_and_prune",
+    "straight_through",
+    "scale_by_plasticity",
+    "bound_residual",
+    "modulate",
+    "reset_dormant",
+)
+"""One of each way to read gradients and keep a state; what holds for them inside of
+wrappers and on a mesh holds for the rest, which the slow tier asks."""
 
 
-def gradients(count: int, like=None, seed: int = 0):
-    """Stacked gradients that often oppose their own past."""
-    rng = np.random.default_rng(seed)
-    leaves, treedef = jax.tree.flatten(PARAMS if like is None else like)
-    stacked = []
-    for leaf in leaves:
-        base, noise = rng.normal(size=(2, count, *leaf.shape))
-        signs = (-1.0) ** np.arange(count).reshape(-1, *[1] * leaf.ndim)
-        stacked.append(jnp.asarray(signs * np.abs(base) + 0.3 * noise, leaf.dtype))
-    return treedef.unflatten(stacked)
+def select(*rooms):
+    """Names whose factory is in one of these rooms of the package."""
+    return tuple(
+        name
+        for name, entry in TABLE.items()
+        if entry.factory.__module__.split(".")[1] in rooms
+    )
 
 
-@functools.cache
-def jitted(name: str):
-    """The transformation of that name, and its step, compiled once for all tests."""
-    tx, step = TABLE[name].stepper()
-    return tx, jax.jit(step)
-
-
-def at(stacked, index: int):
-    """One step's gradients."""
-    return jax.tree.map(lambda x: x[index], stacked)
-
-
-def play(step, state, params, stacked, count: int):
-    """The updates of `count` steps one after another, stacked, and the last state."""
-    updates = []
-    for index in range(count):
-        update, state = step(at(stacked, index), state, params)
-        params = optax.apply_updates(params, update)
-        updates.append(update)
-    return jax.tree.map(lambda *xs: jnp.stack(xs), *updates), state
-
-
-def params_like(dtype):
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
+def each(names=tuple(TABLE), fast=tuple(TABLE)):
+    """Parametrizes a test by name: some in the fast tier, the rest in the slow one."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            name if name in fast else pytest.param(name, marks=pytest.mark.slow)
+            for name in names
+        ],
+    )

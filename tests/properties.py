@@ -32,6 +32,21 @@ def assert_same_types(actual, expected):
         assert (jnp.shape(a), jnp.result_type(a)) == (jnp.shape(b), jnp.result_type(b))
 
 
+def assert_no_retrace(after, before):
+    """A state that `update` returns is traced as the first one was: weak types too."""
+    for (path, a), b in zip(
+        jax.tree.leaves_with_path(after), jax.tree.leaves(before), strict=True
+    ):
+        assert a.weak_type == b.weak_type, (jax.tree_util.keystr(path), a, b)
+
+
+def assert_counted(state, steps):
+    """Every counter named `step` has seen all steps."""
+    for path, leaf in jax.tree.leaves_with_path(state):
+        if jax.tree_util.keystr(path).endswith(".step"):
+            assert np.all(np.asarray(leaf) == steps), (path, leaf)
+
+
 def assert_finite(tree):
     """No NaN and no infinity anywhere."""
     for path, leaf in jax.tree.leaves_with_path(tree):

@@ -1,26 +1,28 @@
-"""Every public transformation on a mesh of eight devices, and through a checkpoint."""
+"""Public transformations on a mesh of eight devices."""
 
+import functools
 import re
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-import orbax.checkpoint
 import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import contract
+import contract_runs as runs
 import neat_optax as neo
 import properties
+import running
 
-EVERY = contract.each()
 PARAMS = {
     "w": np.random.default_rng(1).normal(size=(16, 3)).astype(np.float32),
     "s": np.array(0.5, np.float32),
 }
 SPECS = {"w": P("data"), "s": P()}
+STEPS = 2
 
 
 def _mesh(axis_type):
@@ -38,82 +40,133 @@ def _assert_same_shardings(actual, expected):
         assert a.sharding.is_equivalent_to(b.sharding, a.ndim), (a.sharding, b.sharding)
 
 
-@EVERY
+@contract.each()
+def test_shardings_are_types_on_an_explicit_mesh(name):
+    """Tracing alone finds what is left without one, and what changes one."""
+    tx, step = contract.TABLE[name].stepper()
+    mesh = _mesh(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        params = jax.tree.map(
+            lambda x, spec: jax.ShapeDtypeStruct(
+                x.shape, x.dtype, sharding=NamedSharding(mesh, spec)
+            ),
+            PARAMS,
+            SPECS,
+        )
+        state = jax.eval_shape(tx.init, params)
+        update, after = jax.eval_shape(step, params, state, params)
+    for a, b in zip(
+        jax.tree.leaves((update, after)), jax.tree.leaves((params, state)), strict=True
+    ):
+        assert _padded(a) == _padded(b), (a, b)
+
+
+def _padded(x):
+    """The axes of the mesh that divide each axis of the array."""
+    spec = () if x.sharding is None else x.sharding.spec
+    return (*spec, *[None] * (x.ndim - len(spec)))
+
+
+@contract.each(fast=contract.SHELLS)
 def test_sharded_equals_unsharded(name):
-    tx, step = contract.jitted(name)
-    params = jax.tree.map(jnp.asarray, PARAMS)
-    gradients = contract.gradients(2, like=PARAMS)
-    expected = contract.play(step, tx.init(params), params, gradients, 2)[0]
-    for axis_type in (AxisType.Auto, AxisType.Explicit):
-        mesh = _mesh(axis_type)
-        with jax.set_mesh(mesh):
-            updates, before, after = _play_placed(tx, step, gradients, mesh)
-        for index, update in enumerate(updates):
-            wanted = contract.at(expected, index)
-            properties.assert_trees_close(update, wanted, rtol=2e-5, atol=1e-6)
-        _assert_same_shardings(after, before)
+    _check_sharded(name, AxisType.Explicit)
 
 
-def _play_placed(tx, step, gradients, mesh):
-    """Updates of two steps on a mesh, and the state before and after them."""
-    params = _place(PARAMS, mesh)
-    first = state = tx.init(params)
-    updates = []
-    for index in range(2):
-        gradient = _place(contract.at(gradients, index), mesh)
-        update, state = step(gradient, state, params)
+@contract.each(fast=("scale_by_neat", "prune_to_sparsity", "modulate"))
+def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
+    _check_sharded(name, AxisType.Auto)
+
+
+@functools.cache
+def _unsharded(name):
+    tx, step = contract.TABLE[name].stepper()
+
+    def run(params, stacked):
+        return runs.scan(step, tx.init(params), params, stacked)[0]
+
+    return jax.device_get(running.quick_jit(run)(PARAMS, _gradients()))
+
+
+def _gradients():
+    return runs.gradients(STEPS, like=PARAMS)
+
+
+def _check_sharded(name, axis_type):
+    tx, step = contract.TABLE[name].stepper()
+    expected = _unsharded(name)
+    mesh = _mesh(axis_type)
+
+    def run(state, params, stacked):
+        """Two steps, without a loop, so that each array has its own sharding."""
+        updates = []
+        for index in range(STEPS):
+            update, state = step(runs.at(stacked, index), state, params)
+            params = optax.apply_updates(params, update)
+            updates.append(update)
+        return updates, state
+
+    with jax.set_mesh(mesh):
+        params = _place(PARAMS, mesh)
+        stacked = jax.tree.map(
+            lambda x, spec: jax.device_put(x, NamedSharding(mesh, P(None, *spec))),
+            _gradients(),
+            SPECS,
+        )
+        first = tx.init(params)
+        updates, state = running.quick_jit(run)(first, params, stacked)
+    for index, update in enumerate(updates):
+        wanted = runs.at(expected, index)
+        properties.assert_trees_close(update, wanted, rtol=2e-5, atol=1e-6)
         _assert_same_shardings(update, params)
-        params = optax.apply_updates(params, update)
-        updates.append(update)
-    on_mesh = [len(x.sharding.device_set) == 8 for x in jax.tree.leaves(first)]
-    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(state), on_mesh, strict=True)
-    kept = [(a, b) for a, b, keep in pairs if keep]
-    return updates, [a for a, _ in kept], [b for _, b in kept]
+    pairs = zip(jax.tree.leaves(first), jax.tree.leaves(state), strict=True)
+    kept = [(a, b) for a, b in pairs if len(a.sharding.device_set) == 8]
+    _assert_same_shardings([b for _, b in kept], [a for a, _ in kept])
 
 
-@EVERY
-def test_specs_from_map_params_place_the_state(name):
-    tx = contract.TABLE[name].build()
-    mesh = _mesh(AxisType.Auto)
-    placed = _place(PARAMS, mesh)
-    specs = optax.tree.map_params(
+def _specs(tx, placed):
+    """Where `map_params` puts the arrays of the state."""
+    return optax.tree.map_params(
         tx,
         lambda _, spec: spec,
         jax.eval_shape(tx.init, placed),
         SPECS,
         transform_non_params=lambda _: P(),
     )
-    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), specs)
+
+
+@contract.each()
+def test_map_params_gives_arrays_like_parameters_their_specs(name):
+    tx = contract.TABLE[name].build()
+    specs = _specs(tx, PARAMS)
+    state = jax.eval_shape(tx.init, PARAMS)
+    is_spec = lambda x: isinstance(x, P)  # noqa: E731
+    pairs = zip(
+        jax.tree.leaves(state), jax.tree.leaves(specs, is_leaf=is_spec), strict=True
+    )
+    assert all(spec == P("data") for x, spec in pairs if x.shape == PARAMS["w"].shape)
+
+
+@contract.each(fast=("scale_by_neat", "grow_and_prune"))
+def test_specs_from_map_params_place_the_state(name):
+    tx = contract.TABLE[name].build()
+    mesh = _mesh(AxisType.Auto)
+    placed = _place(PARAMS, mesh)
+    shardings = jax.tree.map(lambda spec: NamedSharding(mesh, spec), _specs(tx, placed))
     state = jax.jit(tx.init, out_shardings=shardings)(placed)
     big = [x for x in jax.tree.leaves(state) if x.shape == PARAMS["w"].shape]
     assert all(not x.sharding.is_fully_replicated for x in big)
     properties.assert_trees_equal(state, tx.init(placed))
 
 
-@EVERY
-def test_checkpoint_round_trip(name, tmp_path):
-    tx, step = contract.jitted(name)
-    params = contract.params_like(np.float32)
-    stacked = contract.gradients(2)
-    state = contract.play(step, tx.init(params), params, stacked, 2)[1]
-    if not jax.tree.leaves(state):
-        pytest.skip("a state without arrays: nothing to save")
-    target = jax.eval_shape(tx.init, params)
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "state", state)
-        checkpointer.wait_until_finished()
-        restored = checkpointer.restore(tmp_path / "state", target)
-    properties.assert_trees_equal(restored, state)
-
-
 def _collectives(tx, columns):
     """Names of the collectives in a compiled step on a sharded tree of 20 leaves."""
     sharding = NamedSharding(_mesh(AxisType.Auto), P("data"))
     params = [
-        jax.device_put(jnp.ones((8, columns + i % 4)), sharding) for i in range(20)
+        jax.ShapeDtypeStruct((8, columns + i % 4), jnp.float32, sharding=sharding)
+        for i in range(20)
     ]
-    lowered = jax.jit(tx.update).lower(params, tx.init(params), params)
-    text = lowered.compile().as_text()
+    lowered = jax.jit(lambda g: tx.update(g, tx.init(g), g)).lower(params)
+    text = lowered.compile(compiler_options=running.quick()).as_text()
     return re.findall(r"= .* (all-\w+|collective-\w+)(?:-start)?\(", text)
 
 

@@ -1,166 +1,121 @@
-"""Every public transformation inside optax's wrappers, and with schedules."""
+"""Public transformations inside optax's wrappers, with schedules, and saved."""
 
-import inspect
+import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
+import orbax.checkpoint
 import pytest
 
 import contract
+import contract_runs as runs
 import properties
+import running
 
-EVERY = contract.each()
+SHELLS = contract.each(fast=contract.SHELLS)
 STEPS = 3
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - decay is rounded to float32 when traced
 
 
-def _start(name):
-    tx, step = contract.jitted(name)
-    params = contract.params_like(np.float32)
-    return tx, step, params, contract.gradients(STEPS)
+def _play(tx, entry, params, stacked, **how):
+    """Updates and states of a run of the wrapped transformation."""
+    step = runs.stepper(tx, entry)
+    return runs.scan(step, tx.init(params), params, stacked, **how)
 
 
-def _with(tx, entry):
-    """The jitted step of a wrapped transformation."""
+@functools.cache
+def played(name):
+    """Runs of a transformation by itself and of its wrapped forms, compiled as one."""
+    entry = contract.TABLE[name]
+    tx = entry.build()
 
-    @jax.jit
-    def step(gradient, state, params):
-        return tx.update(gradient, state, params, **entry.extra(gradient))
+    def run(params, stacked):
+        some = [{k: tree[k] for k in ("w",)} for tree in (params, stacked)]
+        # An opponent is taken from the last small gradient, so the two are made equal.
+        twice = jax.tree.map(lambda g: g[np.array([0, 0])], stacked)
+        multi = optax.MultiSteps(tx, every_k_schedule=2)
+        found = {
+            "alone": _play(tx, entry, params, stacked),
+            "injected": _play(runs.injected(entry), entry, params, stacked),
+            "part": _play(tx, entry, *some),
+            "masked": _play(runs.masked(tx, ("w",)), entry, params, stacked),
+            "none": _play(runs.masked(tx, ()), entry, params, stacked),
+            "multi": _play(multi, entry, params, twice, move=False),
+        }
+        if name not in contract.NO_SCHEDULE:
+            by_step = runs.scheduled(entry)
+            found["scheduled"] = _play(by_step.build(), by_step, params, stacked)
+        return found
 
-    return step
+    arguments = runs.PARAMS, runs.gradients(STEPS)
+    return jax.device_get(running.quick_jit(run)(*arguments))
 
 
-@EVERY
+@SHELLS
 def test_inject_hyperparams_gives_equal_updates(name):
-    entry = contract.TABLE[name]
-    tx, step, params, stacked = _start(name)
-    inject = optax.inject_hyperparams(entry.factory, static_args=entry.static)
-    wrapped = inject(**entry.kwargs)
-    updates, _ = contract.play(
-        _with(wrapped, entry), wrapped.init(params), params, stacked, STEPS
-    )
-    expected, _ = contract.play(step, tx.init(params), params, stacked, STEPS)
-    properties.assert_trees_close(updates, expected, **ROUNDING)
+    found = played(name)
+    properties.assert_trees_close(found["injected"][0], found["alone"][0], **ROUNDING)
 
 
-def _scheduled(entry):
-    """The arguments with a constant schedule wherever one is accepted."""
-
-    def constant(value):
-        return lambda step: jnp.asarray(value, jnp.float32) + 0 * step
-
-    accepted = (optax.ScalarOrSchedule, optax.ScalarOrSchedule | None)
-    parameters = inspect.signature(entry.factory, eval_str=True).parameters
-    kwargs = dict(entry.kwargs)
-    for key, parameter in parameters.items():
-        value = kwargs.get(key, parameter.default)
-        if isinstance(value, float) and parameter.annotation in accepted:
-            kwargs[key] = constant(value)
-        if isinstance(value, tuple) and key.endswith("_range"):
-            kwargs[key] = tuple(constant(end) for end in value)
-    return entry._replace(kwargs=kwargs)
-
-
-@contract.each([n for n in contract.TABLE if n not in contract.NO_SCHEDULE])
+@contract.each(
+    [n for n in contract.TABLE if n not in contract.NO_SCHEDULE], contract.SHELLS
+)
 def test_constant_schedule_equals_the_constant(name):
-    entry = _scheduled(contract.TABLE[name])
-    assert entry.kwargs != contract.TABLE[name].kwargs
-    tx, step, params, stacked = _start(name)
-    scheduled = optax.with_extra_args_support(entry.build())
-    updates, _ = contract.play(
-        _with(scheduled, entry), scheduled.init(params), params, stacked, STEPS
-    )
-    expected, _ = contract.play(step, tx.init(params), params, stacked, STEPS)
-    properties.assert_trees_close(updates, expected, **ROUNDING)
+    assert runs.scheduled(contract.TABLE[name]).kwargs != contract.TABLE[name].kwargs
+    found = played(name)
+    properties.assert_trees_close(found["scheduled"][0], found["alone"][0], **ROUNDING)
 
 
-@EVERY
-@pytest.mark.parametrize("kept", [("w",), ()], ids=["one leaf", "no leaf"])
-def test_masked_touches_only_its_leaves(name, kept):
-    entry = contract.TABLE[name]
-    tx, step, params, stacked = _start(name)
-    mask = {key: key in kept for key in params}
-    masked = optax.masked(tx, mask, mask_compatible_extra_args=True)
-    state = masked.init(params)
-    updates, after = contract.play(_with(masked, entry), state, params, stacked, STEPS)
-    properties.assert_same_types(after, state)
-    alone = {key: params[key] for key in kept}
-    expected, _ = contract.play(
-        step, tx.init(alone), alone, {key: stacked[key] for key in kept}, STEPS
-    )
-    for key in params:
-        wanted = expected[key] if key in kept else stacked[key]
-        np.testing.assert_allclose(updates[key], wanted, rtol=1e-5, atol=1e-6)
+@SHELLS
+def test_masked_touches_only_its_leaves(name):
+    found = played(name)
+    raw = runs.gradients(STEPS)
+    for kind, expected in (
+        ("masked", {"w": found["part"][0]["w"], "b": raw["b"]}),
+        ("none", raw),
+    ):
+        properties.assert_trees_close(found[kind][0], expected, rtol=1e-5, atol=1e-6)
 
 
-@EVERY
+@SHELLS
 def test_multi_steps_around(name):
     """Two small steps are one step on the mean gradient."""
-    entry = contract.TABLE[name]
-    tx, step, params, stacked = _start(name)
-    multi = optax.MultiSteps(tx, every_k_schedule=2)
-    # An opponent is taken from the last small gradient, so the two are made equal.
-    gradient = contract.at(stacked, 0)
-    update = _with(multi, entry)
-    first, state = update(gradient, multi.init(params), params)
-    second, state = update(gradient, state, params)
-    expected, inner = step(gradient, tx.init(params), params)
-    assert not any(np.any(x) for x in jax.tree.leaves(first))
-    properties.assert_trees_close(second, expected, **ROUNDING)
-    properties.assert_trees_close(state.inner_opt_state, inner, **ROUNDING)
+    found = played(name)
+    updates, states = found["multi"]
+    expected, inner = runs.at(found["alone"], 0)
+    assert not any(np.any(x[0]) for x in jax.tree.leaves(updates))
+    properties.assert_trees_close(runs.at(updates, 1), expected, **ROUNDING)
+    last = runs.at(states.inner_opt_state, 1)
+    properties.assert_trees_close(last, inner, **ROUNDING)
 
 
-@contract.each(("correction", "correction given", "scale_by_neat"))
+@pytest.mark.parametrize("name", ("correction", "correction given", "scale_by_neat"))
 def test_multi_steps_after(name):
     """An optimizer after the transformation gets the mean of its updates."""
     entry = contract.TABLE[name]
-    tx, step, params, stacked = _start(name)
     after = optax.MultiSteps(optax.sgd(0.5), 2).gradient_transformation()
-    chained = optax.chain(tx, after)
-    update = _with(chained, entry)
-    first, state = update(contract.at(stacked, 0), chained.init(params), params)
-    second, _ = update(contract.at(stacked, 1), state, params)
-    one, inner = step(contract.at(stacked, 0), tx.init(params), params)
-    two, _ = step(contract.at(stacked, 1), inner, params)
-    assert not any(np.any(x) for x in jax.tree.leaves(first))
-    mean = jax.tree.map(lambda a, b: -0.5 * (a + b) / 2, one, two)
-    properties.assert_trees_close(second, mean, **ROUNDING)
+
+    def run(params, stacked):
+        chained = optax.chain(entry.build(), after)
+        kinds = entry.build(), chained
+        return [_play(tx, entry, params, stacked, move=False)[0] for tx in kinds]
+
+    arguments = runs.PARAMS, runs.gradients(2)
+    alone, found = jax.device_get(running.quick_jit(run)(*arguments))
+    assert not any(np.any(x[0]) for x in jax.tree.leaves(found))
+    mean = jax.tree.map(lambda x: -0.5 * np.mean(x, axis=0), alone)
+    properties.assert_trees_close(runs.at(found, 1), mean, **ROUNDING)
 
 
-@EVERY
-def test_map_params_identity(name):
-    tx, _, params, _ = _start(name)
-    state = tx.init(params)
-    mapped = optax.tree.map_params(tx, lambda x: x, state)
-    properties.assert_trees_equal(mapped, state)
-
-
-@EVERY
-def test_map_params_finds_exactly_the_parameter_shaped_arrays(name):
-    tx, _, params, _ = _start(name)
-    found = optax.tree.map_params(
-        tx,
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype),
-        tx.init(params),
-        transform_non_params=lambda _: "other",
-    )
-    shapes = sorted(x.shape for x in jax.tree.leaves(found) if x != "other")
-    copies = len(shapes) // len(params)
-    assert shapes == sorted(x.shape for x in params.values() for _ in range(copies))
-
-
-@EVERY
-def test_abstract_init(name):
-    tx, _, params, _ = _start(name)
-    abstract = jax.eval_shape(tx.init, params)
-    properties.assert_same_types(abstract, tx.init(params))
-
-
-@contract.each([n for n in contract.TABLE if n not in contract.SLOW])
-def test_init_from_shapes_alone(name):
-    """Slow parameters start from values; every other state from shapes."""
-    tx, _, params, _ = _start(name)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), params)
-    properties.assert_trees_equal(tx.init(shapes), tx.init(params))
+@SHELLS
+def test_checkpoint_round_trip(name, tmp_path):
+    state = jax.device_put(runs.at(played(name)["alone"][1], -1))
+    if not jax.tree.leaves(state):
+        pytest.skip("a state without arrays: nothing to save")
+    target = jax.eval_shape(contract.TABLE[name].build().init, runs.PARAMS)
+    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
+        checkpointer.save(tmp_path / "state", state)
+        checkpointer.wait_until_finished()
+        restored = checkpointer.restore(tmp_path / "state", target)
+    properties.assert_trees_equal(restored, state)

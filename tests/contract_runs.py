@@ -1,0 +1,307 @@
+"""What every transformation of single gradients is asked.
+
+`check_run` compiles once for each name: all scenarios go through one scanned run.
+`check_types` compiles nothing: types and refusals are known after tracing.
+"""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+import contract
+import properties
+import running
+
+STEPS = 300
+PARAMS = {
+    "w": np.array([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]], np.float32),
+    "b": np.array([1.0, -2.0], np.float32),
+}
+ODD = {
+    "w": PARAMS["w"],
+    "scalar": np.array(2.0, np.float32),
+    "empty": np.zeros((0, 3), np.float32),
+    "none": None,
+    "nested": {"list": [(np.array([1 + 2j, -0.5j], np.complex64),)]},
+}
+NO_LEAVES = ({}, [None])
+BAD = {"nan": np.nan, "inf": np.inf, "1e30": 1e30}
+
+
+def gradients(count: int, like=None, seed: int = 0):
+    """Stacked gradients that often oppose their own past."""
+    rng = np.random.default_rng(seed)
+    leaves, treedef = jax.tree.flatten(PARAMS if like is None else like)
+    stacked = []
+    for leaf in leaves:
+        base, noise = rng.normal(size=(2, count, *leaf.shape))
+        signs = (-1.0) ** np.arange(count).reshape(-1, *[1] * leaf.ndim)
+        turn = 1 + 2j if np.iscomplexobj(leaf) else 1
+        stacked.append((turn * (signs * np.abs(base) + 0.3 * noise)).astype(leaf.dtype))
+    return treedef.unflatten(stacked)
+
+
+def scenarios(params):
+    """Gradients [scenarios, steps, ...]: plain, zeros, one bad entry of each kind."""
+    plain = gradients(STEPS, params)
+    found = [plain, jax.tree.map(np.zeros_like, plain)]
+    for bad in BAD.values():
+        w = plain["w"].copy()
+        w[1, 2, 1] = bad
+        found.append({**plain, "w": w})
+    return jax.tree.map(lambda *xs: np.stack(xs), *found)
+
+
+def at(stacked, *index):
+    """One scenario, or one step."""
+    return jax.tree.map(lambda x: x[index], stacked)
+
+
+def scan(step, state, params, stacked, move=True):
+    """Updates and states [steps, ...] of one step after another."""
+
+    def body(carry, gradient):
+        params, state = carry
+        update, state = step(gradient, state, params)
+        params = optax.apply_updates(params, update) if move else params
+        return (params, state), (update, state)
+
+    return jax.lax.scan(body, (params, state), stacked)[1]
+
+
+def odd_params(entry):
+    """Leaves of all kinds that a transformation accepts."""
+    return {**ODD, "nested": {"list": []}} if entry.real_only else ODD
+
+
+def check_run(name, subtests, quick=True):
+    """One compiled run of all scenarios."""
+    entry = contract.TABLE[name]
+    params = odd_params(entry)
+    tx, step = entry.stepper()
+
+    def run(params, stacked):
+        state = tx.init(params)
+        alone = [(step(x, tx.init(x), x), tx.init(x)) for x in NO_LEAVES]
+        play = functools.partial(scan, step, state, params)
+        return state, alone, jax.lax.map(play, stacked)
+
+    compiled = running.quick_jit(run) if quick else jax.jit(run)
+    found = jax.device_get(compiled(params, scenarios(params)))
+    start, alone, (updates, states) = found
+    placed = jax.tree.map(jnp.asarray, params)
+    before = tx.init(placed)
+    with subtests.test("the first state can be donated with the parameters"):
+        properties.assert_buffers_are_apart((placed, before))
+    with subtests.test("compiling changes nothing about the first state"):
+        properties.assert_same_types(start, before)
+        properties.assert_trees_close(start, before)
+    with subtests.test("states and updates keep shapes and dtypes"):
+        properties.assert_same_types(at(states, 0, -1), before)
+        properties.assert_same_types(at(updates, 0, -1), params)
+    with subtests.test("every step is counted"):
+        properties.assert_counted(at(states, 0, -1), STEPS)
+        properties.assert_counted(at(states, 0, 1), 2)
+    for index, scenario in enumerate(("plain", "zeros", *BAD)):
+        if scenario in BAD and name not in contract.CONTESTS:
+            continue
+        with subtests.test("updates and states stay finite", scenario=scenario):
+            properties.assert_finite((at(updates, index), at(states, index)))
+    for tree, ((update, after), state) in zip(NO_LEAVES, alone, strict=True):
+        with subtests.test("a tree without leaves", tree=tree):
+            properties.assert_same_types((update, after), (tree, state))
+            properties.assert_finite(after)
+
+
+def params_like(dtype):
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, dtype), PARAMS)
+
+
+def check_types(name, subtests):
+    """What tracing alone answers."""
+    entry = contract.TABLE[name]
+    tx, step = entry.stepper()
+    params = params_like(np.float32)
+    state = jax.eval_shape(tx.init, params)
+    for dtype in ("bfloat16", "float16", "float64"):
+        with subtests.test("dtypes are kept under cond too", dtype=dtype):
+            _check_dtype(tx, step, dtype)
+    with subtests.test("low precision gradients do not change the state's dtypes"):
+        low = params_like(jnp.bfloat16)
+        properties.assert_same_types(jax.eval_shape(step, low, state, params)[1], state)
+    with subtests.test("a step is traced once in a run"):
+        after = jax.eval_shape(step, params, state, params)[1]
+        properties.assert_no_retrace(after, state)
+    with subtests.test("unknown extra arguments leave no trace"):
+        _check_unknown(entry, tx, step, params, state)
+    for key in _inner(entry):
+        with subtests.test("extra arguments reach what is inside", key=key):
+            _check_forwards(entry, key, params)
+    _check_refusals(tx, step, subtests)
+    _check_wrapped(entry, subtests)
+    _check_init(name, tx, subtests)
+
+
+def _check_dtype(tx, step, dtype):
+    with jax.enable_x64(dtype == "float64"):
+        params = params_like(jnp.dtype(dtype))
+        state = jax.eval_shape(tx.init, params)
+
+        def maybe(flag, gradient, state, params):
+            keep = lambda: (gradient, state)  # noqa: E731
+            return jax.lax.cond(flag, lambda: step(gradient, state, params), keep)
+
+        found = jax.eval_shape(maybe, True, params, state, params)
+        properties.assert_same_types(found, (params, state))
+
+
+def _check_unknown(entry, tx, step, params, state):
+    def with_more(gradient, state, params):
+        more = {"unknown": object(), "loss": 1.0}
+        return tx.update(gradient, state, params, **entry.extra(gradient), **more)
+
+    programs = [
+        str(jax.make_jaxpr(function)(params, state, params))
+        for function in (step, with_more)
+    ]
+    assert programs[0] == programs[1]
+
+
+def _inner(entry):
+    """Arguments that are transformations of gradients."""
+    kinds = optax.GradientTransformation
+    return [
+        key
+        for key, value in entry.kwargs.items()
+        if isinstance(value, kinds) and key != "rules"
+    ]
+
+
+def spy(tx, seen):
+    """The transformation, with the names of its extra arguments written down."""
+    tx = optax.with_extra_args_support(tx)
+
+    def update(updates, state, params=None, **extra_args):
+        seen.update(extra_args)
+        return tx.update(updates, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(tx.init, update)
+
+
+def _check_forwards(entry, key, params):
+    seen = {}
+    watched = entry.factory(**{**entry.kwargs, key: spy(entry.kwargs[key], seen)})
+
+    def step(gradient, params):
+        state = watched.init(params)
+        return watched.update(gradient, state, params, token=1.0)
+
+    jax.eval_shape(step, params, params)
+    assert "token" in seen
+
+
+def _twice(x):
+    return jnp.stack([x, x])
+
+
+def _check_refusals(tx, step, subtests):
+    for dtype in (np.int32, np.bool_):
+        params = params_like(dtype)
+        with (
+            subtests.test("refused leaves", dtype=dtype),
+            pytest.raises(
+                ValueError, match="must have floating or complex leaves, got"
+            ),
+        ):
+            jax.eval_shape(lambda p: step(p, tx.init(p), p), params)
+    params = params_like(np.float32)
+    players = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct((2, *x.shape), x.dtype), params
+    )
+    state = jax.eval_shape(tx.init, params)
+    with (
+        subtests.test("player gradients are refused"),
+        jax.numpy_rank_promotion("allow"),
+        pytest.raises(ValueError, match="leading player axis must be reduced"),
+    ):
+        jax.eval_shape(step, players, state, params)
+
+
+def injected(entry):
+    """The transformation with its numbers in the state."""
+    return optax.inject_hyperparams(entry.factory, static_args=entry.static)(
+        **entry.kwargs
+    )
+
+
+def scheduled(entry):
+    """The entry with a constant schedule wherever one is accepted."""
+
+    def constant(value):
+        return lambda step: jnp.asarray(value, jnp.float32) + 0 * step
+
+    accepted = (optax.ScalarOrSchedule, optax.ScalarOrSchedule | None)
+    parameters = inspect.signature(entry.factory, eval_str=True).parameters
+    kwargs = dict(entry.kwargs)
+    for key, parameter in parameters.items():
+        value = kwargs.get(key, parameter.default)
+        if isinstance(value, float) and parameter.annotation in accepted:
+            kwargs[key] = constant(value)
+        if isinstance(value, tuple) and key.endswith("_range"):
+            kwargs[key] = tuple(constant(end) for end in value)
+    return entry._replace(kwargs=kwargs)
+
+
+def masked(tx, kept):
+    """The transformation on some of the leaves of `PARAMS`."""
+    mask = {key: key in kept for key in PARAMS}
+    return optax.masked(tx, mask, mask_compatible_extra_args=True)
+
+
+def stepper(tx, entry):
+    """The step of a wrapped transformation."""
+    tx = optax.with_extra_args_support(tx)
+    return lambda g, state, params: tx.update(g, state, params, **entry.extra(g))
+
+
+def _check_wrapped(entry, subtests):
+    """Numbers may be traced, and wrappers find a state they can keep."""
+    params = params_like(np.float32)
+    wrapped = {
+        "inject_hyperparams": injected(entry),
+        "schedules": scheduled(entry).build(),
+        "masked": masked(entry.build(), ("w",)),
+    }
+    for kind, tx in wrapped.items():
+        with subtests.test("types inside of a wrapper", kind=kind):
+            state = jax.eval_shape(tx.init, params)
+            found = jax.eval_shape(stepper(tx, entry), params, state, params)
+            properties.assert_same_types(found, (params, state))
+
+
+def _check_init(name, tx, subtests):
+    params = jax.tree.map(jnp.asarray, PARAMS)
+    state = tx.init(params)
+    with subtests.test("the state of shapes has the types of the state"):
+        properties.assert_same_types(jax.eval_shape(tx.init, params), state)
+    if name not in contract.FROM_VALUES:
+        with subtests.test("shapes are enough to start"):
+            properties.assert_trees_equal(tx.init(params_like(np.float32)), state)
+    with subtests.test("map_params by the identity changes nothing"):
+        mapped = optax.tree.map_params(tx, lambda x: x, state)
+        properties.assert_trees_equal(mapped, state)
+    with subtests.test("map_params finds exactly the arrays like parameters"):
+        found = optax.tree.map_params(
+            tx,
+            lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype),
+            state,
+            transform_non_params=lambda _: "other",
+        )
+        shapes = sorted(x.shape for x in jax.tree.leaves(found) if x != "other")
+        copies = len(shapes) // len(PARAMS)
+        assert shapes == sorted(x.shape for x in PARAMS.values() for _ in range(copies))

@@ -1,0 +1,16 @@
+"""The contract of `sparsity` and `continual`: see test_contract.py."""
+
+import contract
+import contract_runs as runs
+
+HERE = contract.each(contract.select("sparsity", "continual"))
+
+
+@HERE
+def test_one_run_answers_what_needs_numbers(name, subtests):
+    runs.check_run(name, subtests)
+
+
+@HERE
+def test_types_and_refusals_are_known_after_tracing(name, subtests):
+    runs.check_types(name, subtests)
