@@ -151,12 +151,12 @@ def modulate(
         averages, kept = _momentum(target, updates, state, step, numbers)
         leaves, treedef = jax.tree.flatten(bases)
         columns = [_column(x, len(leaves)) for x in (alphas, params)]
-        numbers = value_at(strength, state.step), value_at(ratio, state.step)
+        amounts = value_at(strength, state.step), value_at(ratio, state.step)
         found = [_LEFT_ALONE] * len(leaves)
         for n in numbers:
             alpha, param = (column[n] for column in columns)
             x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
-            leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *numbers)
+            leaves[n], found[n] = _moved(leaves[n], (alpha - 1) * x, *amounts)
         recorded = _record(state, leaves, found) if monitor else ()
         state = ModulateState(step, base_state, alpha_state, kept, recorded)
         return treedef.unflatten(leaves), state
