@@ -1,5 +1,6 @@
 """Pruned populations: sparsity of each, inherited masks, the schedule."""
 
+import itertools
 import re
 
 import jax
@@ -21,9 +22,19 @@ BREEDER = evo.breeder(evo.truncation(3), mutation=evo.gaussian(1.0, 1.0), num_el
 
 
 def population(n=6):
-    kernel = jax.random.normal(jax.random.key(1), (n, 5, 4))
-    params = {"kernel": kernel, "bias": jnp.ones((n, 4)), "n": jnp.arange(n)}
-    return evo.Population(params, jnp.arange(float(n)))
+    kernel = np.random.default_rng(1).normal(size=(n, 5, 4)).astype(np.float32)
+    bias = np.ones((n, 4), np.float32)
+    params = {"kernel": kernel, "bias": bias, "n": np.arange(n)}
+    return evo.Population(params, np.arange(n, dtype=np.float32))
+
+
+def kernel(path, leaf):
+    del leaf
+    return path == "kernel"
+
+
+HALF = evo.prune_population(BREEDER, 0.5, mask=by_path(kernel))
+updated = jax.jit(HALF.update)
 
 
 def zeros(bred):
@@ -43,59 +54,57 @@ def test_the_sparsity_of_each_follows_the_schedule():
 
 
 def test_children_inherit_the_mask_of_their_first_parent():
-    step = evo.prune_population(BREEDER, 0.5)
     given = population()
-    first, state = step.update(KEY, given, step.init(given))
+    first, state = updated(KEY, given, HALF.init(given))
     masks = np.asarray(state.pruning.mask["kernel"])
-    first = first._replace(fitness=jnp.array([0.0, 5.0, 4.0, 3.0, 2.0, 1.0]))
-    second, after = step.update(jax.random.key(1), first, state)
+    first = first._replace(fitness=np.float32([0, 5, 4, 3, 2, 1]))
+    second, after = updated(jax.random.key(1), first, state)
     first_parents = np.asarray(after.inner.first_parents)
     assert len(set(first_parents.tolist())) > 1
     np.testing.assert_array_equal(after.pruning.mask["kernel"], masks[first_parents])
-    np.testing.assert_array_equal(second.params["kernel"] != 0, masks[first_parents])
+    found = np.asarray(second.params["kernel"]) != 0
+    np.testing.assert_array_equal(found, masks[first_parents])
 
 
 def test_masks_are_those_of_the_weights_at_the_time():
     """As `make_mask` gives them for each individual by itself."""
     step = evo.prune_population(evo.chain(BREEDER), 0.5, scope=neo.whole_tree)
     given = population()
-    bred, state = step.update(KEY, given, step.init(given))
+    bred, state = jax.jit(step.update)(KEY, given, step.init(given))
     inner = evo.chain(BREEDER)
-    dense, _ = inner.update(KEY, given, inner.init(given))
-    for i in range(6):
-        one = {k: v for k, v in evo.individual(dense, i).items() if k != "n"}
+    dense, _ = jax.jit(inner.update)(KEY, given, inner.init(given))
+
+    @jax.jit
+    @jax.vmap
+    def pruned(one):
         mask = neo.sparsity.make_mask(one, 0.5, scope=neo.whole_tree)
-        expected = neo.sparsity.apply_mask(one, mask)
-        found = {k: v for k, v in evo.individual(bred, i).items() if k != "n"}
-        properties.assert_trees_equal(found, expected)
+        return neo.sparsity.apply_mask(one, mask)
+
+    expected = pruned({k: v for k, v in dense.params.items() if k != "n"})
+    found = {k: v for k, v in bred.params.items() if k != "n"}
+    properties.assert_trees_equal(found, expected)
     assert bred.params["n"].tolist() == state.inner[0].first_parents.tolist()
 
 
 def test_only_pruned_elites_lose_their_fitness():
-    step = evo.prune_population(BREEDER, 0.5)
     given = population()
-    first, state = step.update(KEY, given, step.init(given))
+    first, state = updated(KEY, given, HALF.init(given))
     assert np.all(np.isnan(first.fitness))
-    first = first._replace(fitness=jnp.arange(6.0))
-    second, _ = step.update(KEY, first, state)
+    first = first._replace(fitness=np.arange(6, dtype=np.float32))
+    second, _ = updated(KEY, first, state)
     assert second.fitness[:2].tolist() == [5.0, 4.0]
 
 
 def test_the_state_has_the_share_of_zeros_of_the_population_that_was_given():
-    def kernel(path, leaf):
-        del leaf
-        return path == "kernel"
-
-    step = evo.prune_population(BREEDER, 0.5, mask=by_path(kernel))
     given = population()
-    params = {**given.params, "bias": jnp.zeros((6, 4))}  # not pruned, not counted
-    params["kernel"] = params["kernel"].at[:2, 0].set(0.0)
-    _, state = step.update(KEY, given._replace(params=params), step.init(given))
+    given.params["bias"][:] = 0  # not pruned, not counted
+    given.params["kernel"][:2, 0] = 0
+    _, state = updated(KEY, given, HALF.init(given))
     assert state.sparsity.dtype == jnp.float32
     np.testing.assert_allclose(state.sparsity, 2 * 4 / (6 * 5 * 4), rtol=1e-6)
 
 
-def mothers_as_they_are():
+def parents_as_they_are():
     """Breeds nothing: what is left of a step is pruning."""
 
     def init(population):
@@ -109,14 +118,21 @@ def mothers_as_they_are():
     return evo.PopulationTransformation(init, update)
 
 
-@pytest.mark.parametrize("score", [neo.sparsity.magnitude, neo.sparsity.random(3)])
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+FAST = AxisType.Explicit, neo.sparsity.magnitude
+PRODUCT = [
+    pytest.param(*one, marks=() if one == FAST else pytest.mark.slow)
+    for one in itertools.product(AxisType, [FAST[1], neo.sparsity.random(3)])
+    if one[0] is not AxisType.Manual
+]
+
+
+@pytest.mark.parametrize(("axis_type", "score"), PRODUCT)
 def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
     step = evo.prune_population(
-        mothers_as_they_are(), 0.5, scope=neo.whole_tree, score=score
+        parents_as_they_are(), 0.5, scope=neo.whole_tree, score=score
     )
     given = population(16)
-    expected, _ = step.update(KEY, given, step.init(given))
+    expected, _ = jax.jit(step.update)(KEY, given, step.init(given))
     mesh = jax.make_mesh((8,), ("n",), axis_types=(axis_type,))
     rows = NamedSharding(mesh, P("n"))
     with jax.set_mesh(mesh):
@@ -130,10 +146,14 @@ def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
     assert not re.findall(r"f32\S* (?:all-gather|all-to-all)", compiled.as_text())
 
 
-def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well():
-    step = evo.prune_population(BREEDER, 0.5)
+@pytest.mark.parametrize(
+    "inner",
+    [parents_as_they_are(), pytest.param(BREEDER, marks=pytest.mark.slow)],
+)
+def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well(inner):
+    step = evo.prune_population(inner, 0.5)
     given = population(8)
-    expected, _ = step.update(KEY, given, step.init(given))
+    expected, _ = jax.jit(step.update)(KEY, given, step.init(given))
     mesh = jax.make_mesh((4, 2), ("n", "m"), axis_types=(AxisType.Explicit,) * 2)
     specs = {"kernel": P("n", None, "m"), "bias": P("n", "m"), "n": P("n")}
     with jax.set_mesh(mesh):

@@ -18,8 +18,11 @@ from neat_optax.evolution import (
 
 KEY = jax.random.key(2)
 SPECS = {"s": P(), "w": P("data")}
-PARAMS = {"s": jnp.array(0.5), "w": jnp.arange(48.0).reshape(16, 3) / 48}
-MESHES = pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+PARAMS = {
+    "s": np.float32(0.5),
+    "w": np.arange(48, dtype=np.float32).reshape(16, 3) / 48,
+}
+KINDS = AxisType.Auto, AxisType.Explicit
 
 
 def mesh_of(axis_type):
@@ -48,8 +51,17 @@ def assert_close_and_placed(found, expected, like, players):
         assert a.sharding.is_equivalent_to(wanted, a.ndim), a.sharding
 
 
-@MESHES
-@pytest.mark.parametrize(("batch_size", "players"), [(None, True), (3, False)])
+def products(*options, fast):
+    return [
+        pytest.param(*one, marks=() if one == fast else pytest.mark.slow)
+        for one in ((kind, *rest) for kind in KINDS for rest in options)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("axis_type", "batch_size", "players"),
+    products((None, True), (3, False), fast=(AxisType.Explicit, 3, False)),
+)
 def test_sharded_equals_unsharded(axis_type, batch_size, players):
     loss = losses if players else lambda p: jnp.sum(losses(p))
     fn = jax.jit(es_value_and_grad(loss, 0.2, 7, batch_size=batch_size))
@@ -62,7 +74,15 @@ def test_sharded_equals_unsharded(axis_type, batch_size, players):
     assert_close_and_placed(grads, expected[1], params, players)
 
 
-@MESHES
+def test_a_distribution_is_sharded_like_its_mean():
+    mesh = mesh_of(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        start = init_gaussian(placed(mesh), 0.2)
+    assert start.log_sigma["w"].sharding.is_equivalent_to(start.mean["w"].sharding, 2)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("axis_type", KINDS)
 def test_a_distribution_sharded_equals_unsharded(axis_type):
     fn = jax.jit(snes_value_and_grad(losses, 6, batch_size=4))
     expected = fn(KEY, init_gaussian(PARAMS, 0.2))[1]
@@ -70,12 +90,13 @@ def test_a_distribution_sharded_equals_unsharded(axis_type):
     with jax.set_mesh(mesh):
         start = init_gaussian(placed(mesh), 0.2)
         _, grads = fn(KEY, start)
-    assert start.log_sigma["w"].sharding.is_equivalent_to(start.mean["w"].sharding, 2)
     assert_close_and_placed(grads, expected, start, players=True)
 
 
-@MESHES
-@pytest.mark.parametrize(("batch_size", "kept"), [(None, 0), (2, 0), (2, 10**6)])
+@pytest.mark.parametrize(
+    ("axis_type", "batch_size", "kept"),
+    products((None, 0), (2, 0), (2, 10**6), fast=(AxisType.Auto, 2, 0)),
+)
 def test_nothing_of_the_parameters_size_is_gathered(
     monkeypatch, axis_type, batch_size, kept
 ):
@@ -84,7 +105,9 @@ def test_nothing_of_the_parameters_size_is_gathered(
     with jax.set_mesh(mesh):
         options = {"batch_size": batch_size}
         fn = jax.jit(es_value_and_grad(lambda p: jnp.sum(p**2), 0.2, 4, **options))
-        params = jax.device_put(jnp.ones((64, 8)), NamedSharding(mesh, P("data")))
+        params = jax.device_put(
+            np.ones((64, 8), np.float32), NamedSharding(mesh, P("data"))
+        )
         text = fn.lower(KEY, params).compile().as_text()
     assert re.findall(r"= \S+ all-reduce", text)
     assert not re.findall(r"all-gather|all-to-all|f32\[[24],64,8\]", text)

@@ -10,6 +10,7 @@ from es_losses import (
     KEY,
     PARAMS,
     assert_trees_close,
+    for_each,
     gradients_of,
     keys,
     loss,
@@ -20,66 +21,71 @@ from neat_optax.evolution import centered_ranks, es_value_and_grad, raw, standar
 from oracle import es as es_oracle
 
 
-@pytest.mark.parametrize("batch_size", [None, 4])
-@pytest.mark.parametrize("name", ["raw", "centered_ranks", "standardized"])
-def test_gradients_agree_with_the_oracle_for_the_same_noise(name, batch_size):
-    shaping = {
-        "raw": raw,
-        "centered_ranks": centered_ranks,
-        "standardized": standardized,
-    }
-    fn = gradients_of(loss, 0.3, 10, shaping=shaping[name], batch_size=batch_size)
-    value, grads = fn(KEY, PARAMS)
+@pytest.mark.parametrize("batch_size", [4, pytest.param(None, marks=pytest.mark.slow)])
+def test_gradients_agree_with_the_oracle_for_the_same_noise(batch_size):
+    shapings = [raw, centered_ranks, standardized]
+    fn = for_each(shapings, loss, 0.3, 10, batch_size=batch_size)
     leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves(PARAMS)]
     drawn = es_oracle.noise(KEY, [x.shape for x in leaves], 10)
     losses = es_oracle.mirrored_losses(loss_in_numpy, leaves, [0.3, 0.3], drawn)
-    utilities = getattr(es_oracle, name)(losses)
-    np.testing.assert_allclose(value, losses.mean(), rtol=1e-6)
-    for found, e in zip(jax.tree.leaves(grads), drawn, strict=True):
-        expected = es_oracle.es_gradient(utilities, 0.3, e)
-        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    for shaping, (value, grads) in zip(shapings, fn(KEY, PARAMS), strict=True):
+        utilities = getattr(es_oracle, shaping.name)(losses)
+        np.testing.assert_allclose(value, losses.mean(), rtol=1e-6)
+        for found, e in zip(jax.tree.leaves(grads), drawn, strict=True):
+            expected = es_oracle.es_gradient(utilities, 0.3, e)
+            np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("sigma", [0.01, 1.0, 10.0])
-def test_a_linear_loss_gives_the_slope_through_the_noise_whatever_sigma(sigma):
-    slope = jnp.array([1.0, -2.0, 0.5])
-    fn = gradients_of(lambda p: jnp.dot(slope, p), sigma, 8)
-    value, grads = fn(KEY, jnp.zeros(3))
+def test_a_linear_loss_gives_the_slope_through_the_noise_whatever_sigma():
+    slope = np.float32([1.0, -2.0, 0.5])
+    at = np.zeros(3, np.float32)
+
+    @jax.jit
+    def fn(sigma):
+        return es_value_and_grad(lambda p: jnp.dot(slope, p), sigma, 8)(KEY, at)
+
     (drawn,) = es_oracle.noise(KEY, [(3,)], 8)
-    expected = drawn.T @ (drawn @ np.asarray(slope)) / 8
-    np.testing.assert_allclose(grads, expected, rtol=1e-4)
-    np.testing.assert_allclose(value, 0, atol=1e-6 * sigma)
+    expected = drawn.T @ (drawn @ slope) / 8
+    for sigma in (0.01, 1.0, 10.0):
+        value, grads = fn(np.float32(sigma))
+        np.testing.assert_allclose(grads, expected, rtol=1e-4)
+        np.testing.assert_allclose(value, 0, atol=1e-6 * sigma)
+
+
+def over_keys(fn, count, params):
+    """The gradients for so many keys."""
+    return np.asarray(jax.jit(jax.vmap(fn, (0, None)))(keys(count), params)[1])
 
 
 def test_a_linear_loss_gives_its_slope_with_the_known_variance():
-    slope = jnp.array([1.0, -2.0, 0.5])
-    fn = gradients_of(lambda p: jnp.dot(slope, p), 0.5, 16)
-    _, grads = jax.vmap(fn, (0, None))(keys(2000), jnp.zeros(3))
-    variance = (slope**2 + jnp.sum(slope**2)) / 16
+    slope = np.float32([1.0, -2.0, 0.5])
+    fn = es_value_and_grad(lambda p: jnp.dot(slope, p), 0.5, 16)
+    grads = over_keys(fn, 2000, np.zeros(3, np.float32))
+    variance = (slope**2 + np.sum(slope**2)) / 16
     errors = np.abs(np.mean(grads, axis=0) - slope) / np.sqrt(variance / 2000)
     assert np.all(errors < 4)
     np.testing.assert_allclose(np.var(grads, axis=0), variance, rtol=0.15)
 
 
 def test_a_quadratic_gives_its_gradient_on_average():
-    matrix = jnp.array([[2.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 1.0]])
-    at = jnp.array([1.0, -1.0, 2.0])
-    fn = gradients_of(lambda p: jnp.dot(p, jnp.dot(matrix, p)) / 2, 1.0, 4)
-    _, grads = jax.vmap(fn, (0, None))(keys(4000), at)
+    matrix = np.float32([[2.0, 1.0, 0.0], [1.0, 3.0, -1.0], [0.0, -1.0, 1.0]])
+    at = np.float32([1.0, -1.0, 2.0])
+    fn = es_value_and_grad(lambda p: jnp.dot(p, jnp.dot(matrix, p)) / 2, 1.0, 4)
+    grads = over_keys(fn, 4000, at)
     error = np.mean(grads, axis=0) - matrix @ at
     assert np.all(np.abs(error) < 4 * np.std(grads, axis=0) / np.sqrt(4000))
 
 
-@pytest.mark.parametrize("size", [50, 200])
+@pytest.mark.parametrize("size", [50, pytest.param(200, marks=pytest.mark.slow)])
 def test_the_cosine_with_the_gradient_is_as_expected(size):
-    fn = gradients_of(lambda p: jnp.sum(p), 0.1, 32)
-    _, grads = jax.vmap(fn, (0, None))(keys(200), jnp.zeros(size))
+    fn = es_value_and_grad(lambda p: jnp.sum(p), 0.1, 32)
+    grads = over_keys(fn, 200, np.zeros(size, np.float32))
     cosines = np.sum(grads, axis=1) / np.linalg.norm(grads, axis=1) / size**0.5
     np.testing.assert_allclose(cosines.mean(), (32 / (32 + size)) ** 0.5, atol=0.02)
 
 
 def test_sigma_for_each_leaf_and_each_entry():
-    sigma = {"b": 0.1, "w": jnp.array([[0.5, 0.0], [1.0, 2.0]])}
+    sigma = {"b": 0.1, "w": np.float32([[0.5, 0.0], [1.0, 2.0]])}
     _, grads = gradients_of(loss, sigma, 6)(KEY, PARAMS)
     leaves = [np.asarray(x, np.float64) for x in jax.tree.leaves(PARAMS)]
     sigmas = [0.1, np.asarray(sigma["w"], np.float64)]
@@ -96,17 +102,20 @@ def test_sigma_from_a_schedule_inside_the_step():
 
     @jax.jit
     def step(number):
-        return gradients_of(loss, schedule(number), 4)(KEY, PARAMS)
+        return es_value_and_grad(loss, schedule(number), 4)(KEY, PARAMS)
 
     assert_trees_close(step(10), gradients_of(loss, 0.1, 4)(KEY, PARAMS), 1e-4)
 
 
-@pytest.mark.parametrize("batch_size", [None, 3])
+@pytest.mark.parametrize("batch_size", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_jit_scan_and_vmap_over_seeds(batch_size):
     fn = es_value_and_grad(two_losses, 0.2, 8, batch_size=batch_size)
     jitted = jax.jit(fn)
     mapped = jax.jit(jax.vmap(fn, (0, None)))(keys(3), PARAMS)
-    _, scanned = jax.lax.scan(lambda c, key: (c, fn(key, PARAMS)), None, keys(3))
+    scan = jax.jit(
+        lambda keys: jax.lax.scan(lambda _, key: (_, fn(key, PARAMS)), 0, keys)
+    )
+    scanned = scan(keys(3))[1]
     for number, key in enumerate(keys(3)):
         one = jitted(key, PARAMS)
         for many in (mapped, scanned):
@@ -114,6 +123,7 @@ def test_jit_scan_and_vmap_over_seeds(batch_size):
             assert_trees_close(found, one, 1e-5, 1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 3])
 def test_without_jit(batch_size):
     slopes = jnp.array([[1.0, 2.0], [-1.0, 0.5]])
@@ -122,11 +132,13 @@ def test_without_jit(batch_size):
 
 
 def test_a_seed_is_a_key():
-    fn = es_value_and_grad(loss, 0.2, 4)
+    fn = gradients_of(loss, 0.1, 4)
     assert_trees_close(fn(3, PARAMS), fn(jax.random.key(3), PARAMS))
 
 
-@pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float16])
+@pytest.mark.parametrize(
+    "dtype", [jnp.bfloat16, pytest.param(jnp.float16, marks=pytest.mark.slow)]
+)
 def test_low_precision_is_kept_and_computed_in_float32(dtype):
     params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
 
@@ -160,7 +172,8 @@ def test_trees_with_nothing_in_them():
     value, grads = gradients_of(lambda _: 2.0, 0.1, 3)(KEY, {})
     assert value == 2
     assert grads == {}
-    _, grads = gradients_of(jnp.sum, 0.1, 3)(KEY, jnp.zeros((0, 2)))
+    empty = np.zeros((0, 2), np.float32)
+    _, grads = jax.eval_shape(es_value_and_grad(jnp.sum, 0.1, 3), KEY, empty)
     assert grads.shape == (0, 2)
 
 

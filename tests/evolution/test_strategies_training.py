@@ -13,13 +13,17 @@ from neat_optax.evolution import Shaping, centered_ranks, raw
 
 def points():
     """Two classes that no line divides; the last input is constant."""
-    x = jax.random.normal(jax.random.key(0), (64, 3)).at[:, 2].set(1.0)
-    return x, jnp.sign(x[:, 0] * x[:, 1])
+    x = np.random.default_rng(0).normal(size=(64, 3)).astype(np.float32)
+    x[:, 2] = 1
+    return x, np.sign(x[:, 0] * x[:, 1])
 
 
 def network():
-    a, b = jax.random.split(jax.random.key(1))
-    return {"in": jax.random.normal(a, (3, 8)), "out": jax.random.normal(b, (8,)) / 3}
+    rng = np.random.default_rng(1)
+    return {
+        "in": rng.normal(size=(3, 8)).astype(np.float32),
+        "out": rng.normal(size=8).astype(np.float32) / 3,
+    }
 
 
 def squared_errors(params, x, y):
@@ -43,7 +47,11 @@ def train(fn, tx, steps):
     return params, values[0]
 
 
-@pytest.mark.parametrize("shaping", [raw, centered_ranks], ids=lambda s: s.name)
+@pytest.mark.parametrize(
+    "shaping",
+    [centered_ranks, pytest.param(raw, marks=pytest.mark.slow)],
+    ids=lambda s: s.name,
+)
 def test_with_adam_a_small_network_learns(shaping):
     def of_all(params, x, y):
         return jnp.mean(squared_errors(params, x, y))
@@ -54,6 +62,7 @@ def test_with_adam_a_small_network_learns(shaping):
     assert after < 0.25 * before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "reduce", [neo.aggregators.upgrad(), neo.player_neat_correction()]
 )
@@ -70,6 +79,6 @@ def test_players_in_a_chain_with_what_corrects_conflicts(reduce):
 def test_a_shaping_of_ones_own():
     signs = Shaping("signs", lambda losses: jnp.sign(losses - jnp.median(losses)))
     _, grads = gradients_of(loss, 0.1, 64, shaping=signs)(KEY, PARAMS)
-    true = jax.grad(loss)(PARAMS)
+    true = jax.jit(jax.grad(loss))(PARAMS)
     pairs = zip(jax.tree.leaves(grads), jax.tree.leaves(true), strict=True)
-    assert sum(jnp.vdot(a, b) for a, b in pairs) > 0
+    assert sum(np.vdot(a, b) for a, b in pairs) > 0
