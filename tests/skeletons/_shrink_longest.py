@@ -35,8 +35,8 @@ def shrink_longest_weights(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(shrink_longest_weights(jnp.diag(jnp.array([1.0, 1.0, 4.0]))).round(4))
-      [0.3333 0.3333 0.1667]
+      >>> print(shrink_longest_weights(jnp.diag(jnp.array([1.0, 1.0, 16.0]))).round(3))
+      [0.333 0.333 0.083]
     """
     present = everyone(gramian, present)
     norms = correlation(gramian).norms
