@@ -16,14 +16,16 @@ from jax.sharding import PartitionSpec as P
 
 import samplers
 from neat_optax import by_path
+from neat_optax._leaves import everything
 from neat_optax.sparsity import keep_mask, n_of_m, n_of_m_mask, saliency, snip
+from running import run
 
-SHAPES = {(8,): [0, -1], (4, 8): [0, -1], (4, 3, 4): [0, 2, -3], (2, 1, 8, 2): [2, -2]}
+SHAPES = {(8,): [0], (4, 8): [0, -1], (4, 3, 4): [2, -3], (2, 1, 8, 2): [-2]}
 
 
 def mask_of(row, n=2, m=4, **options):
     """The mask of one row, along the last axis."""
-    return n_of_m_mask(jnp.array([row]), n, m, axis=-1, **options)[0].tolist()
+    return n_of_m_mask(np.float32([row]), n, m, axis=-1, **options)[0].tolist()
 
 
 def oracle(w, n, m, axis):
@@ -40,7 +42,7 @@ def oracle(w, n, m, axis):
 
 
 def test_two_of_four_by_hand():
-    w = jnp.array([[4.0, -1.0], [1.0, 7.0], [-3.0, 2.0], [2.0, -8.0]])
+    w = np.float32([[4.0, -1.0], [1.0, 7.0], [-3.0, 2.0], [2.0, -8.0]])
     columns = [[True, False, True, False], [False, True, False, True]]
     assert n_of_m_mask(w).T.tolist() == columns
     rows = n_of_m_mask(w.T, axis=-1)
@@ -75,7 +77,7 @@ def test_what_is_not_finite_is_kept():
 
 def test_a_convolution_is_cut_along_its_inputs():
     w = np.random.default_rng(0).normal(size=(3, 3, 8, 5)).astype("f4")
-    mask = n_of_m_mask(jnp.asarray(w))
+    mask = n_of_m_mask(w)
     np.testing.assert_array_equal(mask, oracle(w, 2, 4, 2))
     assert np.all(np.asarray(mask).reshape(9, 2, 4, 5).sum(2) == 2)
 
@@ -83,24 +85,19 @@ def test_a_convolution_is_cut_along_its_inputs():
 @pytest.mark.parametrize(
     ("shape", "axis"), [(shape, axis) for shape in SHAPES for axis in SHAPES[shape]]
 )
-@given(seed=samplers.seeds, n_and_m=st.sampled_from([(1, 2), (2, 4), (3, 4), (1, 4)]))
+@given(seed=samplers.seeds, n_and_m=st.sampled_from([(1, 2), (2, 4), (3, 4)]))
 def test_agrees_with_the_best_of_all_subsets(shape, axis, seed, n_and_m):
     """Sizes 0 to 3: most groups have equals, and the latest subset the later ones."""
     w = np.random.default_rng(seed).integers(-3, 4, size=shape).astype("f4")
-    mask = n_of_m_mask(jnp.asarray(w), *n_and_m, axis=axis, mask=every)
+    mask = n_of_m_mask(w, *n_and_m, axis=axis, mask=everything)
     np.testing.assert_array_equal(mask, oracle(w, *n_and_m, axis))
-
-
-def every(path, leaf):
-    del path, leaf
-    return True
 
 
 def test_kernels_alone_by_default_and_by_choice():
     params = {
-        "w": jnp.ones((4, 2)),
-        "b": jnp.ones(3),
-        "h": jnp.ones((4, 4), "bfloat16"),
+        "w": np.ones((4, 2), "f4"),
+        "b": np.ones(3, "f4"),
+        "h": np.ones((4, 4), jnp.bfloat16),
     }
     kept = {"w": 4, "b": 3, "h": 8}
     assert {k: int(m.sum()) for k, m in n_of_m_mask(params).items()} == kept
@@ -113,7 +110,7 @@ def test_kernels_alone_by_default_and_by_choice():
 
 
 def test_scores_with_gradients():
-    w, g = jnp.array([[4.0, 3.0, 2.0, 1.0]]), jnp.array([[0.0, 1.0, 1.0, 9.0]])
+    w, g = np.float32([[[4.0, 3.0, 2.0, 1.0]], [[0.0, 1.0, 1.0, 9.0]]])
     for score in (saliency, snip):
         mask = n_of_m_mask(w, axis=-1, score=score, grad=g)
         assert mask.tolist() == [[False, True, False, True]]
@@ -125,7 +122,11 @@ def test_empty_arrays():
 
 
 @pytest.mark.parametrize("spec", [P("data"), P(None, "data")], ids=["along", "across"])
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit], ids=str)
+@pytest.mark.parametrize(
+    "axis_type",
+    [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_on_a_mesh(axis_type, spec):
     """Groups of 4 straddle devices of 2 rows."""
     w = np.random.default_rng(0).normal(size=(16, 8)).astype("f4")
@@ -139,19 +140,14 @@ def test_on_a_mesh(axis_type, spec):
 
 def test_the_transformation_chooses_once_at_begin():
     tx = optax.chain(optax.sgd(1.0), n_of_m(1, 2, axis=-1, begin=1))
-    w = jnp.array([[4.0, 3.0]])
-    state, update = tx.init(w), jax.jit(tx.update)
-    visited = []
-    for grad in ([[2.0, 0.0]], [[-9.0, 0.0]], [[5.0, -9.0]]):
-        updates, state = update(jnp.array(grad), state, w)
-        w = optax.apply_updates(w, updates)
-        visited.append(w.tolist())
-    assert visited == [[[2.0, 3.0]], [[0.0, 3.0]], [[0.0, 12.0]]]
+    grads = np.float32([[[2.0, 0.0]], [[-9.0, 0.0]], [[5.0, -9.0]]])
+    _, visited, _ = run(tx, grads, np.float32([[4.0, 3.0]]))
+    assert visited.tolist() == [[[2.0, 3.0]], [[0.0, 3.0]], [[0.0, 12.0]]]
 
 
 def test_as_a_function_of_parameters():
     tx = keep_mask(functools.partial(n_of_m_mask, n=1, m=2))
-    w = jnp.array([[1.0], [2.0]])
+    w = np.float32([[1.0], [2.0]])
     assert tx.init(w).mask.tolist() == [[False], [True]]
 
 
@@ -166,7 +162,7 @@ def test_as_a_function_of_parameters():
     ids=str,
 )
 def test_arrays_that_do_not_fit(options, message):
-    w = jnp.ones((4, 6))
+    w = np.ones((4, 6), np.float32)
     message = rf"(?m)^{re.escape(message)} for an array of shape \(4, 6\)\.$"
     for call in (n_of_m_mask, lambda w, **kw: n_of_m(**kw).init(w)):
         with pytest.raises(ValueError, match=message):
@@ -187,16 +183,17 @@ def test_arrays_that_do_not_fit(options, message):
     ids=str,
 )
 def test_bad_input(options, message):
-    for call in (functools.partial(n_of_m_mask, jnp.ones((4, 4))), n_of_m):
-        with pytest.raises(ValueError, match=rf"^{message}"):
-            call(**options)
+    w = np.ones((4, 4), np.float32)
+    for call in (n_of_m_mask, lambda w, **kw: n_of_m(**kw).init(w)):
+        with pytest.raises(ValueError, match=rf"(?m)^{message}"):
+            call(w, **options)
 
 
 def test_bad_begin():
     for begin, message in (
         (-1, "an integer >= 0, got -1."),
         (0.5, "an integer >= 0, got 0.5."),
-        (every, f"an integer, got {every!r}."),
+        (everything, f"an integer, got {everything!r}."),
     ):
         message = re.escape(f"`begin` must be {message}")
         with pytest.raises(ValueError, match=rf"^{message}$"):
