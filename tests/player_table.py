@@ -1,12 +1,9 @@
 """Every public factory that takes gradients with a player axis, listed once."""
 
-import functools
 import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -35,7 +32,7 @@ class Entry(NamedTuple):
     @property
     def extra(self) -> dict[str, Any]:
         """Extra arguments of `update`: losses, for those that need them."""
-        return {"losses": jnp.asarray(LOSSES)} if self.factory in WITH_LOSSES else {}
+        return {"losses": LOSSES} if self.factory in WITH_LOSSES else {}
 
     def stepper(self):
         """`(gradients, state, params) -> (update, state)`, extra arguments included."""
@@ -187,15 +184,6 @@ NO_NUMBER = tuple(
 KEEPS_PLAYERS = ("moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
-
-IN_OTHER_TESTS = tuple(
-    name
-    for name in TABLE
-    if name.endswith("measured")
-    or name in ("player_neat adaptive", "chained", "monitor_update_conflict")
-)
-"""Others ask the same of their parts; asking again costs seconds of compilation."""
-
 SHELLS = (
     "mean",
     "pcgrad",
@@ -210,9 +198,19 @@ SHELLS = (
 products, sees arrays that are alike on all devices."""
 
 
-def each(names=tuple(TABLE)):
-    """Parametrizes a test by name."""
-    return pytest.mark.parametrize("name", names)
+EAGER = ("mean", "pcgrad", "player_neat")
+"""Asked without compilation too."""
+
+
+def each(names=tuple(TABLE), fast=tuple(TABLE)):
+    """Parametrizes a test by name: some in the fast tier, the rest in the slow one."""
+    return pytest.mark.parametrize(
+        "name",
+        [
+            name if name in fast else pytest.param(name, marks=pytest.mark.slow)
+            for name in names
+        ],
+    )
 
 
 def public_factories():
@@ -226,59 +224,3 @@ def public_factories():
                 if wide:
                     found.setdefault(module.__name__, set()).add(name)
     return found
-
-
-def gradients(steps: int, like=None, count: int = COUNT, seed: int = 0):
-    """Stacked gradients [steps, P, ...] of players that conflict."""
-    rng = np.random.default_rng(seed)
-    leaves, treedef = jax.tree.flatten(PARAMS if like is None else like)
-    stacked = [
-        jnp.asarray(rng.normal(size=(steps, count, *np.shape(x))), jnp.result_type(x))
-        for x in leaves
-    ]
-    return treedef.unflatten(stacked)
-
-
-def at(stacked, index):
-    """One step's gradients."""
-    return jax.tree.map(lambda x: x[index], stacked)
-
-
-TRACES: dict[str, int] = {}
-"""How often the steps of `jitted` were traced for the parameters' own shapes."""
-
-
-@functools.cache
-def jitted(name: str):
-    """The transformation of that name, and its step, compiled once for all tests."""
-    tx, step = TABLE[name].stepper()
-
-    def counted(gradients, state, params):
-        if jax.tree.map(jnp.shape, params) == jax.tree.map(jnp.shape, PARAMS):
-            TRACES[name] = TRACES.get(name, 0) + 1
-        return step(gradients, state, params)
-
-    return tx, jax.jit(counted)
-
-
-def play(step, state, params, stacked, count):
-    """The updates of `count` steps one after another, stacked, and the last state."""
-    updates = []
-    for index in range(count):
-        update, state = step(at(stacked, index), state, params)
-        updates.append(update)
-    return jax.tree.map(lambda *xs: jnp.stack(xs), *updates), state
-
-
-def params_like(dtype):
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype), PARAMS)
-
-
-def plain(tree):
-    """The tree with random keys as numbers, so that it can be compared."""
-
-    def unwrap(x):
-        is_key = jnp.issubdtype(x.dtype, jax.dtypes.prng_key)
-        return jax.random.key_data(x) if is_key else x
-
-    return jax.tree.map(unwrap, tree)

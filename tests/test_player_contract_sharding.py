@@ -1,73 +1,85 @@
-"""Every reduction of players on a mesh of eight devices, and through a checkpoint."""
+"""Reductions of players on a mesh of eight devices."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import player_runs as runs
 import player_table as table
 import properties
+import running
 
-EVERY = table.each()
 PARAMS = {
     "w": np.random.default_rng(1).normal(size=(16, 3)).astype(np.float32),
     "b": np.array(0.5, np.float32),
 }
 SPECS = {"w": P("data"), "b": P()}
+WIDE = {key: P(None, *spec) for key, spec in SPECS.items()}
+"""The parameters' axis is sharded; the players' is not."""
 
 
 def _mesh(axis_type):
     return jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
 
 
-def _place(tree, mesh, players=False):
-    """The parameters' axis is sharded; the players' is not."""
-    specs = {k: P(None, *s) for k, s in SPECS.items()} if players else SPECS
+def _place(tree, mesh, specs):
     return jax.tree.map(
         lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec)), tree, specs
     )
 
 
-@table.each(table.SHELLS)
+def _abstract(tree, mesh, specs):
+    return jax.tree.map(
+        lambda x, spec: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=NamedSharding(mesh, spec)
+        ),
+        tree,
+        specs,
+    )
+
+
+@table.each()
+def test_shardings_are_types_on_an_explicit_mesh(name):
+    """Tracing alone finds what is left without one, and what changes one."""
+    tx, step = table.TABLE[name].stepper()
+    mesh = _mesh(AxisType.Explicit)
+    with jax.set_mesh(mesh):
+        params = _abstract(PARAMS, mesh, SPECS)
+        gradients = _abstract(runs.players_like(PARAMS), mesh, WIDE)
+        state = jax.eval_shape(tx.init, params)
+        update, after = jax.eval_shape(step, gradients, state, params)
+    properties.assert_same_types(after, state)
+    for key, spec in SPECS.items():
+        axes = update[key].sharding.spec
+        assert tuple(axes)[: len(spec)] == tuple(spec), (key, axes)
+        assert not any(tuple(axes)[len(spec) :]), (key, axes)
+
+
+@table.each(fast=table.SHELLS)
 def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)
 
 
-@table.each(["aligned_mtl", "player_neat", "trimmed_mean"])
+@table.each(fast=["aligned_mtl", "player_neat", "trimmed_mean"])
 def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
     check_sharded(name, AxisType.Auto)
 
 
 def check_sharded(name, axis_type):
-    tx, step = table.jitted(name)
-    params = jax.tree.map(jnp.asarray, PARAMS)
-    gradients = table.at(table.gradients(1, like=PARAMS), 0)
-    expected, _ = step(gradients, tx.init(params), params)
+    tx, step = table.TABLE[name].stepper()
+    gradients = runs.at(runs.gradients(1, like=PARAMS), 0)
+    alone = running.quick_jit(lambda g, params: step(g, tx.init(params), params)[0])
+    expected = alone(gradients, PARAMS)
     mesh = _mesh(axis_type)
     with jax.set_mesh(mesh):
-        placed = _place(PARAMS, mesh)
+        placed = _place(PARAMS, mesh, SPECS)
         state = tx.init(placed)
-        update, after = step(_place(gradients, mesh, players=True), state, placed)
+        sent = _place(gradients, mesh, WIDE)
+        update, after = running.quick_jit(step)(sent, state, placed)
     properties.assert_trees_close(update, expected, rtol=2e-5, atol=1e-5)
     properties.assert_same_types(after, state)
     for key in PARAMS:
         assert update[key].sharding.is_equivalent_to(
             placed[key].sharding, update[key].ndim
         ), (key, update[key].sharding)
-
-
-@EVERY
-def test_checkpoint_round_trip(name, tmp_path):
-    """Typed random keys included."""
-    tx, step = table.jitted(name)
-    params = table.params_like(np.float32)
-    stacked = table.gradients(2)
-    state = table.play(step, tx.init(params), params, stacked, 2)[1]
-    target = jax.eval_shape(tx.init, params)
-    with orbax.checkpoint.StandardCheckpointer() as checkpointer:
-        checkpointer.save(tmp_path / "state", state)
-        checkpointer.wait_until_finished()
-        restored = checkpointer.restore(tmp_path / "state", target)
-    properties.assert_trees_equal(table.plain(restored), table.plain(state))

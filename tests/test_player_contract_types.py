@@ -1,0 +1,31 @@
+"""What tracing alone answers about every reduction of players."""
+
+import numpy as np
+import optax
+import pytest
+
+import player_runs as runs
+import player_table as table
+
+
+@table.each()
+def test_types_and_refusals_are_known_after_tracing(name, subtests):
+    runs.check_types(name, subtests)
+
+
+def test_map_params_does_not_see_through_a_partition():
+    """It asks for the state of a placeholder, which has no leaf that is shared."""
+    tx = table.TABLE["aggregate_shared"].build()
+    state = tx.init(runs.params_like(np.float32))
+    with pytest.raises(ValueError, match="`shared` must have the tree structure of"):
+        optax.tree.map_params(tx, lambda x: x, state)
+
+
+def test_the_table_lists_every_public_factory():
+    listed = {entry.factory.__name__ for entry in table.TABLE.values()}
+    found = table.public_factories()
+    in_aggregators = found["neat_optax.aggregators"] - set(table.NOT_REDUCING)
+    assert in_aggregators <= listed
+    assert {name for name in found["neat_optax"] if "player" in name} <= listed
+    assert {"monitor_update_conflict", "aggregate_shared"} <= listed
+    assert set(table.SHELLS) <= set(table.TABLE)
