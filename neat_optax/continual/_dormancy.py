@@ -52,8 +52,8 @@ def dormant_units(activity: Any, threshold: ArrayLike = 0.025) -> Any:
     def one_layer(active: jax.Array) -> jax.Array:
         active = jnp.abs(_tree.widen(active))
         mean = jnp.mean(active)
-        silent = _tree.safe_divide(active, mean) <= threshold
-        return silent & jnp.isfinite(mean)
+        dormant = _tree.safe_divide(active, mean) <= threshold
+        return dormant & jnp.isfinite(mean)
 
     return jax.tree.map(one_layer, activity)
 

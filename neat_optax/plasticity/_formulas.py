@@ -22,7 +22,7 @@ def usable(gradient: jax.Array) -> jax.Array:
 def magnitude(gradient: jax.Array) -> jax.Array:
     """`abs(usable(gradient))`, as an operation of its own.
 
-    What both memories and signals read, XLA:CPU stores, unless it follows from a single
+    What both averages and signals read, XLA:CPU stores, unless it follows from a single
     stored array in a single operation. A choice does not, so each has its own.
     """
     g = _tree.widen(gradient)

@@ -111,7 +111,7 @@ def modulate(
         `optax.scale_by_lion()`. With the targets `momentum_target` and `trust_ratio` it
         has no learning rate, which goes after `modulate`.
       plasticity: from gradients to :math:`\alpha`; `coefficients(mask=mask)` by
-        default. One of your own may leave out the same leaves, to save their memories.
+        default. One of your own may leave out the same leaves, to save their averages.
       target: :math:`X`: `gain` is :math:`b`, `momentum_target(decay)` the average of
         the gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
       strength: :math:`s` at least 0, or a schedule: phases of training are schedules.

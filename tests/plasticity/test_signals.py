@@ -1,7 +1,9 @@
 """Signals: their checks, and one of a user's own."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from compiling import compiled
@@ -70,6 +72,22 @@ def test_schedules_are_read_at_each_step():
     first, second = compiled(two)(g)
     np.testing.assert_allclose(first, [0.5, 1.5], rtol=1e-6)
     np.testing.assert_allclose(second, [1, 1], rtol=1e-6)
+
+
+def hyperparameters(factory, **numbers):
+    """The names of what Optax injects."""
+    tx = optax.inject_hyperparams(factory)(**numbers)
+    return set(jax.eval_shape(tx.init, np.ones(2, np.float32)).hyperparams)
+
+
+def test_numbers_of_the_mixture_are_injected_and_those_of_signals_by_a_function():
+    names = hyperparameters(plasticity.scale_by_plasticity)
+    assert names == {"minimum", "maximum", "strength"}
+
+    def weighed(weight, decay):
+        return plasticity.coefficients([SIGN, plasticity.activity(weight, decay)])
+
+    assert hyperparameters(weighed, weight=0.3, decay=0.5) == {"weight", "decay"}
 
 
 @pytest.mark.parametrize(
