@@ -19,14 +19,15 @@ from step_time import make_runner
 import neat_optax as neo
 
 RATE = optax.scale_by_learning_rate(1e-3)
-GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
+ALONE = [neo.plasticity.gradient(1.0)]
+NO_MEMORY = [neo.plasticity.gradient(), neo.plasticity.activity()]
 STEPS = {
     "scale_by_plasticity": optax.chain(neo.plasticity.scale_by_plasticity(), RATE),
-    "scale_by_plasticity(memory_weight=0)": optax.chain(
-        neo.plasticity.scale_by_plasticity(memory_weight=0), RATE
+    "scale_by_plasticity without the memory": optax.chain(
+        neo.plasticity.scale_by_plasticity(NO_MEMORY), RATE
     ),
     "scale_by_plasticity of the gradient alone": optax.chain(
-        neo.plasticity.scale_by_plasticity(**GRAD_ONLY), RATE
+        neo.plasticity.scale_by_plasticity(ALONE), RATE
     ),
     "neuroplastic": neo.plasticity.neuroplastic(1e-3),
     "neuroplastic(monitor=True)": neo.plasticity.neuroplastic(1e-3, monitor=True),
@@ -35,7 +36,10 @@ STEPS = {
     ),
 }
 TARGETS = {name: 1.3 for name in list(STEPS)[:3]}
-BUFFERS = {"scale_by_plasticity()": {}, "of the gradient alone": GRAD_ONLY}
+BUFFERS = {
+    "scale_by_plasticity()": (neo.plasticity.scale_by_plasticity(), 3),
+    "of the gradient alone": (neo.plasticity.scale_by_plasticity(ALONE), 0),
+}
 
 
 def word_lines():
@@ -49,10 +53,9 @@ def word_lines():
 def memory_gates():
     """Buffers like the parameters in the state."""
     params = jnp.ones((1000, 1000))
-    for name, kwargs in BUFFERS.items():
-        state = neo.plasticity.scale_by_plasticity(**kwargs).init(params)
+    for name, (tx, most) in BUFFERS.items():
+        state = tx.init(params)
         count = sum(x.nbytes for x in jax.tree.leaves(state)) / params.nbytes
-        most = 3 if not kwargs else 0
         met = round(count, 4) <= most
         yield Gate(f"state, {name}", f"<= {most} buffers", f"{count:.4f}", met)
 

@@ -10,13 +10,14 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
+from compiling import compiled
 
 LAYERS = ("first", "second", "head")
 DEAD = (("first", 2), ("first", 5), ("second", 1))
 SIZES = (3, 8, 6, 2)
 ACTIVITY = {
-    "first": jnp.array([5.0, 4.0, 0.1, 6.0, 3.0, 7.0, 8.0, 9.0]),
-    "second": jnp.array([5.0, 0.1, 4.0, 6.0, 3.0, 7.0]),
+    "first": np.array([5.0, 4.0, 0.1, 6.0, 3.0, 7.0, 8.0, 9.0], np.float32),
+    "second": np.array([5.0, 0.1, 4.0, 6.0, 3.0, 7.0], np.float32),
 }
 SPECS = {
     "first": {"kernel": P(None, "data"), "bias": P("data")},
@@ -25,14 +26,14 @@ SPECS = {
 }
 
 
-def dense_params(seed=0, sizes=SIZES, dtype=jnp.float32):
+def dense_params(seed=0, sizes=SIZES, dtype=np.float32):
     """Layers whose units are all active."""
     rng = np.random.default_rng(seed)
     pairs = itertools.pairwise(sizes)
     return {
         name: {
-            "kernel": jnp.asarray(rng.normal(size=(a, b)) / np.sqrt(a), dtype),
-            "bias": jnp.asarray(0.5 + 0.1 * rng.normal(size=b), dtype),
+            "kernel": np.asarray(rng.normal(size=(a, b)) / np.sqrt(a), dtype),
+            "bias": np.asarray(0.5 + 0.1 * rng.normal(size=b), dtype),
         }
         for name, (a, b) in zip(LAYERS, pairs, strict=True)
     }
@@ -48,7 +49,7 @@ def forward(params, x):
 
 
 def inputs(count=32, seed=1):
-    return jnp.asarray(np.random.default_rng(seed).normal(size=(count, 3)), jnp.float32)
+    return np.random.default_rng(seed).normal(size=(count, 3)).astype(np.float32)
 
 
 def sines(params):
@@ -56,10 +57,16 @@ def sines(params):
     return jax.tree.map(lambda p: jnp.sin(40 * p + 1), params)
 
 
-def silence(params, layer, unit):
+def still(params):
+    """Gradients of zero."""
+    return jax.tree.map(jnp.zeros_like, params)
+
+
+def silence(params, layer, unit, bias=-100.0):
     """The parameters with a unit that never fires."""
     changed = {name: dict(arrays) for name, arrays in params.items()}
-    changed[layer]["bias"] = changed[layer]["bias"].at[unit].set(-100.0)
+    changed[layer]["bias"] = np.array(changed[layer]["bias"])
+    changed[layer]["bias"][unit] = bias
     return changed
 
 
@@ -78,15 +85,37 @@ def place(params, mesh):
 
 
 def train(tx, params, steps, activity=None, grads=sines):
-    """Parameters and states of a run."""
-    state, update = tx.init(params), jax.jit(tx.update)
-    visited = []
+    """Parameters and states after each step.
+
+    What stands around an optimizer is compiled apart from it, and so changes none of
+    its roundings.
+    """
+    state, update, visited = compiled(tx.init)(params), compiled(tx.update), []
     for _ in range(steps):
-        given = forward(params, inputs())[1] if activity is None else activity
-        updates, state = update(grads(params), state, params, activity=given)
-        params = optax.apply_updates(params, updates)
-        visited.append((params, state))
+        given = FORWARD(params, inputs())[1] if activity is None else activity
+        moves = GRADIENTS[grads](params)
+        updates, state = update(moves, state, params, unit_activity=given)
+        params = APPLY(params, updates)
+        visited.append(jax.tree.map(np.asarray, (params, state)))
     return visited
+
+
+def one_step(tx, carry, activity=None, grads=sines):
+    """The next parameters and state."""
+    params, state = carry
+    given = forward(params, inputs())[1] if activity is None else activity
+    updates, state = tx.update(grads(params), state, params, unit_activity=given)
+    return optax.apply_updates(params, updates), state
+
+
+def each(stacked, steps):
+    """A list of the entries along the first axis."""
+    arrays = jax.tree.map(np.asarray, stacked)
+    return [jax.tree.map(lambda x, n=n: x[n], arrays) for n in range(steps)]
+
+
+FORWARD, APPLY = compiled(forward), compiled(optax.apply_updates)
+GRADIENTS = {grads: compiled(grads) for grads in (sines, still)}
 
 
 OPTIMIZERS = {

@@ -1,20 +1,23 @@
 """The recorded cases of NeuroPlastic, and their configurations as chains."""
 
+import functools
 import json
 import pathlib
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import neat_optax as neo
+from compiling import compiled
 from neat_optax import plasticity
 
 _FILE = pathlib.Path(__file__).parent / "data" / "neuroplastic.json"
 CASES = json.loads(_FILE.read_text())
 CLOSE = dict(rtol=2e-5, atol=2e-6)
-GRAD_ONLY = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
+GRAD_ONLY = dict(signals=[plasticity.gradient(1.0)])
 
 EPSILON = "P1: an epsilon beside the mean sets the scale there"
 DIFFERENT = {
@@ -25,31 +28,43 @@ DIFFERENT = {
 }
 
 
-def of(kind):
-    cases = [case for case in CASES if case["kind"] == kind]
-    return pytest.mark.parametrize("case", cases, ids=[case["name"] for case in cases])
+def of(kind, fast=None):
+    """Parametrizes a test by the cases of a kind; `fast` names those not slow."""
+    slow = pytest.mark.slow
+    cases = [
+        pytest.param(
+            case,
+            id=case["name"],
+            marks=[slow] if fast and case["name"] not in fast else [],
+        )
+        for case in CASES
+        if case["kind"] == kind
+    ]
+    return pytest.mark.parametrize("case", cases)
 
 
 def as_arrays(tree):
-    return [jnp.asarray(x, jnp.float32) for x in tree]
+    return [np.asarray(x, np.float32) for x in tree]
 
 
-def options(config):
+def options(config, **decays):
     """The arguments of `coefficients` under the original's names."""
-    weights = {
-        f"{kind}_weight": config[f"{kind}_weight"]
-        for kind in ("activity", "gradient", "memory")
-        if f"{kind}_weight" in config
-    }
+    weights = dict(gradient=0.4, activity=0.4, memory=0.2)
+    for kind in weights:
+        weights[kind] = config.get(f"{kind}_weight", weights[kind])
     if config.get("mode") == "ablation_grad_only":
-        weights = GRAD_ONLY
+        weights = dict(gradient=1.0, activity=0, memory=0)
+    signals = [
+        getattr(plasticity, kind)(weight, **decays.get(kind, {}))
+        for kind, weight in weights.items()
+    ]
     granularity = neo.sparsity.entries
     if not config.get("parameterwise", True):
         granularity = neo.sparsity.arrays
     bounds = dict(
         minimum=config.get("min_alpha", 0.2), maximum=config.get("max_alpha", 2.0)
     )
-    return dict(weights, granularity=granularity, **bounds)
+    return dict(signals=signals, granularity=granularity, **bounds)
 
 
 def gain(config, scale=1.0, monitor=False):
@@ -158,3 +173,46 @@ def optimizer(config, monitor=False):
         scope=neo.whole_tree,
         monitor=monitor,
     )
+
+
+def by_steps(name, pair):
+    """The parameters and the states of two optimizers after each step of a case.
+
+    The first one moves the parameters.
+    """
+    case = next(case for case in CASES if case["name"] == name)
+
+    def step(carry, gradients):
+        params, states = carry
+        moves = [
+            tx.update(gradients, state, params)
+            for tx, state in zip(pair, states, strict=True)
+        ]
+        (updates, _), (_, states) = moves[0], zip(*moves, strict=True)
+        carry = optax.apply_updates(params, updates), states
+        return carry, carry
+
+    @compiled
+    def run(params, gradients):
+        start = params, tuple(tx.init(params) for tx in pair)
+        return jax.lax.scan(step, start, gradients)[1]
+
+    steps = zip(*map(as_arrays, case["inputs"]["grads"]), strict=True)
+    gradients = [np.stack(step) for step in steps]
+    found = run(as_arrays(case["inputs"]["params"]), gradients)
+    return jax.tree.map(np.asarray, found)
+
+
+@functools.cache
+def states_of(name):
+    """The states of a case whose optimizer records, and of one beside it.
+
+    That is a residual that adds nothing, and records by how much the coefficients
+    differ from those of the gradient alone.
+    """
+    config = next(case["config"] for case in CASES if case["name"] == name)
+    full, alone = (
+        plasticity.scale_by_plasticity(**x) for x in alphas(config["plasticity"])
+    )
+    beside = plasticity.orthogonal_residual(full, alone, strength=0, monitor=True)
+    return by_steps(name, (optimizer(config, monitor=True), beside))[1]

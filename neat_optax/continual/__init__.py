@@ -1,4 +1,4 @@
-"""Networks that stay able to learn: dormant units, resets, and pulls to the start."""
+"""Continual learning: dormant units, resets, and regularization to the start."""
 
 from neat_optax.continual._activity import layer_activity as layer_activity
 from neat_optax.continual._anchor import l2_to_init as l2_to_init

@@ -1,4 +1,4 @@
-"""Mean activations of named layers, out of what a Flax model records."""
+"""Mean activations of units, from what a Flax model records."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -10,7 +10,9 @@ from neat_optax import _checks, _tree
 
 
 def layer_activity(
-    outputs: Any, layers: Sequence[str], activation: Callable = jax.nn.relu
+    outputs: Any,
+    layers: Sequence[str],
+    activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
 ) -> dict[str, jax.Array]:
     """The mean absolute activation of each unit, from recorded outputs of layers.
 
@@ -25,7 +27,7 @@ def layer_activity(
     Returns:
       For each layer [units], the mean of the size over all axes but the last, and
       over all calls of the layer: what `reset_dormant` and `continual_backprop` take as
-      `activity=`.
+      `unit_activity=`.
 
     Raises:
       ValueError: if a layer has no recorded output.
@@ -37,7 +39,7 @@ def layer_activity(
       [2.0, 0.0]
     """
     _checks.check_function("activation", activation)
-    found: dict[str, list[Any]] = {}
+    found: dict[str, list[jax.Array]] = {}
     pairs = zip(_tree.leaf_names(outputs), jax.tree.leaves(outputs), strict=True)
     for name, output in pairs:
         layer, called, _ = name.partition("/__call__")
@@ -52,7 +54,9 @@ def layer_activity(
     return {layer: _mean_size(found[layer], activation) for layer in layers}
 
 
-def _mean_size(outputs: Sequence[Any], activation: Callable) -> jax.Array:
+def _mean_size(
+    outputs: Sequence[jax.Array], activation: Callable[[jax.Array], jax.Array]
+) -> jax.Array:
     sizes = [jnp.abs(_tree.widen(activation(output))) for output in outputs]
     means = [jnp.mean(size, axis=tuple(range(size.ndim - 1))) for size in sizes]
     return jax.lax.stop_gradient(sum(means[1:], means[0]) / len(means))

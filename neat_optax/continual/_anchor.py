@@ -1,6 +1,5 @@
-"""Drawing parameters back to where they started."""
+"""Regularization of parameters to their initial values."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._leaves import Mask
 from neat_optax._schedules import value_at
 
 
@@ -15,12 +15,12 @@ class L2ToInitState(NamedTuple):
     """State of `l2_to_init`."""
 
     step: jax.Array  # [] int32
-    start: Any  # the parameters at init
+    start: optax.Params  # at init
 
 
 def l2_to_init(
     strength: optax.ScalarOrSchedule,
-    mask: Any | Callable[[Any], Any] | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Weight decay towards the initial parameters instead of zero: L2 Init.
 
@@ -34,7 +34,7 @@ def l2_to_init(
     Args:
       strength: :math:`\lambda` at least 0, or a schedule. The paper's penalty is not
         halved: its :math:`\lambda` is half of this one.
-      mask: which parameters are drawn: a tree of True and False with the structure of
+      mask: which parameters decay: a tree of True and False with the structure of
         the parameters, or of a prefix of it, or a function from the parameters to such
         a tree; all by default. Under `optax.inject_hyperparams` a function belongs in
         `static_args`.
@@ -56,18 +56,23 @@ def l2_to_init(
     """
     _checks.check_number("strength", strength, "[0, inf)")
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> L2ToInitState:
         _checks.check_inexact("params", params)
         # A copy of its own, so that the parameters can be donated.
         start = jax.tree.map(jnp.copy, params)
         return L2ToInitState(jnp.zeros((), jnp.int32), start)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, L2ToInitState]:
         del extra_args
         _checks.check_update(updates, params, "l2_to_init")
         amount = value_at(strength, state.step)
 
-        def pull(update, weight, start):
+        def pull(update: jax.Array, weight: jax.Array, start: jax.Array) -> jax.Array:
             away = _tree.widen(weight) - _tree.widen(start)
             return (update + amount * away).astype(update.dtype)
 

@@ -1,4 +1,4 @@
-"""Continual backpropagation: the least useful units are replaced, a few at a time."""
+"""Continual backpropagation: the least useful units are reset, a few at a time."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._largest import keep_largest
@@ -27,7 +28,7 @@ class ContinualBackpropState(NamedTuple):
 
     step: jax.Array  # [] int32
     records: tuple[UnitRecord, ...]  # for each hidden layer
-    inner: Any
+    inner: optax.OptState
 
 
 def continual_backprop(
@@ -37,10 +38,10 @@ def continual_backprop(
     replacement_rate: optax.ScalarOrSchedule = 1e-4,
     maturity: int = 100,
     utility_decay: optax.ScalarOrSchedule = 0.99,
-    init: Callable[..., Any] | None = None,
+    init: Callable[..., jax.Array] | None = None,
     key: jax.Array | int = 0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Replaces the least useful units of each layer, a small share at every step.
+    r"""Resets the least useful units of each layer, a small share at every step.
 
     Each unit has a contribution utility, which starts at zero,
 
@@ -51,8 +52,8 @@ def continual_backprop(
     layer with :math:`n` mature units adds :math:`\rho n` to its quota. The
     :math:`\lfloor c \rfloor` mature units with the lowest utility are replaced, with
     :math:`c` the quota, and are taken off it. A replaced unit is
-    started afresh as in `reset_dormant`, and its utility and age are zero. Everything
-    else takes the optimizer's step. Among equal utilities the later units go first. A
+    reset as in `reset_dormant`, and its utility and age are zero. Everything else takes
+    the optimizer's step. Among equal utilities the later units go first. A
     step whose activities are not finite leaves the utilities of that layer alone.
 
     Args:
@@ -65,7 +66,7 @@ def continual_backprop(
       key: a random key or a seed; the step is folded into it.
 
     Returns:
-      An optimizer that needs `params` and the extra argument `activity=`, as
+      An optimizer that needs `params` and the extra argument `unit_activity=`, as
       `reset_dormant` does. Nothing may stand behind it in a chain.
 
     Raises:
@@ -80,7 +81,7 @@ def continual_backprop(
       >>> still = {"first": {"kernel": jnp.zeros((1, 2))},
       ...          "head": {"kernel": jnp.zeros((2, 1))}}
       >>> activity = {"first": jnp.array([2.0, 1.0])}
-      >>> u, _ = tx.update(still, tx.init(params), params, activity=activity)
+      >>> u, _ = tx.update(still, tx.init(params), params, unit_activity=activity)
       >>> optax.apply_updates(params, u)["head"]["kernel"].tolist()
       [[0.0], [9.0]]
 
@@ -98,17 +99,22 @@ def continual_backprop(
     layers = _units.check_layers(layers)
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ContinualBackpropState:
         _checks.check_inexact("params", params)
         records = _units.per_layer(layers, params, _new_record)
         step = jnp.zeros((), jnp.int32)
         return ContinualBackpropState(step, records, optimizer.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ContinualBackpropState]:
         caller = "continual_backprop"
         _checks.check_update(updates, params, caller)
         hidden = _units.find_hidden(layers, params)
-        seen = _units.read_activity(extra_args.get("activity"), hidden, caller)
+        seen = _units.read_activity(extra_args.get("unit_activity"), hidden, caller)
         rate = value_at(replacement_rate, state.step)
         decay = value_at(utility_decay, state.step)
         contributions = _contributions(hidden, seen, params)
@@ -135,7 +141,9 @@ def _new_record(units: int) -> UnitRecord:
     )
 
 
-def _contributions(hidden: Any, seen: Any, params: Any) -> list[jax.Array]:
+def _contributions(
+    hidden: Sequence[_units.Hidden], seen: Sequence[jax.Array], params: optax.Params
+) -> list[jax.Array]:
     """For each hidden layer [units], activity times the size of outgoing weights."""
     weights = jax.tree.leaves(params)
     return [
@@ -145,7 +153,13 @@ def _contributions(hidden: Any, seen: Any, params: Any) -> list[jax.Array]:
 
 
 @jax.jit
-def _advance(record, contribution, decay, rate, maturity):
+def _advance(
+    record: UnitRecord,
+    contribution: jax.Array,
+    decay: ArrayLike,
+    rate: ArrayLike,
+    maturity: ArrayLike,
+) -> tuple[UnitRecord, jax.Array]:
     """The next record of a layer, and which of its units are replaced."""
     utility = decay * record.utility + (1 - decay) * contribution
     utility = jnp.where(jnp.all(jnp.isfinite(utility)), utility, record.utility)
@@ -162,10 +176,10 @@ def _advance(record, contribution, decay, rate, maturity):
     return _tree.cast_like(aged, record), replaced
 
 
-def _lowest_if(utility: Any, mature: Any, count: Any) -> jax.Array:
+def _lowest_if(utility: jax.Array, mature: jax.Array, count: jax.Array) -> jax.Array:
     """The mature units with the lowest utility, `count` of them."""
 
-    def lowest():
+    def lowest() -> jax.Array:
         return keep_largest([-utility], [mature], count)[0]
 
     return jax.lax.cond(count > 0, lowest, lambda: jnp.zeros_like(mature))

@@ -1,4 +1,4 @@
-"""Units that have fallen silent: how many there are, and starting them afresh."""
+"""Dormant-neuron statistics and ReDo resets."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._random import check_key, key_at, lecun_normal
@@ -18,11 +19,11 @@ class ResetDormantState(NamedTuple):
 
     step: jax.Array  # [] int32
     activity: tuple[jax.Array, ...]  # for each hidden layer [units], summed up so far
-    inner: Any
+    inner: optax.OptState
 
 
-def dormant_units(activity: Any, threshold: Any = 0.025) -> Any:
-    r"""Which units are dormant: hardly active, beside the other units of their layer.
+def dormant_units(activity: Any, threshold: ArrayLike = 0.025) -> Any:
+    r"""Which units are dormant: hardly active compared with others of their layer.
 
     .. math:: \frac{a_i}{\frac{1}{n} \sum_j a_j} \le \tau
 
@@ -48,16 +49,16 @@ def dormant_units(activity: Any, threshold: Any = 0.025) -> Any:
     """
     _checks.check_number("threshold", threshold, "[0, inf)")
 
-    def one_layer(active):
+    def one_layer(active: jax.Array) -> jax.Array:
         active = jnp.abs(_tree.widen(active))
         mean = jnp.mean(active)
-        silent = _tree.safe_divide(active, mean) <= threshold
-        return silent & jnp.isfinite(mean)
+        dormant = _tree.safe_divide(active, mean) <= threshold
+        return dormant & jnp.isfinite(mean)
 
     return jax.tree.map(one_layer, activity)
 
 
-def dormant_fraction(activity: Any, threshold: Any = 0.025) -> jax.Array:
+def dormant_fraction(activity: Any, threshold: ArrayLike = 0.025) -> jax.Array:
     """The share of dormant units in all layers together, 0 where there is no unit.
 
     Args:
@@ -84,19 +85,19 @@ def reset_dormant(
     *,
     threshold: optax.ScalarOrSchedule = 0.025,
     every: int = 1000,
-    init: Callable[..., Any] | None = None,
+    init: Callable[..., jax.Array] | None = None,
     key: jax.Array | int = 0,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Starts dormant units afresh, every so many steps: ReDo.
+    r"""Resets dormant units every so many steps: ReDo.
 
     The activities of the last :math:`k` steps are summed up. After every :math:`k`-th
     step a unit is dormant whose share in the sum,
 
     .. math:: \frac{\sum_t a_{ti}}{\frac{1}{n} \sum_j \sum_t a_{tj}},
 
-    is at most :math:`\tau`. Its incoming weights are drawn afresh, its bias and its
-    outgoing weights are set to zero, and the optimizer's memories of all of them are
-    set back by `reset_moments`. Everything else takes the optimizer's step. A weight
+    is at most :math:`\tau`. Its incoming weights are drawn anew, its bias and its
+    outgoing weights are set to zero, and the optimizer's moments of all of them are
+    reset by `reset_moments`. Everything else takes the optimizer's step. A weight
     between two dormant units is zero. A period with an activity that is not finite
     resets nothing in that layer.
 
@@ -116,14 +117,14 @@ def reset_dormant(
       key: a random key or a seed; the step is folded into it.
 
     Returns:
-      An optimizer that needs `params` and the extra argument `activity=`: a mapping
-      from the path of each layer but the last to an array [units], the mean absolute
-      activation over the batch, as `layer_activity` gives it. Nothing may stand behind
-      it in a chain.
+      An optimizer that needs `params` and the extra argument `unit_activity=`: a
+      mapping from the path of each layer but the last to an array [units], the mean
+      absolute activation over the batch, as `layer_activity` gives it. Nothing may
+      stand behind it in a chain.
 
     Raises:
       ValueError: at init, if a layer has no kernel, or two of them do not fit; at
-        update, if `activity` does not have a layer, or not its units.
+        update, if `unit_activity` does not have a layer, or not its units.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -133,7 +134,7 @@ def reset_dormant(
       >>> still = {"first": {"kernel": jnp.zeros((1, 2))},
       ...          "head": {"kernel": jnp.zeros((2, 1))}}
       >>> activity = {"first": jnp.array([1.0, 0.0])}
-      >>> u, _ = tx.update(still, tx.init(params), params, activity=activity)
+      >>> u, _ = tx.update(still, tx.init(params), params, unit_activity=activity)
       >>> optax.apply_updates(params, u)["head"]["kernel"].tolist()
       [[1.0], [0.0]]
 
@@ -147,16 +148,22 @@ def reset_dormant(
     layers, cadence = _units.check_layers(layers), when(0, every, None)
     optimizer = optax.with_extra_args_support(optimizer)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ResetDormantState:
         _checks.check_inexact("params", params)
         sums = _units.per_layer(layers, params, lambda n: jnp.zeros(n, jnp.float32))
         step = jnp.zeros((), jnp.int32)
         return ResetDormantState(step, sums, optimizer.init(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ResetDormantState]:
         _checks.check_update(updates, params, "reset_dormant")
         hidden = _units.find_hidden(layers, params)
-        seen = _units.read_activity(extra_args.get("activity"), hidden, "reset_dormant")
+        given = extra_args.get("unit_activity")
+        seen = _units.read_activity(given, hidden, "reset_dormant")
         sums = _tree.cast_like(
             tuple(a + b for a, b in zip(state.activity, seen, strict=True)),
             state.activity,

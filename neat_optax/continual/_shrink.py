@@ -1,4 +1,4 @@
-"""Shrinking parameters and adding noise, to keep them able to learn."""
+"""Shrink and perturb: parameters are scaled down and get noise."""
 
 import functools
 from collections.abc import Callable
@@ -7,8 +7,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._leaves import Mask
 from neat_optax._random import check_key, key_at
 from neat_optax._schedules import value_at, when
 
@@ -25,9 +27,9 @@ def shrink_and_perturb(
     noise: optax.ScalarOrSchedule,
     *,
     every: int,
-    init: Callable[..., Any] | None = None,
+    init: Callable[..., jax.Array] | None = None,
     key: jax.Array | int = 0,
-    mask: Any | Callable[[Any], Any] | None = None,
+    mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Shrinks the new parameters and perturbs them, every so many steps.
 
@@ -79,11 +81,16 @@ def shrink_and_perturb(
         _checks.check_function("init", init)
     cadence = when(0, every, None)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ShrinkAndPerturbState:
         _checks.check_inexact("params", params)
         return ShrinkAndPerturbState(jnp.zeros((), jnp.int32), _spreads(params))
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ShrinkAndPerturbState]:
         del extra_args
         _checks.check_update(updates, params, "shrink_and_perturb")
         step = _tree.increment(state.step)
@@ -98,7 +105,7 @@ def shrink_and_perturb(
     return optax.with_extra_args_support(optax.masked(tx, mask))
 
 
-def _spreads(params: Any) -> jax.Array:
+def _spreads(params: optax.Params) -> jax.Array:
     """The standard deviation of the entries of each leaf; 0 for an empty one."""
     spreads = [
         jnp.std(leaf).astype(jnp.float32) if leaf.size else jnp.zeros((), jnp.float32)
@@ -108,11 +115,19 @@ def _spreads(params: Any) -> jax.Array:
 
 
 @functools.partial(jax.jit, static_argnames="init")
-def _perturb_if(init, due, key, spreads, factors, updates, params):
-    """Jitted, so that a step outside of `jit` does not compile its branches anew."""
+def _perturb_if(
+    init: Callable[..., jax.Array] | None,
+    due: jax.Array,
+    key: jax.Array,
+    spreads: jax.Array,
+    factors: tuple[ArrayLike, ArrayLike],
+    updates: optax.Updates,
+    params: optax.Params,
+) -> optax.Updates:
+    """Jitted, so that a step outside of `jit` does not compile its branches again."""
     leaves, treedef = jax.tree.flatten(params)
 
-    def perturbed():
+    def perturbed() -> optax.Updates:
         shrink, noise = factors
         new = []
         for leaf, (update, weight) in enumerate(
@@ -126,7 +141,12 @@ def _perturb_if(init, due, key, spreads, factors, updates, params):
     return jax.lax.cond(due, perturbed, lambda: updates)
 
 
-def _fresh(init: Any, key: jax.Array, weight: jax.Array, spread: jax.Array) -> Any:
+def _fresh(
+    init: Callable[..., jax.Array] | None,
+    key: jax.Array,
+    weight: jax.Array,
+    spread: jax.Array,
+) -> jax.Array | float:
     """What a fresh network would hold in place of an array."""
     dtype = _tree.widen(weight).dtype
     if init is None:

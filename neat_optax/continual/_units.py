@@ -1,4 +1,4 @@
-"""Hidden units of a chain of layers, and how they are started afresh.
+"""Hidden units of a chain of layers, and resetting them.
 
 A kernel is [..., in, out]. After a flatten its inputs are (positions, units), with the
 units fastest.
@@ -39,7 +39,7 @@ def check_layers(layers: Any) -> tuple[str, ...]:
     return tuple(layers)
 
 
-def find_hidden(layers: Sequence[str], params: Any) -> tuple[Hidden, ...]:
+def find_hidden(layers: Sequence[str], params: optax.Params) -> tuple[Hidden, ...]:
     """The hidden layers of a chain: all but the last, which gives the output.
 
     Raises:
@@ -61,7 +61,9 @@ def find_hidden(layers: Sequence[str], params: Any) -> tuple[Hidden, ...]:
     return tuple(hidden)
 
 
-def _kernel_of(layer: str, numbers: Mapping[str, int], shapes: Sequence) -> int:
+def _kernel_of(
+    layer: str, numbers: Mapping[str, int], shapes: Sequence[tuple[int, ...]]
+) -> int:
     number = numbers.get(f"{layer}/kernel")
     if number is None or len(shapes[number]) < 2:
         kernels = [name for name in numbers if name.endswith("/kernel")]
@@ -73,7 +75,9 @@ def _kernel_of(layer: str, numbers: Mapping[str, int], shapes: Sequence) -> int:
     return number
 
 
-def _check_fit(layer: str, shape: tuple, following: str, after: tuple) -> None:
+def _check_fit(
+    layer: str, shape: tuple[int, ...], following: str, after: tuple[int, ...]
+) -> None:
     units, inputs = shape[-1], after[-2]
     flattened = len(after) == 2 and units and inputs % units == 0
     if inputs != units and not flattened:
@@ -84,7 +88,9 @@ def _check_fit(layer: str, shape: tuple, following: str, after: tuple) -> None:
         )
 
 
-def per_layer(layers: Sequence[str], params: Any, make: Callable) -> tuple[Any, ...]:
+def per_layer(
+    layers: Sequence[str], params: optax.Params, make: Callable[[int], Any]
+) -> tuple[Any, ...]:
     """`make(units)` for each hidden layer.
 
     Where a tree has no leaves, as when `optax.tree.map_params` asks for the structure
@@ -95,30 +101,32 @@ def per_layer(layers: Sequence[str], params: Any, make: Callable) -> tuple[Any, 
     return tuple(make(one.units) for one in find_hidden(layers, params))
 
 
-def read_activity(activity: Any, hidden: Sequence[Hidden], caller: str) -> list[Any]:
+def read_activity(
+    activity: Any, hidden: Sequence[Hidden], caller: str
+) -> list[jax.Array]:
     """The activities of each hidden layer, checked, in float32 or wider."""
     if not hidden:
         return []
-    _checks.check_given("activity", activity, caller)
+    _checks.check_given("unit_activity", activity, caller)
     if not isinstance(activity, Mapping):
         raise ValueError(
-            "`activity` must be a mapping from the paths of layers to arrays [units], "
-            f"got {type(activity).__name__}."
+            "`unit_activity` must be a mapping from the paths of layers to arrays "
+            f"[units], got {type(activity).__name__}."
         )
     return [_tree.unsharded(_activity_of(activity, one)) for one in hidden]
 
 
-def _activity_of(activity: Mapping, hidden: Hidden) -> jax.Array:
+def _activity_of(activity: Mapping[str, Any], hidden: Hidden) -> jax.Array:
     if hidden.layer not in activity:
         raise ValueError(
-            f"`activity` must have an entry for the layer {hidden.layer!r}, got "
+            f"`unit_activity` must have an entry for the layer {hidden.layer!r}, got "
             f"entries for {', '.join(map(str, activity)) or 'no layer'}."
         )
     found = activity[hidden.layer]
     if jnp.shape(found) != (hidden.units,):
         raise ValueError(
-            f"`activity` must have one number for each of the {hidden.units} units of "
-            f"{hidden.layer!r}, got shape {jnp.shape(found)}."
+            "`unit_activity` must have one number for each of the "
+            f"{hidden.units} units of {hidden.layer!r}, got shape {jnp.shape(found)}."
         )
     return jnp.abs(_tree.widen(jax.lax.stop_gradient(found)))
 
@@ -134,26 +142,26 @@ def outgoing_weight(kernel: jax.Array, units: int) -> jax.Array:
 def restart(
     optimizer: optax.GradientTransformationExtraArgs,
     hidden: tuple[Hidden, ...],
-    init: Callable,
+    init: Callable[..., jax.Array],
     units: Sequence[jax.Array],
     key: jax.Array,
-    stepped: tuple[Any, Any],
-    params: Any,
-) -> tuple[Any, Any]:
-    """Starts some units afresh, after a step of the optimizer.
+    stepped: tuple[optax.Updates, optax.OptState],
+    params: optax.Params,
+) -> tuple[optax.Updates, optax.OptState]:
+    """Resets some units after a step of the optimizer.
 
     Args:
       optimizer: whose step it was.
       hidden: the hidden layers.
       init: a function (key, shape, dtype) to a kernel.
-      units: for each hidden layer [units], whether a unit is started afresh.
+      units: for each hidden layer [units], whether a unit is reset.
       key: for the new kernels.
       stepped: the updates and the state that the optimizer returned.
       params: the parameters before the step.
 
     Returns:
-      The updates, which lead to the new weights of these units, and the state, which
-      remembers nothing of them.
+      The updates, which lead to the new weights of these units, and the state, with
+      their moments reset.
     """
     if not hidden:
         return stepped
@@ -165,20 +173,28 @@ def restart(
 
 
 @functools.partial(jax.jit, static_argnames=("hidden", "init"))
-def _renew_if(hidden, init, found, units, key, updates, params):
-    """Updates to fresh incoming weights, zero biases and zero outgoing weights."""
+def _renew_if(
+    hidden: tuple[Hidden, ...],
+    init: Callable[..., jax.Array],
+    found: jax.Array,
+    units: Sequence[jax.Array],
+    key: jax.Array,
+    updates: optax.Updates,
+    params: optax.Params,
+) -> optax.Updates:
+    """Updates to new incoming weights, zero biases and zero outgoing weights."""
     weights, treedef = jax.tree.flatten(params)
     moves = treedef.flatten_up_to(updates)
     touched = sorted(_marks(hidden, units, weights))
 
-    def renewed():
+    def renewed() -> list[jax.Array]:
         marks = _marks(hidden, units, weights)
         return [
             _move(moves[n], weights[n], marks[n], init, jax.random.fold_in(key, n))
             for n in touched
         ]
 
-    def as_they_are():
+    def as_they_are() -> list[jax.Array]:
         return [moves[n].astype(_exact(moves[n], weights[n])) for n in touched]
 
     chosen = jax.lax.cond(found, renewed, as_they_are)
@@ -188,10 +204,18 @@ def _renew_if(hidden, init, found, units, key, updates, params):
 
 
 @functools.partial(jax.jit, static_argnames=("optimizer", "hidden"))
-def _forget_if(optimizer, hidden, found, units, state, updates, params):
+def _forget_if(
+    optimizer: optax.GradientTransformationExtraArgs,
+    hidden: tuple[Hidden, ...],
+    found: jax.Array,
+    units: Sequence[jax.Array],
+    state: optax.OptState,
+    updates: optax.Updates,
+    params: optax.Params,
+) -> optax.OptState:
     """Apart from the updates: in one branch with them, XLA copies the whole state."""
 
-    def forget():
+    def forget() -> optax.OptState:
         weights, treedef = jax.tree.flatten(params)
         marks = _marks(hidden, units, weights)
         nothing = jnp.zeros((), bool), jnp.zeros((), bool)
@@ -203,7 +227,9 @@ def _forget_if(optimizer, hidden, found, units, state, updates, params):
     return jax.lax.cond(found, forget, lambda: state)
 
 
-def _marks(hidden: Sequence[Hidden], units: Any, weights: Any) -> dict[int, Any]:
+def _marks(
+    hidden: Sequence[Hidden], units: Sequence[jax.Array], weights: Sequence[jax.Array]
+) -> dict[int, tuple[jax.Array, jax.Array]]:
     """For each leaf by its number: what comes into the units, and what goes out."""
     nothing = jnp.zeros((), bool)
     marks = {}
@@ -224,8 +250,14 @@ def _spread(flags: jax.Array, like: jax.Array, axis: int) -> jax.Array:
     return flags.reshape(shape) | jnp.zeros_like(like, dtype=bool)
 
 
-def _move(update, weight, marks, init, key):
-    """The update to a fresh array on the way in, and to zero on the way out."""
+def _move(
+    update: jax.Array,
+    weight: jax.Array,
+    marks: tuple[jax.Array, jax.Array],
+    init: Callable[..., jax.Array],
+    key: jax.Array,
+) -> jax.Array:
+    """The update to a new array on the way in, and to zero on the way out."""
     into, out = marks
     dtype = _exact(update, weight)
     new = jnp.zeros_like(weight)
@@ -236,6 +268,6 @@ def _move(update, weight, marks, init, key):
     return jnp.where(into | out, move, update.astype(dtype))
 
 
-def _exact(update: jax.Array, weight: jax.Array) -> Any:
+def _exact(update: jax.Array, weight: jax.Array) -> jnp.dtype:
     """The dtype in which the update to zero is exact."""
     return jnp.result_type(update, weight)

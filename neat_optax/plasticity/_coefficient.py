@@ -4,15 +4,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 
-def clipped(mixture: jax.Array, minimum: Any, maximum: Any) -> jax.Array:
+def clipped(mixture: jax.Array, minimum: ArrayLike, maximum: ArrayLike) -> jax.Array:
     """A mixture of signals inside its bounds."""
     return jnp.clip(mixture, minimum, maximum)
 
 
 def mixed(
-    grad_only: jax.Array, full: jax.Array, strength: Any, minimum: Any, maximum: Any
+    grad_only: jax.Array,
+    full: jax.Array,
+    strength: Any,
+    minimum: ArrayLike,
+    maximum: ArrayLike,
 ) -> jax.Array:
     r"""The coefficient between that of the gradient alone and that of all signals.
 

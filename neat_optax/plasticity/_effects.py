@@ -1,10 +1,11 @@
-"""What wrappers and stabilizers did, kept in the state: one entry for each scope."""
+"""Records of wrappers and stabilizers, kept in the state for each scope."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.typing import ArrayLike
 
 from neat_optax import _recording
 from neat_optax._leaves import totals
@@ -54,10 +55,10 @@ class StabilizerRecord(NamedTuple):
 
     stabilizer_gain: jax.Array
     rms_before: jax.Array  # root mean square of the update that came in
-    rms_after: jax.Array  # of the one handed on
+    rms_after: jax.Array  # of the one returned
 
 
-def start(kind: Any, count: int, monitor: bool) -> Recorded | tuple[()]:
+def start(kind: type[Any], count: int, monitor: bool) -> Recorded | tuple[()]:
     """Zeros, or nothing where nothing is recorded."""
     if not monitor:
         return ()
@@ -68,9 +69,9 @@ def start(kind: Any, count: int, monitor: bool) -> Recorded | tuple[()]:
 def record(
     state: Any,
     owners: Sequence[int],
-    leaves: Sequence[Any],
+    leaves: Sequence[jax.Array],
     rule: Callable[..., Any],
-    *columns: Sequence[Any],
+    *columns: Sequence[ArrayLike],
 ) -> Recorded:
     """What is recorded after a step. What is not finite is recorded as 0.
 
@@ -99,7 +100,15 @@ def _finite(x: jax.Array) -> jax.Array:
     return jnp.where(jnp.isfinite(x), x, 0)
 
 
-def of_residual(gg, gs, ss, gd, dd, wanted, factor) -> ResidualRecord:
+def of_residual(
+    gg: jax.Array,
+    gs: jax.Array,
+    ss: jax.Array,
+    gd: jax.Array,
+    dd: jax.Array,
+    wanted: jax.Array,
+    factor: jax.Array,
+) -> ResidualRecord:
     """What is recorded of gradients `g`, signals `s` and residuals `d` of all scopes.
 
     Args:

@@ -6,14 +6,15 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Mask, as_mask, chosen, shortened, zeros
 from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
+from neat_optax.plasticity._formulas import averaged, usable
 from neat_optax.plasticity._scale import coefficients
-from neat_optax.plasticity._signals import averaged, usable
 
 _LEFT_ALONE = 0.0, 0.0, 1.0  # for a leaf that is not modulated, what `_moved` gives
 
@@ -39,20 +40,30 @@ class ModulateState(NamedTuple):
     """State of `modulate`."""
 
     step: jax.Array  # [] int32
-    base: Any
-    plasticity: Any
+    base: optax.OptState
+    plasticity: optax.OptState
     momentum: Any  # of the modulated leaves; () unless the target is a momentum
     recorded: Recorded | tuple[()]  # () unless monitored
 
 
-def _trust_ratio(update, param, momentum):
+def _trust_ratio(update: jax.Array, param: jax.Array, momentum: Any) -> jax.Array:
     del momentum
     norms = [jnp.sqrt(_tree.inner(x, x)) for x in (param, update)]
     # An update of zero has any ratio: whatever it is, it multiplies zero.
     return (jnp.clip(_tree.safe_divide(*norms), 0.5, 1.5) - 1) * update
 
 
-gain = Target("gain", lambda update, param, momentum: update)  # noqa: ARG005
+def _update(update: jax.Array, param: Any, momentum: Any) -> jax.Array:
+    del param, momentum
+    return update
+
+
+def _average(update: Any, param: Any, momentum: jax.Array) -> jax.Array:
+    del update, param
+    return momentum
+
+
+gain = Target("gain", _update)
 """The update itself: each entry has its own gain."""
 
 trust_ratio = Target("trust_ratio", _trust_ratio, needs_params=True)
@@ -73,7 +84,7 @@ def momentum_target(
     """
     _checks.check_number("decay", decay, "[0, 1)")
     _checks.check_bool("debias", debias)
-    return Target("momentum", lambda update, param, m: m, decay, debias)  # noqa: ARG005
+    return Target("momentum", _average, decay, debias)
 
 
 def modulate(
@@ -97,15 +108,15 @@ def modulate(
 
     Args:
       base: any transformation: `optax.scale_by_adam()`, `optax.trace(0.9)`,
-        `optax.scale_by_lion()`. With the targets `momentum` and `trust_ratio` it has
-        no learning rate, which goes after `modulate`.
+        `optax.scale_by_lion()`. With the targets `momentum_target` and `trust_ratio` it
+        has no learning rate, which goes after `modulate`.
       plasticity: from gradients to :math:`\alpha`; `coefficients(mask=mask)` by
-        default. One of your own may leave out the same leaves, to save their memories.
-      target: :math:`X`: `gain` is :math:`b`, `momentum(decay)` the average of the
-        gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
+        default. One of your own may leave out the same leaves, to save their averages.
+      target: :math:`X`: `gain` is :math:`b`, `momentum_target(decay)` the average of
+        the gradients, `trust_ratio` what brings :math:`b` nearer to :math:`\|p\|`.
       strength: :math:`s` at least 0, or a schedule: phases of training are schedules.
       ratio: :math:`r` at least 0, or a schedule.
-      mask: from a path and an array to whether it is modulated; by default all are.
+      mask: which leaves are modulated, as in `scale_by_plasticity`; all by default.
       monitor: whether to record what is added for `diagnostics`.
 
     Returns:
@@ -131,7 +142,7 @@ def modulate(
     _checks.check_bool("monitor", monitor)
     mask = as_mask(mask)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ModulateState:
         _checks.check_inexact("params", params)
         kept = () if target.decay is None else zeros(params, mask)
         states = base.init(params), alphas_of.init(params)
@@ -139,7 +150,12 @@ def modulate(
         recorded = _effects.start(_effects.ModulationRecord, count, monitor)
         return ModulateState(jnp.zeros((), jnp.int32), *states, kept, recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ModulateState]:
         if target.needs_params:
             _checks.check_params(params, "modulate with this target")
         step = _tree.increment(state.step)
@@ -152,7 +168,7 @@ def modulate(
         leaves, treedef = jax.tree.flatten(bases)
         columns = [_column(x, len(leaves)) for x in (alphas, params)]
         amounts = value_at(strength, state.step), value_at(ratio, state.step)
-        found = [_LEFT_ALONE] * len(leaves)
+        found: list[tuple[Any, ...]] = [_LEFT_ALONE] * len(leaves)
         for n in numbers:
             alpha, param = (column[n] for column in columns)
             x = target.direction(_tree.widen(leaves[n]), param, averages.get(n))
@@ -164,7 +180,9 @@ def modulate(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _moved(base, direction, strength, ratio) -> tuple[jax.Array, tuple[Any, ...]]:
+def _moved(
+    base: jax.Array, direction: jax.Array, strength: Any, ratio: Any
+) -> tuple[jax.Array, tuple[jax.Array, ...]]:
     """An update plus what is added to it, bounded; their norms, and the bound's factor.
 
     The second norm is that of what is added, before the bound: 0 where nothing is.
@@ -178,13 +196,17 @@ def _moved(base, direction, strength, ratio) -> tuple[jax.Array, tuple[Any, ...]
     return moved, (lengths[0], jnp.where(finite, lengths[1], 0), factor)
 
 
-def _record(state: ModulateState, leaves, found) -> Any:
+def _record(
+    state: ModulateState, leaves: list[jax.Array], found: list[tuple[ArrayLike, ...]]
+) -> Recorded:
     """What is recorded next."""
     columns = zip(*found, strict=True)
     return _effects.record(state, range(len(leaves)), leaves, _measured, *columns)
 
 
-def _measured(base_norm, norm, factor) -> _effects.ModulationRecord:
+def _measured(
+    base_norm: jax.Array, norm: jax.Array, factor: jax.Array
+) -> _effects.ModulationRecord:
     """What is recorded, from what `_moved` says of all leaves."""
     added = factor * norm
     return _effects.ModulationRecord(
@@ -195,7 +217,13 @@ def _measured(base_norm, norm, factor) -> _effects.ModulationRecord:
     )
 
 
-def _momentum(target: Target, updates, state: ModulateState, step, numbers):
+def _momentum(
+    target: Target,
+    updates: optax.Updates,
+    state: ModulateState,
+    step: jax.Array,
+    numbers: list[int],
+) -> tuple[dict[int, jax.Array], Any]:
     """The averages that a target looks at, by leaf, and those to keep."""
     if target.decay is None:
         return {}, ()
@@ -209,5 +237,5 @@ def _momentum(target: Target, updates, state: ModulateState, step, numbers):
     return {n: kept[n] / correction for n in numbers}, treedef.unflatten(kept)
 
 
-def _column(tree, count: int) -> list[Any]:
+def _column(tree: Any, count: int) -> list[Any]:
     return [None] * count if tree is None else jax.tree.leaves(tree)

@@ -1,4 +1,4 @@
-"""What plasticity did, kept in the state: one entry for each leaf that takes part."""
+"""Records of coefficients, kept in the state for each leaf that takes part."""
 
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -6,11 +6,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.typing import ArrayLike
 
 from neat_optax import _tree
 from neat_optax._recording import Recorded
 from neat_optax.plasticity import _effects
-from neat_optax.plasticity._signals import apart, square, usable
+from neat_optax.plasticity._formulas import apart, square, usable
 
 _NEAR = 0.05
 _ROUNDS, _PARTS = 4, 8
@@ -35,7 +36,7 @@ class PlasticityRecord(NamedTuple):
 def record(
     state: Any,
     pairs: Sequence[tuple[jax.Array, jax.Array]],
-    bounds: tuple[Any, Any],
+    bounds: tuple[ArrayLike, ArrayLike],
 ) -> Recorded:
     """What is recorded next, from the coefficients and the gradients of the leaves.
 
@@ -55,7 +56,12 @@ def record(
     )
 
 
-def measured(alpha, squares, minimum, maximum) -> PlasticityRecord:
+def measured(
+    alpha: jax.Array,
+    squares: Sequence[jax.Array],
+    minimum: Any,
+    maximum: Any,
+) -> PlasticityRecord:
     """What is recorded of one leaf. All is 0 for an empty one."""
     if not alpha.size:
         return PlasticityRecord(*[jnp.float32(0)] * len(PlasticityRecord._fields))
@@ -78,7 +84,7 @@ def measured(alpha, squares, minimum, maximum) -> PlasticityRecord:
     )
 
 
-def median(x: jax.Array, low: Any, high: Any) -> jax.Array:
+def median(x: jax.Array, low: ArrayLike, high: ArrayLike) -> jax.Array:
     """The lower median of numbers between two bounds, found by counting.
 
     Nothing is sorted, so that a sharded array stays where it is. Each of four passes
@@ -91,7 +97,9 @@ def median(x: jax.Array, low: Any, high: Any) -> jax.Array:
     """
     wanted = (x.size + 1) // 2
 
-    def narrow(_, ends):
+    def narrow(
+        _: Any, ends: tuple[jax.Array, jax.Array]
+    ) -> tuple[jax.Array, jax.Array]:
         edges = jnp.linspace(ends[0], ends[1], _PARTS + 1, dtype=x.dtype)
         below = counts([x <= edges[k] for k in range(_PARTS)]) < wanted
         k = jnp.sum(below)  # 0 where half of the numbers are at the lower bound
@@ -119,7 +127,9 @@ def counts(hits: Sequence[jax.Array]) -> jax.Array:
     return jnp.sum(rows, axis=tuple(range(1, rows.ndim)))
 
 
-def _squares_of_all(pairs: Sequence[tuple[Any, Any]]) -> list[list[jax.Array]]:
+def _squares_of_all(
+    pairs: Sequence[tuple[jax.Array, jax.Array]],
+) -> list[list[jax.Array]]:
     """For each leaf, the squared norms of its gradient, scaled and changed.
 
     A finite norm shows that every square was. Only where one is not, all are summed

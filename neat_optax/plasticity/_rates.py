@@ -1,5 +1,6 @@
 """A learning rate for each group, from the plasticity of its weights."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,15 +13,16 @@ from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
 from neat_optax.plasticity import _effects
 from neat_optax.plasticity._scale import coefficients
+from neat_optax.plasticity._signals import gradient
 
 
 class ModulateRateState(NamedTuple):
     """State of `modulate_rate`."""
 
     step: jax.Array  # [] int32
-    inner: Any
-    plasticity: Any
-    reference: Any
+    inner: optax.OptState
+    plasticity: optax.OptState
+    reference: optax.OptState
     recorded: Recorded | tuple[()]  # () unless monitored
 
 
@@ -69,7 +71,7 @@ def modulate_rate(
       NeuroPlastic Optimizer, version 0.1.0, its learning-rate controller.
     """
     inner = optax.with_extra_args_support(inner)
-    alone = coefficients(activity_weight=0, gradient_weight=1, memory_weight=0)
+    alone = coefficients([gradient(1.0)])
     given = coefficients() if plasticity is None else plasticity
     parts = [given, alone if reference is None else reference]
     full, other = [optax.with_extra_args_support(part) for part in parts]
@@ -78,14 +80,19 @@ def modulate_rate(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("monitor", monitor)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ModulateRateState:
         _checks.check_inexact("params", params)
         states = inner.init(params), full.init(params), other.init(params)
         count = scope.count(params)
         recorded = _effects.start(_effects.RateRecord, count, monitor)
         return ModulateRateState(jnp.zeros((), jnp.int32), *states, recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ModulateRateState]:
         given = params, extra_args
         alphas, full_state = _call(full, updates, state.plasticity, *given)
         base, other_state = _call(other, updates, state.reference, *given)
@@ -110,11 +117,19 @@ def modulate_rate(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _call(tx, updates, state, params, extra_args):
+def _call(
+    tx: optax.GradientTransformationExtraArgs,
+    updates: optax.Updates,
+    state: optax.OptState,
+    params: Any,
+    extra_args: dict[str, Any],
+) -> tuple[Any, optax.OptState]:
     return tx.update(updates, state, params, **extra_args)
 
 
-def _signals(owners, pairs) -> list[jax.Array]:
+def _signals(
+    owners: Sequence[int], pairs: Sequence[tuple[jax.Array, jax.Array]]
+) -> list[jax.Array]:
     """The signal of each leaf's scope, from the two coefficients of the leaves."""
     signals = [jnp.mean(_log_ratio(*pair)) if pair[0].size else 0.0 for pair in pairs]
     counts = totals(owners, [1] * len(signals))
@@ -122,11 +137,15 @@ def _signals(owners, pairs) -> list[jax.Array]:
     return [total / count for total, count in zip(sums, counts, strict=True)]
 
 
-def _multiplier(signal, strength, minimum, maximum) -> jax.Array:
+def _multiplier(
+    signal: jax.Array, strength: Any, minimum: Any, maximum: Any
+) -> jax.Array:
     return jnp.clip(1 + strength * signal, minimum, maximum)
 
 
-def _measured(signal, strength, minimum, maximum) -> _effects.RateRecord:
+def _measured(
+    signal: jax.Array, strength: Any, minimum: Any, maximum: Any
+) -> _effects.RateRecord:
     """What is recorded of all scopes."""
     wanted = 1 + strength * signal
     return _effects.RateRecord(

@@ -3,27 +3,14 @@
 import optax
 
 from neat_optax import _checks
-from neat_optax._granularity import Granularity, entries
-from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax.plasticity._scale import scale_by_plasticity
 from neat_optax.plasticity._stabilize import clip_leaf_norm, stabilize
 
 
 def neuroplastic(
     learning_rate: optax.ScalarOrSchedule,
+    scaling: optax.GradientTransformation | None = None,
     *,
-    activity_weight: optax.ScalarOrSchedule = 0.4,
-    gradient_weight: optax.ScalarOrSchedule = 0.4,
-    memory_weight: optax.ScalarOrSchedule = 0.2,
-    activity_decay: optax.ScalarOrSchedule = 0.95,
-    momentum_decay: optax.ScalarOrSchedule = 0.9,
-    variance_decay: optax.ScalarOrSchedule = 0.99,
-    minimum: optax.ScalarOrSchedule = 0.2,
-    maximum: optax.ScalarOrSchedule = 2.0,
-    strength: optax.ScalarOrSchedule = 1.0,
-    granularity: Granularity = entries,
-    scope: Scope = per_leaf,
-    mask: Mask | None = None,
     weight_decay: optax.ScalarOrSchedule | None = None,
     decouple_weight_decay: bool = True,
     max_norm: optax.ScalarOrSchedule | None = 1.0,
@@ -35,15 +22,15 @@ def neuroplastic(
 
     .. math:: p \leftarrow p - \eta\, \bigl(\text{stabilized}(\alpha\, g) + w\, p\bigr)
 
-    `chain(scale_by_plasticity, clip_leaf_norm?, stabilize?, add_decayed_weights?,
+    `chain(scaling, clip_leaf_norm?, stabilize?, add_decayed_weights?,
     scale_by_learning_rate)`; a part with a question mark is there only where its
     argument is set.
 
     Args:
       learning_rate: :math:`\eta`, or a schedule.
-      activity_weight, gradient_weight, memory_weight, activity_decay, momentum_decay,
-        variance_decay, minimum, maximum, strength, granularity, scope,
-        mask: see `scale_by_plasticity`.
+      scaling: what scales the gradient: `scale_by_plasticity()` by default, or with
+        signals, bounds and strength of your own, or one of them in `bound_residual` or
+        `orthogonal_residual`. It says by itself whether it is monitored.
       weight_decay: :math:`w` at least 0, or a schedule; None for none.
       decouple_weight_decay: whether decay acts on the parameters (as in AdamW). If
         not, it is added before the stabilizer, which then bounds it too.
@@ -51,7 +38,8 @@ def neuroplastic(
       target_rms: the root mean square that `stabilize` holds each leaf at; None
         leaves it out.
       stabilizer_rate: the `rate` of `stabilize`, where `target_rms` is set.
-      monitor: whether to record coefficients, clip and stabilizer for `diagnostics`.
+      monitor: whether to record the default coefficients, clip and stabilizer for
+        `diagnostics`.
 
     Returns:
       An optimizer.
@@ -67,22 +55,9 @@ def neuroplastic(
       NeuroPlastic Optimizer, version 0.1.0. The differences are in docs/math.md.
     """
     _checks.check_bool("decouple_weight_decay", decouple_weight_decay)
-    plasticity = scale_by_plasticity(
-        activity_weight=activity_weight,
-        gradient_weight=gradient_weight,
-        memory_weight=memory_weight,
-        activity_decay=activity_decay,
-        momentum_decay=momentum_decay,
-        variance_decay=variance_decay,
-        minimum=minimum,
-        maximum=maximum,
-        strength=strength,
-        granularity=granularity,
-        scope=scope,
-        mask=mask,
-        monitor=monitor,
-    )
-    parts: list[optax.GradientTransformation] = [plasticity]
+    if scaling is None:
+        scaling = scale_by_plasticity(monitor=monitor)
+    parts: list[optax.GradientTransformation] = [scaling]
     if max_norm is not None:
         parts.append(clip_leaf_norm(max_norm, monitor=monitor))
     if target_rms is not None:

@@ -1,10 +1,12 @@
 """Bounds on how far a transformation may move a gradient."""
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, shortened, totals
@@ -17,8 +19,8 @@ class ResidualState(NamedTuple):
     """State of `bound_residual` and `orthogonal_residual`."""
 
     step: jax.Array  # [] int32
-    inner: Any
-    reference: Any  # the state of `reference`; () without one
+    inner: optax.OptState
+    reference: optax.OptState  # the state of `reference`; () without one
     recorded: Recorded | tuple[()]  # () unless monitored
 
 
@@ -29,7 +31,7 @@ def bound_residual(
     scope: Scope = per_leaf,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Keeps what a transformation makes of a gradient near the gradient.
+    r"""Bounds the distance of an update from the gradient.
 
     .. math:: d = \text{inner}(g) - g, \qquad
         u = g + d\, \min\Bigl(1, \frac{r\, \|g\|}{\|d\|}\Bigr)
@@ -43,7 +45,7 @@ def bound_residual(
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
-      where only :math:`d` has none, the gradient is handed on.
+      where only :math:`d` has none, the gradient is returned.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -59,11 +61,16 @@ def bound_residual(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("monitor", monitor)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ResidualState:
         step, recorded = _start(params, scope, monitor)
         return ResidualState(step, inner.init(params), (), recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ResidualState]:
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
         g, treedef, owners = _leaves(updates, scope)
         d = [_tree.widen(m) - x for m, x in zip(jax.tree.leaves(moved), g, strict=True)]
@@ -90,7 +97,7 @@ def orthogonal_residual(
     scope: Scope = per_leaf,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Adds to a gradient what is new about another direction: its orthogonal part.
+    r"""Adds to a gradient the part of another direction orthogonal to it.
 
     .. math::
 
@@ -112,7 +119,7 @@ def orthogonal_residual(
 
     Returns:
       A transformation. A scope whose gradient has no finite norm gets the update 0;
-      where only :math:`o` has none, the gradient is handed on.
+      where only :math:`o` has none, the gradient is returned.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -132,11 +139,16 @@ def orthogonal_residual(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("monitor", monitor)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ResidualState:
         step, recorded = _start(params, scope, monitor)
         return ResidualState(step, inner.init(params), other.init(params), recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ResidualState]:
         moved, inner_state = inner.update(updates, state.inner, params, **extra_args)
         base, other_state = other.update(updates, state.reference, params, **extra_args)
         g, treedef, owners = _leaves(updates, scope)
@@ -156,7 +168,9 @@ def orthogonal_residual(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _across(owners, gradients, signals):
+def _across(
+    owners: Sequence[int], gradients: Sequence[jax.Array], signals: Sequence[jax.Array]
+) -> tuple[list[jax.Array], list[jax.Array]]:
     """The squared norms of gradients, and the parts of signals orthogonal to them."""
     gg = _squares(owners, gradients)
     sg = _inner(owners, signals, gradients)
@@ -165,7 +179,12 @@ def _across(owners, gradients, signals):
     return gg, [jnp.where(b > 0, s - c * g, 0) for s, c, g, b in columns]
 
 
-def _wanted(gradients, residuals, strength, match_norm: bool):
+def _wanted(
+    gradients: Sequence[jax.Array],
+    residuals: Sequence[jax.Array],
+    strength: Any,
+    match_norm: bool,
+) -> list[Any]:
     """What orthogonal parts are multiplied by, had the ratio no effect."""
     if not match_norm:
         return [strength] * len(gradients)
@@ -173,7 +192,12 @@ def _wanted(gradients, residuals, strength, match_norm: bool):
     return [strength * _tree.safe_divide(jnp.sqrt(a), jnp.sqrt(b)) for a, b in pairs]
 
 
-def _bounded(wanted, gradients, residuals, ratio):
+def _bounded(
+    wanted: Sequence[Any],
+    gradients: Sequence[jax.Array],
+    residuals: Sequence[jax.Array],
+    ratio: Any,
+) -> list[jax.Array]:
     """Those factors, smaller where the ratio asks for it; from squared norms."""
     columns = zip(wanted, gradients, residuals, strict=True)
     return [
@@ -182,14 +206,24 @@ def _bounded(wanted, gradients, residuals, ratio):
     ]
 
 
-def _start(params, scope: Scope, monitor: bool):
+def _start(
+    params: optax.Params, scope: Scope, monitor: bool
+) -> tuple[jax.Array, Recorded | tuple[()]]:
     """The first step number, and what is recorded before it."""
     count = scope.count(params)
     recorded = _effects.start(_effects.ResidualRecord, count, monitor)
     return jnp.zeros((), jnp.int32), recorded
 
 
-def _record(state: ResidualState, owners, g, s, d, wanted, factors) -> Any:
+def _record(
+    state: ResidualState,
+    owners: Sequence[int],
+    g: Sequence[jax.Array],
+    s: Sequence[jax.Array],
+    d: Sequence[jax.Array],
+    wanted: Sequence[ArrayLike],
+    factors: Sequence[jax.Array],
+) -> Recorded:
     """The next record, from gradients, signals, and residuals before their factor."""
     products = [
         _inner(owners, *pair) for pair in ((g, g), (g, s), (s, s), (g, d), (d, d))
@@ -198,30 +232,42 @@ def _record(state: ResidualState, owners, g, s, d, wanted, factors) -> Any:
     return _effects.record(state, owners, g, _effects.of_residual, *columns)
 
 
-def _leaves(updates, scope: Scope):
+def _leaves(
+    updates: optax.Updates, scope: Scope
+) -> tuple[list[jax.Array], Any, tuple[int, ...]]:
     """The widened leaves of a gradient, its structure, and the scope of each leaf."""
     _checks.check_inexact("updates", updates)
     leaves, treedef = jax.tree.flatten(updates)
     return [_tree.widen(x) for x in leaves], treedef, scope.owners(updates)
 
 
-def _squares(owners, leaves):
+def _squares(owners: Sequence[int], leaves: Sequence[jax.Array]) -> list[jax.Array]:
     return _inner(owners, leaves, leaves)
 
 
-def _inner(owners, left, right):
+def _inner(
+    owners: Sequence[int], left: Sequence[jax.Array], right: Sequence[jax.Array]
+) -> list[jax.Array]:
     """For each leaf, the inner product over its scope."""
     return totals(
         owners, [_tree.inner(*pair) for pair in zip(left, right, strict=True)]
     )
 
 
-def _add(gradient, squared, residual, residual_squared, factor):
+def _add(
+    gradient: jax.Array,
+    squared: jax.Array,
+    residual: jax.Array,
+    residual_squared: jax.Array,
+    factor: jax.Array,
+) -> jax.Array:
     """Gradient plus residual; what has no finite norm counts as 0."""
     added = jnp.where(jnp.isfinite(residual_squared), factor * residual, 0)
     return jnp.where(jnp.isfinite(squared), gradient + added, 0)
 
 
-def _as(updates, treedef, leaves):
+def _as(
+    updates: optax.Updates, treedef: Any, leaves: Sequence[jax.Array]
+) -> optax.Updates:
     pairs = zip(leaves, jax.tree.leaves(updates), strict=True)
     return treedef.unflatten([new.astype(old.dtype) for new, old in pairs])

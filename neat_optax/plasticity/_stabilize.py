@@ -1,11 +1,12 @@
 """Bounds on an update's norm, and gains that hold its size."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf, shortened, totals
@@ -44,19 +45,23 @@ class StabilizeState(NamedTuple):
     recorded: Recorded | tuple[()]  # () unless monitored
 
 
-def _towards_target(old, rms, target, rate):
+def _towards_target(
+    old: jax.Array, rms: jax.Array, target: ArrayLike, rate: ArrayLike
+) -> jax.Array:
     """In logarithms, the output's distance from the target shrinks by 1 - rate."""
     ratio = target / jnp.where(rms > 0, old * rms, 1)
     return jnp.where(rms > 0, old * ratio**rate, old)
 
 
-def _nudge(old, rms, target, rate):
+def _nudge(
+    old: jax.Array, rms: jax.Array, target: jax.Array, rate: jax.Array
+) -> jax.Array:
     return old + rate * (target - rms)
 
 
 homeostatic = GainRule("homeostatic", _towards_target, remembers=True)
 """A controller with memory: `k <- k (target / (k rms))^rate`. While the update's size
-stays, the size of what is handed on approaches the target by a share `rate` of the
+stays, the size of what is returned approaches the target by a share `rate` of the
 distance, in logarithms, at each step. No unit enters."""
 
 memoryless = GainRule("memoryless", _nudge, remembers=False)
@@ -69,7 +74,7 @@ def clip_leaf_norm(
     *,
     monitor: bool = False,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Shortens the update of each leaf to a norm.
+    r"""Clips the update of each leaf to a norm.
 
     .. math:: u \leftarrow u\, \min\Bigl(1, \frac{c}{\|u\|}\Bigr)
 
@@ -93,12 +98,17 @@ def clip_leaf_norm(
     _checks.check_number("max_norm", max_norm, "(0, inf)")
     _checks.check_bool("monitor", monitor)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> ClipLeafNormState:
         count = len(jax.tree.leaves(params))
         recorded = _effects.start(_effects.ClipRecord, count, monitor)
         return ClipLeafNormState(jnp.zeros((), jnp.int32), recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, ClipLeafNormState]:
         del extra_args
         _check(updates, params)
         longest = value_at(max_norm, state.step)
@@ -117,7 +127,7 @@ def clip_leaf_norm(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _clipped(norm, longest) -> _effects.ClipRecord:
+def _clipped(norm: jax.Array, longest: ArrayLike) -> _effects.ClipRecord:
     """What is recorded of all leaves."""
     return _effects.ClipRecord(norm, (norm > longest) & (norm < jnp.inf))
 
@@ -171,13 +181,18 @@ def stabilize(
     _checks.check_kind("scope", scope, Scope)
     _checks.check_bool("monitor", monitor)
 
-    def init_fn(params):
+    def init_fn(params: optax.Params) -> StabilizeState:
         count = scope.count(params)
         gain = jnp.ones((count,), jnp.float32) if rule.remembers else ()
         recorded = _effects.start(_effects.StabilizerRecord, count, monitor)
         return StabilizeState(jnp.zeros((), jnp.int32), gain, recorded)
 
-    def update_fn(updates, state, params=None, **extra_args):
+    def update_fn(
+        updates: optax.Updates,
+        state: Any,
+        params: Any = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, StabilizeState]:
         del extra_args
         _check(updates, params)
         now = [value_at(x, state.step) for x in (target_rms, rate, minimum, maximum)]
@@ -200,29 +215,37 @@ def stabilize(
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _gained(gain, rms) -> _effects.StabilizerRecord:
+def _gained(gain: jax.Array, rms: jax.Array) -> _effects.StabilizerRecord:
     """What is recorded of all scopes."""
     return _effects.StabilizerRecord(gain, rms, gain * rms)
 
 
-def _rms(owners, leaves):
+def _rms(owners: Sequence[int], leaves: Sequence[jax.Array]) -> list[jax.Array]:
     """For each leaf, the root mean square of its scope."""
     squares = totals(owners, [_tree.inner(u, u) for u in leaves])
     counts = totals(owners, [u.size for u in leaves])
     return [jnp.sqrt(s / max(n, 1)) for s, n in zip(squares, counts, strict=True)]
 
 
-def _next_gain(rule: GainRule, old, rms, target, rate, minimum, maximum):
+def _next_gain(
+    rule: GainRule,
+    old: jax.Array,
+    rms: jax.Array,
+    target: ArrayLike,
+    rate: ArrayLike,
+    minimum: ArrayLike,
+    maximum: ArrayLike,
+) -> jax.Array:
     gain = jnp.clip(rule.gain(old, rms, target, rate), minimum, maximum)
     return jnp.where(jnp.isfinite(rms), gain, old).astype(jnp.float32)
 
 
-def _scaled(update, gain, rms):
+def _scaled(update: jax.Array, gain: jax.Array, rms: jax.Array) -> jax.Array:
     scaled = jnp.where(jnp.isfinite(rms), gain * update, 0)
     return scaled.astype(update.dtype)
 
 
-def _check(updates, params):
+def _check(updates: optax.Updates, params: Any) -> None:
     _checks.check_inexact("updates", updates)
     if params is not None:
         _checks.check_same_structure("updates", updates, "params", params)

@@ -60,7 +60,8 @@ def test_activities_of_a_linen_model():
         activity["first"], jnp.abs(jnp.tanh(layer)).mean(axis=0), rtol=1e-4
     )
     tx = neo.continual.reset_dormant(optax.adam(0.1), ("first", "head"), every=1)
-    tx.update(params, tx.init(params), params, activity=activity)
+    step = lambda: tx.update(params, tx.init(params), params, unit_activity=activity)  # noqa: E731
+    jax.eval_shape(step)
 
 
 def test_a_layer_that_is_called_twice_has_the_mean_of_both():
@@ -94,13 +95,14 @@ def accuracy_after_training(wrap):
             return loss, layer_activity(outputs, NNX_LAYERS[:-1])
 
         (_, activity), grads = nnx.value_and_grad(loss_fn, has_aux=True)(model)
-        optimizer.update(model, grads, activity=activity)
+        optimizer.update(model, grads, unit_activity=activity)
 
     for _ in range(300):
         step(model, optimizer)
     return float(jnp.mean(model(x).argmax(axis=1) == y))
 
 
+@pytest.mark.slow
 def test_a_dead_network_learns_again():
     dead = accuracy_after_training(optax.with_extra_args_support)
     revived = accuracy_after_training(

@@ -1,5 +1,7 @@
 """L2 Init: a pull towards the start."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,78 +9,86 @@ import optax
 import pytest
 
 import neat_optax as neo
+from compiling import compiled
+from running import run
+
+
+def array(*entries, dtype=np.float32):
+    return np.array(entries, dtype)
+
+
+def pulls(tx, starts, now):
+    """What the parameters `now` are pulled by, from a start at other ones."""
+    state = compiled(tx.init)(starts)
+    zeros = jax.tree.map(lambda p: np.zeros((1, *p.shape), p.dtype), now)
+    updates, _, after = run(tx, zeros, now, state=state)
+    return jax.tree.map(lambda u: u[0], updates), after
 
 
 def test_by_hand():
+    start = {"w": array(1, -2), "none": None}
+    now = {"w": array(3, -2), "none": None}
+    updates, after = pulls(neo.continual.l2_to_init(0.5), start, now)
+    assert updates["w"].tolist() == [1, 0]
+    assert after.start["w"].tolist() == [1, -2]
+
+
+def test_it_is_added_to_the_update():
     tx = neo.continual.l2_to_init(0.5)
-    start = {"w": jnp.array([1.0, -2.0]), "none": None}
-    state = tx.init(start)
-    now = {"w": jnp.array([3.0, -2.0]), "none": None}
-    grads = {"w": jnp.array([0.25, 0.25]), "none": None}
-    updates, after = tx.update(grads, state, now)
-    assert updates["w"].tolist() == [1.25, 0.25]
-    assert after.start["w"].tolist() == [1.0, -2.0]
+    state = compiled(tx.init)(array(1, -2))
+    updates, _, _ = run(tx, array([0.25, 0.25]), array(3, -2), state=state)
+    assert updates[0].tolist() == [1.25, 0.25]
 
 
 def test_it_is_the_gradient_of_the_penalty():
-    start, now = jnp.array([1.0, -2.0, 0.5]), jnp.array([0.3, 4.0, 0.5])
+    start, now = array(1, -2, 0.5), array(0.3, 4, 0.5)
     penalty = lambda p: 0.35 * jnp.sum((p - start) ** 2)  # noqa: E731
-    tx = neo.continual.l2_to_init(0.7)
-    updates, _ = tx.update(jnp.zeros(3), tx.init(start), now)
-    np.testing.assert_allclose(updates, jax.grad(penalty)(now), rtol=1e-6)
+    updates, _ = pulls(neo.continual.l2_to_init(0.7), start, now)
+    np.testing.assert_allclose(updates, compiled(jax.grad(penalty))(now), rtol=1e-6)
 
 
 def test_without_a_gradient_parameters_return():
     tx = optax.chain(neo.continual.l2_to_init(1.0), optax.sgd(0.1))
-    start = jnp.array([1.0, -1.0])
-    state, w = tx.init(start), jnp.array([9.0, 9.0])
-    for _ in range(200):
-        updates, state = tx.update(jnp.zeros(2), state, w)
-        w = optax.apply_updates(w, updates)
-    np.testing.assert_allclose(w, start, atol=1e-5)
+    start = array(1, -1)
+    state = compiled(tx.init)(start)
+    _, after, _ = run(tx, np.zeros((200, 2), np.float32), array(9, 9), state=state)
+    np.testing.assert_allclose(after[-1], start, atol=1e-5)
 
 
 def test_a_mask_leaves_parameters_out():
     tx = neo.continual.l2_to_init(1.0, mask={"w": True, "b": False})
-    params = {"w": jnp.zeros(2), "b": jnp.zeros(2)}
-    state = tx.init(params)
-    ones = jax.tree.map(jnp.ones_like, params)
-    updates, _ = tx.update(params, state, ones)
-    assert updates["w"].tolist() == [1.0, 1.0]
-    assert updates["b"].tolist() == [0.0, 0.0]
+    params = {"w": array(0, 0), "b": array(0, 0)}
+    updates, _ = pulls(tx, params, {"w": array(1, 1), "b": array(1, 1)})
+    assert updates["w"].tolist() == [1, 1]
+    assert updates["b"].tolist() == [0, 0]
 
 
 def test_a_schedule_counts_steps():
     tx = neo.continual.l2_to_init(lambda step: 1.0 * step)
-    state = tx.init(jnp.zeros(()))
-    pulls = []
-    for _ in range(3):
-        updates, state = tx.update(jnp.zeros(()), state, jnp.ones(()))
-        pulls.append(float(updates))
-    assert pulls == [0.0, 1.0, 2.0]
+    state = compiled(tx.init)(array(0))
+    zeros = np.zeros((3, 1), np.float32)
+    updates, _, _ = run(tx, zeros, array(1), state=state, move=False)
+    assert updates[:, 0].tolist() == [0, 1, 2]
 
 
 def test_parameters_may_be_donated():
     tx = neo.continual.l2_to_init(0.1)
-    w = jnp.ones(4)
+    w = jnp.asarray(array(1, 1))
     state = tx.init(w)
 
-    @jax.jit
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
     def step(w, state):
-        updates, state = tx.update(jnp.ones(4), state, w)
+        updates, state = tx.update(jnp.ones(2), state, w)
         return optax.apply_updates(w, updates), state
 
-    donating = jax.jit(step, donate_argnums=(0, 1))
-    w, state = donating(w, state)
-    w, state = donating(w, state)
-    assert state.start.tolist() == [1.0] * 4
+    for _ in range(2):
+        w, state = step(w, state)
+    assert state.start.tolist() == [1, 1]
 
 
 def test_low_precision_keeps_a_small_difference():
-    tx = neo.continual.l2_to_init(1.0)
-    start = jnp.array([1.0], jnp.bfloat16)
-    now = jnp.array([1.0078125], jnp.bfloat16)
-    updates, _ = tx.update(jnp.zeros(1, jnp.bfloat16), tx.init(start), now)
+    one, above = (array(x, dtype=jnp.bfloat16) for x in (1, 1.0078125))
+    updates, _ = pulls(neo.continual.l2_to_init(1.0), one, above)
     assert updates.dtype == jnp.bfloat16
     assert updates.tolist() == [0.0078125]
 
@@ -90,4 +100,4 @@ def test_bad_input():
     tx = neo.continual.l2_to_init(1.0)
     message = r"^`params` must be passed to update for l2_to_init, got None: "
     with pytest.raises(ValueError, match=message):
-        tx.update(jnp.ones(2), tx.init(jnp.ones(2)))
+        tx.update(array(1), tx.init(array(1)))

@@ -9,28 +9,26 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
+from compiling import compiled
+from running import run
 
 RNG = np.random.default_rng(2)
 PARAMS = {
-    "kernel": jnp.asarray(3.0 * RNG.normal(size=(200, 64)), jnp.float32),
-    "bias": jnp.zeros(64),
+    "kernel": (3.0 * RNG.normal(size=(200, 64))).astype(np.float32),
+    "bias": np.zeros(64, np.float32),
 }
 
 
-def run(tx, params, steps, grads=None):
-    state, update = tx.init(params), jax.jit(tx.update)
-    visited = []
-    for _ in range(steps):
-        moves = jax.tree.map(jnp.zeros_like, params) if grads is None else grads
-        updates, state = update(moves, state, params)
-        params = optax.apply_updates(params, updates)
-        visited.append(params)
-    return visited
+def played(tx, params, steps, slope=0.0):
+    """The parameters after each step under one gradient."""
+    constant = lambda p: np.full((steps, *p.shape), slope, np.float32)  # noqa: E731
+    after = run(tx, jax.tree.map(constant, params), params)[1]
+    return [jax.tree.map(lambda x, n=n: x[n], after) for n in range(steps)]
 
 
 def test_shrinks_the_new_parameters_by_hand():
     tx = neo.continual.shrink_and_perturb(0.5, 0.0, every=3)
-    visited = run(tx, jnp.array([8.0, -4.0]), 6, grads=jnp.array([1.0, 1.0]))
+    visited = played(tx, np.array([8.0, -4.0], np.float32), 6, slope=1.0)
     assert [w.tolist() for w in visited] == [
         [9.0, -3.0],
         [10.0, -2.0],
@@ -43,87 +41,97 @@ def test_shrinks_the_new_parameters_by_hand():
 
 def test_the_noise_has_the_spread_of_the_start():
     tx = neo.continual.shrink_and_perturb(1.0, 0.2, every=1)
-    after = run(tx, PARAMS, 1)[0]
-    change = np.asarray(after["kernel"] - PARAMS["kernel"])
+    after = played(tx, PARAMS, 1)[0]
+    change = after["kernel"] - PARAMS["kernel"]
     assert np.std(change) == pytest.approx(0.2 * 3.0, rel=0.03)
     assert abs(np.mean(change)) < 0.03
-    assert np.all(np.asarray(after["bias"]) == 0)
+    assert np.all(after["bias"] == 0)
 
 
-def test_shrunk_to_nothing_a_network_is_drawn_afresh():
+def test_shrunk_to_nothing_a_network_is_initialized_again():
     ones = lambda key, shape, dtype: jnp.ones(shape, dtype)  # noqa: ARG005, E731
     tx = neo.continual.shrink_and_perturb(0.0, 1.0, every=1, init=ones)
-    params = {"kernel": PARAMS["kernel"], "bias": jnp.full(64, 7.0)}
-    after = run(tx, params, 1)[0]
+    params = {"kernel": PARAMS["kernel"], "bias": np.full(64, 7.0, np.float32)}
+    after = played(tx, params, 1)[0]
     np.testing.assert_allclose(after["kernel"], 1.0, atol=1e-5)
-    assert np.all(np.asarray(after["bias"]) == 0)
+    assert np.all(after["bias"] == 0)
 
 
 def test_small_steps_have_a_stationary_spread():
     """With factor s and noise n the variance tends to n^2 / (1 - s^2)."""
     tx = neo.continual.shrink_and_perturb(0.9, 0.1, every=1)
-    after = run(tx, PARAMS, 80)[-1]
+    after = played(tx, PARAMS, 80)[-1]
     expected = 3.0 * 0.1 / np.sqrt(1 - 0.81)
     assert np.std(after["kernel"]) == pytest.approx(expected, rel=0.03)
 
 
 def test_another_key_and_another_step_draw_other_noise():
-    kernels = [
-        run(neo.continual.shrink_and_perturb(0.0, 1.0, every=1, key=key), PARAMS, 2)
-        for key in (0, 1, jax.random.key(0))
-    ]
-    first, other, same = ([np.asarray(p["kernel"]) for p in k] for k in kernels)
-    assert not np.array_equal(first[0], first[1])
-    assert not np.array_equal(first[0], other[0])
-    np.testing.assert_array_equal(first, same)
+    kernel = PARAMS["kernel"][:4]
+
+    def drawn(key):
+        tx = neo.continual.shrink_and_perturb(0.0, 1.0, every=1, key=key)
+        state, found = tx.init(kernel), []
+        for _ in range(2):
+            update, state = tx.update(jnp.zeros_like(kernel), state, kernel)
+            found.append(update)
+        return found
+
+    seeded = compiled(jax.vmap(lambda seed: drawn(jax.random.key(seed))))
+    (first, other), (again, _) = seeded(np.array([0, 1], np.uint32))
+    assert not np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    np.testing.assert_array_equal(compiled(lambda: drawn(0))()[0], first)
 
 
 def test_a_mask_leaves_parameters_out():
     mask = {"kernel": True, "bias": False}
     tx = neo.continual.shrink_and_perturb(0.0, 0.0, every=1, mask=mask)
-    after = run(tx, {**PARAMS, "bias": jnp.ones(64)}, 1)[0]
-    assert np.all(np.asarray(after["kernel"]) == 0)
-    assert np.all(np.asarray(after["bias"]) == 1)
+    after = played(tx, {**PARAMS, "bias": np.ones(64, np.float32)}, 1)[0]
+    assert np.all(after["kernel"] == 0)
+    assert np.all(after["bias"] == 1)
 
 
-def test_scan_and_vmap_equal_a_loop():
+def test_scan_and_vmap_equal_single_steps():
     tx = neo.continual.shrink_and_perturb(0.5, 0.1, every=2)
-    start = jnp.arange(12.0).reshape(2, 6)
+    starts = np.arange(12, dtype=np.float32).reshape(2, 6)
+
+    def step(carry, _):
+        w, state = carry
+        updates, state = tx.update(jnp.sin(w), state, w)
+        return (optax.apply_updates(w, updates), state), None
 
     def steps(w):
-        def body(carry, _):
-            w, state = carry
-            updates, state = tx.update(jnp.sin(w), state, w)
-            return (optax.apply_updates(w, updates), state), None
+        return jax.lax.scan(step, (w, tx.init(w)), None, length=4)[0][0]
 
-        return jax.lax.scan(body, (w, tx.init(w)), None, length=4)[0][0]
-
-    mapped = jax.vmap(steps)(start)
-    for row, w in zip(mapped, start, strict=True):
-        state = tx.init(w)
+    mapped, one = compiled(jax.vmap(steps))(starts), compiled(step)
+    for row, w in zip(mapped, starts, strict=True):
+        carry = w, tx.init(w)
         for _ in range(4):
-            updates, state = tx.update(jnp.sin(w), state, w)
-            w = optax.apply_updates(w, updates)
-        np.testing.assert_allclose(row, w, rtol=1e-5)
+            carry, _ = one(carry, None)
+        np.testing.assert_allclose(row, carry[0], rtol=1e-5)
 
 
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize(
+    "axis_type",
+    [pytest.param(AxisType.Auto, marks=pytest.mark.slow), AxisType.Explicit],
+)
 def test_sharded_equals_unsharded(axis_type):
     tx = neo.continual.shrink_and_perturb(0.5, 0.5, every=2)
-    expected = run(tx, PARAMS, 2)[-1]
+    expected = played(tx, PARAMS, 2)[-1]
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
     specs = {"kernel": P(None, "data"), "bias": P("data")}
+    zeros = jax.tree.map(np.zeros_like, PARAMS)
     with jax.set_mesh(mesh):
-        placed = {
-            key: jax.device_put(PARAMS[key], NamedSharding(mesh, specs[key]))
-            for key in PARAMS
-        }
-        after = run(tx, placed, 2)[-1]
-    for key in PARAMS:
-        np.testing.assert_allclose(after[key], expected[key], rtol=1e-5, atol=1e-6)
-        assert after[key].sharding.is_equivalent_to(
-            placed[key].sharding, after[key].ndim
-        )
+        put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))  # noqa: E731
+        after, still = (jax.tree.map(put, tree, specs) for tree in (PARAMS, zeros))
+        state, update = tx.init(after), compiled(tx.update)
+        for _ in range(2):
+            updates, state = update(still, state, after)
+            after = optax.apply_updates(after, updates)
+        for key, spec in specs.items():
+            np.testing.assert_allclose(after[key], expected[key], rtol=1e-5, atol=1e-6)
+            place = NamedSharding(mesh, spec)
+            assert after[key].sharding.is_equivalent_to(place, after[key].ndim)
 
 
 @pytest.mark.parametrize(

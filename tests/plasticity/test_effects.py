@@ -10,6 +10,7 @@ import pytest
 
 import neat_optax as neo
 import properties
+from compiling import compiled
 
 waves, ones = (
     optax.stateless_with_tree_map(rule)
@@ -68,11 +69,11 @@ def play(tx, gradients):
 
 
 @functools.cache
-def recorded(name):
-    """All scenarios of a factory that records, played side by side."""
-    tx = FACTORIES[name](monitor=True)
-    played = jax.jit(jax.vmap(functools.partial(play, tx)))(scenarios())
-    return jax.tree.map(np.asarray, played)
+def played(name):
+    """All scenarios side by side, where a factory records and where it does not."""
+    both = [FACTORIES[name](monitor=monitor) for monitor in (True, False)]
+    run = compiled(jax.vmap(lambda gradients: [play(tx, gradients) for tx in both]))
+    return jax.tree.map(np.asarray, run(scenarios()))
 
 
 def lane(tree, number):
@@ -81,17 +82,16 @@ def lane(tree, number):
 
 @EACH
 def test_records_change_nothing_and_cost_no_state_where_they_are_off(name):
-    updates, states = lane(recorded(name), 0)
-    plain, plain_states = jax.jit(functools.partial(play, FACTORIES[name]()))(history())
-    properties.assert_trees_close(updates, plain, rtol=1e-6)
+    (updates, states), (plain, plain_states) = played(name)
+    properties.assert_trees_close(lane(updates, 0), lane(plain, 0), rtol=1e-6)
     assert plain_states.recorded == ()
-    rest = [s._replace(recorded=()) for s in (states, plain_states)]
+    rest = [lane(s._replace(recorded=()), 0) for s in (states, plain_states)]
     properties.assert_trees_close(*rest, rtol=1e-6)
 
 
 @EACH
 def test_the_mean_is_over_all_steps(name):
-    found = lane(recorded(name), 0)[1].recorded
+    found = lane(played(name)[0], 0)[1].recorded
     mean = jax.tree.map(lambda x: np.mean(x, axis=0), found.latest)
     last = jax.tree.map(lambda x: x[-1], found.mean)
     properties.assert_trees_close(last, mean, rtol=1e-5)
@@ -101,7 +101,7 @@ def test_the_mean_is_over_all_steps(name):
 
 @EACH
 def test_what_is_not_finite_is_not_remembered(name):
-    states = recorded(name)[1]
+    states = played(name)[0][1]
     for number in range(len(BAD) + 1):
         properties.assert_finite(lane(states, number).recorded)
 
@@ -110,8 +110,8 @@ def test_what_is_not_finite_is_not_remembered(name):
 def test_vmap_equals_a_single_run(name):
     """To within the rounding of a cosine that is 0 in exact arithmetic."""
     tx = FACTORIES[name](monitor=True)
-    alone = jax.jit(functools.partial(play, tx))(history())
-    found = lane(recorded(name), 0)
+    alone = compiled(functools.partial(play, tx))(history())
+    found = lane(played(name)[0], 0)
     properties.assert_trees_close(found, alone, rtol=1e-5, atol=1e-6)
 
 

@@ -1,41 +1,42 @@
 """Agreement with the recorded values of NeuroPlastic, and where it ends, and why."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-import optax
 
+from compiling import compiled
 from neat_optax import plasticity
+from neat_optax.plasticity._plan import PlasticityState
 from plasticity_goldens import (
     CASES,
     CLOSE,
     DIFFERENT,
     as_arrays,
+    by_steps,
     of,
     optimizer,
     options,
     stabilizer,
 )
 
+ONE = lambda step: 1.0 + 0 * step  # noqa: E731
+
 
 @of("compute_plasticity")
 def test_coefficient(case):
-    """Decays of 1 would keep the recorded memories; here the gradient is taken back."""
-    grad, *memories = (
-        jnp.asarray(case["inputs"][name], jnp.float32)
+    """Decays of 1 keep the recorded averages as they are."""
+    grad, *averages = (
+        np.asarray(case["inputs"][name], np.float32)
         for name in ("grad", "activity_trace", "momentum", "variance")
     )
-    tx = plasticity.coefficients(
-        **options(case["config"]),
-        activity_decay=lambda step: 1.0 + 0 * step,
-        momentum_decay=lambda step: 1.0 + 0 * step,
-        variance_decay=lambda step: 1.0 + 0 * step,
+    decays = dict(
+        activity=dict(decay=ONE), memory=dict(momentum_decay=ONE, variance_decay=ONE)
     )
+    tx = plasticity.coefficients(**options(case["config"], **decays))
     state = tx.init(grad)
-    names = ("activity", "momentum", "variance")
-    pairs = zip(names, memories, strict=True)
-    kept = {name: x for name, x in pairs if not isinstance(getattr(state, name), tuple)}
-    alpha, _ = tx.update(grad, state._replace(**kept))
+    pairs = zip(("activity", "momentum", "variance"), averages, strict=True)
+    kept = {name: x for name, x in pairs if name in state.averages}
+    step = compiled(lambda g, kept: tx.update(g, state._replace(averages=kept))[0])
+    alpha = step(grad, kept)
     expected = np.asarray(case["expected"]["alpha"], np.float32)
     if case["name"] not in DIFFERENT:
         np.testing.assert_allclose(alpha, expected, **CLOSE)
@@ -45,35 +46,31 @@ def test_coefficient(case):
         np.testing.assert_array_equal(alpha, np.full(4, 1.0))  # unchanged gradients
     else:  # in the same order, and within the same bounds
         assert np.argsort(alpha).tolist() == np.argsort(expected).tolist()
-        larger, _ = tx.update(1e3 * grad, state._replace(**_times(kept, 1e3)))
+        larger = step(np.float32(1e3) * grad, _times(kept, 1e3))
         np.testing.assert_allclose(larger, alpha, rtol=1e-5)
 
 
 def _times(kept, scale):
     """Memories of gradients that are larger by a factor."""
     powers = dict(activity=1, momentum=1, variance=2)
-    return {name: x * scale ** powers[name] for name, x in kept.items()}
+    return {name: x * np.float32(scale ** powers[name]) for name, x in kept.items()}
 
 
 @of("stabilize")
 def test_stabilizer(case):
-    update = jnp.asarray(case["inputs"]["update"], jnp.float32)
+    update = np.asarray(case["inputs"]["update"], np.float32)
     tx = stabilizer(case["config"])
-    actual, _ = tx.update(update, tx.init(update))
+    actual = compiled(lambda u: tx.update(u, tx.init(u))[0])(update)
     np.testing.assert_allclose(actual, case["expected"]["update"], **CLOSE)
 
 
 @of("optimizer")
 def test_trajectory(case):
     """The same parameters after each step."""
-    tx = optimizer(case["config"])
-    params = as_arrays(case["inputs"]["params"])
-    state = tx.init(params)
-    step = jax.jit(tx.update)
-    pairs = zip(case["inputs"]["grads"], case["expected"]["steps"], strict=True)
-    for gradients, expected in pairs:
-        updates, state = step(as_arrays(gradients), state, params)
-        before, params = params, optax.apply_updates(params, updates)
+    visited, (states,) = by_steps(case["name"], (optimizer(case["config"]),))
+    before = as_arrays(case["inputs"]["params"])
+    for number, expected in enumerate(case["expected"]["steps"]):
+        params = [x[number] for x in visited]
         wanted = as_arrays(expected["params"])
         if case["name"] in DIFFERENT and not _agree(params, wanted):
             assert case["name"] == "alpha_goes_negative_with_scale2"
@@ -82,7 +79,9 @@ def test_trajectory(case):
             return
         for actual, recorded in zip(params, wanted, strict=True):
             np.testing.assert_allclose(actual, recorded, **CLOSE)
+        state = jax.tree.map(lambda x, n=number: x[n], states)
         _assert_same_memories(state, expected["state"], case["config"])
+        before = params
     assert case["name"] not in DIFFERENT
 
 
@@ -97,18 +96,19 @@ def _assert_same_memories(state, recorded, config):
     names = dict(activity="activity_trace", momentum="momentum", variance="variance")
     holders = [
         x
-        for x in jax.tree.leaves(state, is_leaf=_keeps_memories)
-        if _keeps_memories(x) and x.activity
+        for x in jax.tree.leaves(state, is_leaf=_keeps_averages)
+        if _keeps_averages(x) and x.averages
     ]
+    assert holders
     for holder in holders:
         for ours, theirs in names.items():
-            pairs = zip(getattr(holder, ours), recorded, strict=True)
+            pairs = zip(holder.averages[ours], recorded, strict=True)
             for actual, leaf in pairs:
                 np.testing.assert_allclose(actual, leaf[theirs], **CLOSE)
 
 
-def _keeps_memories(node):
-    return hasattr(node, "activity") and hasattr(node, "variance")
+def _keeps_averages(node):
+    return isinstance(node, PlasticityState)
 
 
 def test_every_difference_is_one_of_a_recorded_case():

@@ -1,12 +1,12 @@
-"""Memories and means behind the coefficients."""
+"""Averages and means behind the coefficients."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neat_optax as neo
 import properties
+from compiling import compiled
 
 SCOPES = {
     "per_leaf": neo.per_leaf,
@@ -18,48 +18,67 @@ SCOPES = {
 def draw(seed=0):
     rng = np.random.default_rng(seed)
     shapes = {"a": (4, 3), "b": (5,), "c": ()}
-    return {k: jnp.asarray(rng.normal(size=s), jnp.float32) for k, s in shapes.items()}
+    return {k: np.asarray(rng.normal(size=s), np.float32) for k, s in shapes.items()}
+
+
+def spoilt(entry):
+    g = draw()
+    g["a"][1, 2] = entry
+    return g
 
 
 @pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
-@pytest.mark.parametrize("bad", [np.nan, np.inf, 1e25])
-def test_a_bad_entry_counts_as_zero_in_every_scope(scope, bad):
-    tx, g = neo.plasticity.scale_by_plasticity(scope=scope), draw()
-    zero, poor = ({**g, "a": g["a"].at[1, 2].set(x)} for x in (0.0, bad))
-    step = jax.jit(tx.update)
-    found, expected = step(poor, tx.init(g)), step(zero, tx.init(g))
-    properties.assert_trees_close(found, expected)
-    properties.assert_finite(found[0])
+def test_a_bad_entry_counts_as_zero_in_every_scope(scope):
+    tx = neo.plasticity.scale_by_plasticity(scope=scope)
+    step = compiled(lambda g: tx.update(g, tx.init(g)))
+    expected = step(spoilt(0.0))
+    for bad in (np.nan, np.inf, 1e25):
+        found = step(spoilt(bad))
+        properties.assert_trees_close(found, expected)
+        properties.assert_finite(found[0])
 
 
-@pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
+@pytest.mark.parametrize(
+    "scope",
+    [
+        neo.per_leaf,
+        *(pytest.param(x, marks=pytest.mark.slow) for x in [*SCOPES.values()][1:]),
+    ],
+    ids=repr,
+)
 def test_many_at_once(scope):
     """Under `vmap` one of them may need guards, and the other not."""
     tx = neo.plasticity.scale_by_plasticity(scope=scope, monitor=True)
-    each = [draw(0), {**draw(1), "b": jnp.array([1.0, jnp.nan, 0, 2, 3])}]
-    both = jax.tree.map(lambda *x: jnp.stack(x), *each)
-    states = jax.vmap(tx.init)(both)
-    update, after = jax.vmap(tx.update)(both, states)
+    step = lambda g: tx.update(g, tx.init(g))  # noqa: E731
+    each = [draw(0), {**draw(1), "b": np.array([1, np.nan, 0, 2, 3], np.float32)}]
+    mapped, alone = compiled(jax.vmap(step)), compiled(step)
+    both = mapped(jax.tree.map(lambda *x: np.stack(x), *each))
     for n, g in enumerate(each):
-        expected = tx.update(g, tx.init(g))
-        found = jax.tree.map(lambda x, n=n: x[n], (update, after))
-        properties.assert_trees_close(found, expected, rtol=1e-5)
+        found = jax.tree.map(lambda x, n=n: x[n], both)
+        properties.assert_trees_close(found, alone(g), rtol=1e-5)
 
 
 @pytest.mark.parametrize("unused", ["activity", "memory"])
 def test_what_is_unused_stays_unused(unused):
-    tx = neo.plasticity.scale_by_plasticity(**{f"{unused}_weight": 0})
-    state = tx.init(draw())
-    names = ["activity"] if unused == "activity" else ["momentum", "variance"]
-    _, after = tx.update(draw(), state)
-    assert all(getattr(after, name) == () for name in names)
+    kinds = dict(activity=neo.plasticity.activity(), memory=neo.plasticity.memory())
+    names = {a.name for kind in kinds.values() for a in kind.averages}
+    gone = {average.name for average in kinds[unused].averages}
+    kinds[unused] = kinds[unused]._replace(weight=0)
+    tx = neo.plasticity.scale_by_plasticity(
+        [neo.plasticity.gradient(), *kinds.values()]
+    )
+    state, after = jax.eval_shape(
+        lambda g: (tx.init(g), tx.update(g, tx.init(g))[1]), draw()
+    )
+    assert after.averages.keys() == names - gone
     properties.assert_same_types(after, state)
 
 
 def test_a_state_edited_by_hand_is_taken_as_it_is():
-    """The mean is that of the memories, not a number kept beside them."""
-    weights = dict(activity_weight=1, gradient_weight=0, memory_weight=0)
-    tx, g = neo.plasticity.coefficients(**weights), jnp.ones(2)
-    state = tx.init(g)._replace(activity=jnp.array([1.0, 3.0]) / 0.95)
-    alpha, _ = tx.update(jnp.zeros(2), state)
+    """The mean is that of the averages, not a number kept beside them."""
+    tx = neo.plasticity.coefficients([neo.plasticity.activity(1)])
+    state = tx.init(np.ones(2, np.float32))
+    edited = {"activity": np.array([1.0, 3.0], np.float32) / np.float32(0.95)}
+    step = compiled(lambda g, s: tx.update(g, s)[0])
+    alpha = step(np.zeros(2, np.float32), state._replace(averages=edited))
     np.testing.assert_allclose(alpha, [0.5, 1.5], rtol=1e-6)

@@ -1,5 +1,7 @@
 """Learning rates of groups, from the plasticity of their weights."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,56 +9,64 @@ import optax
 import pytest
 
 import neat_optax as neo
+from compiling import compiled
 from neat_optax import plasticity
 from oracle import plasticity as oracle
-
-
-def once(tx, gradient):
-    return tx.update(gradient, tx.init(gradient))[0]
+from running import run
 
 
 def test_learning_rates_of_groups():
     """The mean of a scope is over its leaves, whatever their sizes."""
     rng = np.random.default_rng(0)
-    history = [{"a": rng.normal(size=6), "b": rng.normal(size=2)} for _ in range(3)]
-    numbers = oracle.Plasticity()
-    alone = oracle.Plasticity(0, 1, 0)
+    history = {"a": rng.normal(size=(3, 6)), "b": rng.normal(size=(3, 2))}
+    signals = {}
+    for name, past in history.items():
+        signals[name] = [log_ratio(past[: t + 1]) for t in range(3)]
+    gradients = jax.tree.map(lambda x: x.astype(np.float32), history)
     for scope in (neo.per_leaf, neo.whole_tree):
         tx = neo.plasticity.modulate_rate(optax.identity(), strength=0.5, scope=scope)
-        state = tx.init(jax.tree.map(jnp.asarray, history[0]))
-        for t, gradient in enumerate(history):
-            out, state = tx.update(jax.tree.map(jnp.asarray, gradient), state)
-            signals = {}
-            for name in gradient:
-                past = [g[name] for g in history[: t + 1]]
-                ratio = oracle.coefficient(past, numbers)
-                ratio = ratio / oracle.coefficient(past, alone)
-                signals[name] = np.mean(np.log(ratio))
-            for name, g in gradient.items():
-                own = signals[name]
-                shared = own if scope is neo.per_leaf else np.mean([*signals.values()])
-                wanted = np.clip(1 + 0.5 * shared, 0.8, 1.2) * g
-                np.testing.assert_allclose(out[name], wanted, rtol=2e-5)
+        out = compiled(functools.partial(played, tx))(gradients)
+        for name, own in signals.items():
+            shared = np.mean([*signals.values()], axis=0)
+            signal = np.array(own if scope is neo.per_leaf else shared)
+            wanted = np.clip(1 + 0.5 * signal, 0.8, 1.2)[:, None] * history[name]
+            np.testing.assert_allclose(out[name], wanted, rtol=2e-5)
+
+
+def played(tx, gradients):
+    """What a transformation makes of each gradient."""
+
+    def step(state, gradient):
+        return tx.update(gradient, state)[::-1]
+
+    first = jax.tree.map(lambda x: x[0], gradients)
+    return jax.lax.scan(step, tx.init(first), gradients)[1]
+
+
+def log_ratio(past):
+    """The mean logarithm of the coefficients over those of the gradient alone."""
+    numbers = oracle.Plasticity(), oracle.Plasticity(0, 1, 0)
+    full, alone = (oracle.coefficient(list(past), x) for x in numbers)
+    return np.mean(np.log(full / alone))
 
 
 def test_a_coefficient_of_zero_does_not_push_the_rate():
-    g = jnp.array([0.0, 1.0])
+    g = np.array([0, 1], np.float32)
     parts = [plasticity.coefficients(minimum=0.0) for _ in range(2)]
     tx = neo.plasticity.modulate_rate(optax.identity(), *parts, strength=1.0)
-    np.testing.assert_allclose(once(tx, g), g, rtol=1e-6)
+    update = compiled(lambda g: tx.update(g, tx.init(g))[0])(g)
+    np.testing.assert_allclose(update, g, rtol=1e-6)
 
 
-def test_measures():
+def test_records():
     """The signal is log 2, or log 4 at the second step."""
     twice = optax.stateless_with_tree_map(lambda g, _: 2 * g)
     once = optax.stateless_with_tree_map(lambda g, _: jnp.ones_like(g))
     tx = neo.plasticity.modulate_rate(
         optax.identity(), twice, once, strength=0.2, monitor=True
     )
-    g = {"a": jnp.ones(3), "b": jnp.full(1, 4.0)}
-    state = tx.init(g)
-    for scale in (1, 2):
-        _, state = jax.jit(tx.update)(jax.tree.map(lambda x, s=scale: s * x, g), state)
+    g = {"a": np.ones(3, np.float32), "b": np.full(1, 4, np.float32)}
+    _, _, state = run(tx, jax.tree.map(lambda x: np.stack([x, 2 * x]), g), g)
     found = neo.diagnostics(state, g)
     assert found.keys() == {"rate_multiplier", "rate_signal", "rate_clipped"}
     signals = np.log([[2, 4], [8, 16]])
@@ -72,12 +82,12 @@ def test_measures():
         np.testing.assert_allclose(found[name].latest, latest, rtol=1e-6)
 
 
-def test_measures_of_groups():
+def test_records_of_groups():
     """One entry for each group: the smallest and the largest are read from them."""
-    g = {name: jnp.arange(1.0, 5.0) ** n for n, name in enumerate("abc")}
+    g = {name: np.arange(1, 5, dtype="f4") ** n for n, name in enumerate("abc")}
     scope = neo.by_label({"a": "one", "b": "one", "c": "two"})
     tx = neo.plasticity.modulate_rate(optax.identity(), scope=scope, monitor=True)
-    out, state = tx.update(g, tx.init(g))
+    out, state = compiled(lambda g: tx.update(g, tx.init(g)))(g)
     multipliers = neo.diagnostics(state)["rate_multiplier"].per_leaf
     applied = [out[name][0] / g[name][0] for name in "bc"]
     np.testing.assert_allclose(multipliers, applied, rtol=1e-6)
@@ -85,7 +95,7 @@ def test_measures_of_groups():
 
 
 def test_the_default_reference_keeps_nothing():
-    state = neo.plasticity.modulate_rate(optax.identity()).init(jnp.ones(3))
+    state = neo.plasticity.modulate_rate(optax.identity()).init(np.ones(3, np.float32))
     assert [x.shape for x in jax.tree.leaves(state.reference)] == [()]  # its step
     assert state.recorded == ()
 

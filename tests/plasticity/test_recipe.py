@@ -1,23 +1,23 @@
 """The recipe is the chain that it says it is."""
 
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import neat_optax as neo
+from compiling import compiled
 
-P = jnp.array([1.0, -2.0])
-G = jnp.array([0.5, -0.25])
+P = np.array([1, -2], np.float32)
+G = np.array([0.5, -0.25], np.float32)
 
 
 def stepped(tx):
-    return optax.apply_updates(P, tx.update(G, tx.init(P), P)[0])
+    return P + np.asarray(compiled(lambda: tx.update(G, tx.init(P), P)[0])())
 
 
 def test_by_hand():
     """Alpha is 19/15 and 11/15, and |alpha g| is below 1."""
-    expected = P - 0.1 * jnp.array([19 / 15, 11 / 15]) * G
+    expected = P - 0.1 * np.array([19 / 15, 11 / 15]) * G
     np.testing.assert_allclose(
         stepped(neo.plasticity.neuroplastic(0.1)), expected, rtol=1e-6
     )
@@ -40,7 +40,15 @@ def test_target_rms():
         0.1, max_norm=None, target_rms=0.02, stabilizer_rate=1.0
     )
     moved = (P - stepped(tx)) / 0.1
-    np.testing.assert_allclose(jnp.sqrt(jnp.mean(moved**2)), 0.02, rtol=1e-4)
+    np.testing.assert_allclose(np.sqrt(np.mean(moved**2)), 0.02, rtol=1e-4)
+
+
+def test_a_scaling_of_your_own():
+    """By the gradient alone, alpha is 4/3 and 2/3."""
+    alone = neo.plasticity.scale_by_plasticity([neo.plasticity.gradient(1.0)])
+    expected = P - 0.1 * np.array([4 / 3, 2 / 3]) * G
+    found = stepped(neo.plasticity.neuroplastic(0.1, alone))
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
 def test_wrong_arguments():

@@ -1,61 +1,124 @@
-"""Signals, their guards, and their sums on both roads."""
+"""Signals: their checks, and one of a user's own."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
-from neat_optax.plasticity import _signals
-from neat_optax.plasticity._signals import memory_signal
+from compiling import compiled
+from neat_optax import plasticity
+from neat_optax.plasticity import Average, Signal
+from neat_optax.plasticity._signals import check_signals
 
-BAD = [np.nan, np.inf, -np.inf]
-LAST = np.nextafter(np.float32(2.0**64), np.float32(0))  # the last with a square
-
-
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16", "complex64"])
-def test_guards_agree(dtype):
-    """What has no finite square counts as 0 in each of them."""
-    numbers = [1.5, -3.0, 0.0, 1e30, -1e25, *BAD]
-    g = jnp.asarray(numbers, dtype)
-    expected = np.array([1.5, -3.0, 0.0, 0, 0, 0, 0, 0])
-    np.testing.assert_array_equal(_signals.usable(g), expected)
-    np.testing.assert_array_equal(_signals.magnitude(g), np.abs(expected))
-    twice = _signals.scaled(jnp.float32(2), g)
-    np.testing.assert_array_equal(np.asarray(twice, np.complex64), 2 * expected)
-    assert twice.dtype == g.dtype
-    assert _signals.magnitude(g).dtype == jnp.float32
+SIGN = Signal(
+    "sign", 0.5, lambda _, signs: jnp.abs(signs), (Average("signs", jnp.sign, 0.5),)
+)
+"""How often a gradient has the same sign."""
 
 
-def test_the_last_number_with_a_finite_square():
-    g = jnp.array([LAST, -LAST, 2.0**64])
-    assert np.isfinite(LAST * LAST)
-    np.testing.assert_array_equal(_signals.usable(g), [LAST, -LAST, 0])
+def test_a_signal_of_your_own_by_hand():
+    """Signs of mean 1/4 and 3/4 over gradients of the sizes 1 and 3."""
+    tx = plasticity.coefficients([plasticity.gradient(0.5), SIGN])
+
+    def two(first, second):
+        _, state = tx.update(first, tx.init(first))
+        return tx.update(second, state)
+
+    first, second = (np.array(x, np.float32) for x in ([-1, 2], [1, 3]))
+    alpha, state = compiled(two)(first, second)
+    np.testing.assert_allclose(state.averages["signs"], [0.25, 0.75])
+    np.testing.assert_allclose(alpha, [0.5, 1.5], rtol=1e-6)
 
 
-@pytest.mark.parametrize("bad", [*BAD, 1e20, -1e38])
-def test_a_sum_without_guard_is_not_used_where_it_matters(bad):
-    """Neither a sum that is not finite nor one with an entry that counts as 0."""
-    good, poor = jnp.array([1.0, -2.0]), jnp.array([[3.0, bad], [0.5, 0.0]])
-    for found in (_signals.total_magnitude, jax.jit(_signals.total_magnitude)):
-        np.testing.assert_array_equal(found([good, poor]), [3.0, 3.5])
-        np.testing.assert_array_equal(found([good, good]), [3.0, 3.0])
+def test_what_is_not_finite_in_a_signal_of_your_own_counts_as_zero():
+    raw = Signal("raw", 1.0, lambda g: jnp.abs(g))
+    tx = plasticity.coefficients([raw], minimum=0.0, maximum=9.0)
+    g = np.array([1, np.nan, 3, np.inf], np.float32)
+    alpha, _ = compiled(lambda g: tx.update(g, tx.init(g)))(g)
+    np.testing.assert_allclose(alpha, [1, 0, 3, 0], rtol=1e-6)
 
 
-def test_large_numbers_with_finite_squares_are_all_summed():
-    """Their sum is past the root of the largest number: guards are looked at."""
-    found = _signals.total_magnitude([jnp.full(3, 1e19)])
-    np.testing.assert_allclose(found, [3e19], rtol=1e-6)
-    assert _signals.total_magnitude([]) == []
+def test_that_of_the_gradient_comes_first_and_those_without_weight_go():
+    """Whatever their order, the default mixture is summed in one order."""
+    memory, gradient, unused = (
+        plasticity.memory(),
+        plasticity.gradient(),
+        plasticity.activity(0),
+    )
+    assert check_signals([memory, unused, gradient]) == (gradient, memory)
+    first, second = check_signals([memory])
+    assert (first.name, first.weight, second) == ("gradient", 0, memory)
 
 
-def test_sums_are_sums():
-    m = jnp.array([[-1.0, 0.0], [3.0, 1e-30]])
-    v = jnp.array([[4.0, 0.0], [9.0, 0.0]])
-    np.testing.assert_array_equal(_signals.total(m), 4.0)
-    found = _signals.total_memory_signal(m, v)
-    np.testing.assert_allclose(found, jnp.sum(memory_signal(m, v)), rtol=1e-6)
+def test_an_average_of_a_complex_gradient_is_real_where_it_says_so():
+    state = plasticity.coefficients().init(np.ones(2, np.complex64))
+    kinds = {name: x.dtype for name, x in state.averages.items()}
+    assert kinds == dict(
+        activity=jnp.float32, momentum=jnp.complex64, variance=jnp.float32
+    )
 
 
-def test_zeros_are_in_units_of_one():
-    factor, offset = _signals.over_mean(jnp.array([0.0, 4.0]))
-    assert (factor.tolist(), offset.tolist()) == ([0.0, 0.25], [1.0, 0.0])
+def test_schedules_are_read_at_each_step():
+    weight = lambda step: jnp.where(step == 0, 0.0, 1.0)  # noqa: E731
+    faded = plasticity.gradient(lambda step: 1 - weight(step))
+    tx = plasticity.coefficients([faded, SIGN._replace(weight=weight)])
+    g = np.array([1, 3], np.float32)
+
+    def two(g):
+        first, state = tx.update(g, tx.init(g))
+        return first, tx.update(g, state)[0]
+
+    first, second = compiled(two)(g)
+    np.testing.assert_allclose(first, [0.5, 1.5], rtol=1e-6)
+    np.testing.assert_allclose(second, [1, 1], rtol=1e-6)
+
+
+def hyperparameters(factory, **numbers):
+    """The names of what Optax injects."""
+    tx = optax.inject_hyperparams(factory)(**numbers)
+    return set(jax.eval_shape(tx.init, np.ones(2, np.float32)).hyperparams)
+
+
+def test_numbers_of_the_mixture_are_injected_and_those_of_signals_by_a_function():
+    names = hyperparameters(plasticity.scale_by_plasticity)
+    assert names == {"minimum", "maximum", "strength"}
+
+    def weighed(weight, decay):
+        return plasticity.coefficients([SIGN, plasticity.activity(weight, decay)])
+
+    assert hyperparameters(weighed, weight=0.3, decay=0.5) == {"weight", "decay"}
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: plasticity.activity(-1), r"`weight` must be in \[0, inf\), got -1"),
+        (lambda: plasticity.activity(decay=1), r"`decay` must be in \[0, 1\), got 1"),
+        (
+            lambda: plasticity.memory(variance_decay=1.0),
+            r"`variance_decay` must be in \[0, 1\), got 1.0",
+        ),
+        (
+            lambda: check_signals([SIGN._replace(weight=-1)]),
+            r"`sign.weight` must be in \[0, inf\), got -1",
+        ),
+        (
+            lambda: check_signals([SIGN, SIGN._replace(name="other")]),
+            r"`averages` must have names that differ, got \['signs', 'signs'\]",
+        ),
+        (
+            lambda: check_signals(
+                [SIGN._replace(averages=(Average("signs", jnp.sign, 2.0),))]
+            ),
+            r"`signs.decay` must be in \[0, 1\), got 2.0",
+        ),
+    ],
+)
+def test_wrong_arguments(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_a_signal_shows_its_name():
+    assert repr(plasticity.memory()) == "<signal memory>"

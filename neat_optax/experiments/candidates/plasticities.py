@@ -14,29 +14,59 @@ ADAM_RATE = 3e-3
 NEUROPLASTIC_RATE = 0.5
 _PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
 _ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)
-_WRAPPED = ("learning_rate", "granularity", "scope", "mask", "monitor")
-OPTIONS = tuple(
-    name
-    for name in inspect.signature(neo.plasticity.neuroplastic).parameters
-    if name not in _WRAPPED
-)
-"""The options of `neuroplastic` that a configuration may set."""
+OPTIONS: dict[str, Any] = {
+    "activity_weight": 0.4,
+    "gradient_weight": 0.4,
+    "memory_weight": 0.2,
+    "activity_decay": 0.95,
+    "momentum_decay": 0.9,
+    "variance_decay": 0.99,
+    "minimum": 0.2,
+    "maximum": 2.0,
+    "strength": 1.0,
+    "weight_decay": None,
+    "decouple_weight_decay": True,
+    "max_norm": 1.0,
+    "target_rms": None,
+    "stabilizer_rate": 0.01,
+}
+"""The options of `neuroplastic` that a configuration may set, and their defaults."""
+
+_BOUNDS = ("minimum", "maximum", "strength")
+_RECIPE = tuple(inspect.signature(neo.plasticity.neuroplastic).parameters)
 
 
 def check_options(options: Mapping[str, Any]) -> None:
     """Raises unless `neuroplastic` takes the options."""
     for name in options:
-        _checks.check_choice("neuroplastic", name, OPTIONS)
-    neo.plasticity.neuroplastic(1.0, **options)
+        _checks.check_choice("neuroplastic", name, tuple(OPTIONS))
+    recipe(1.0, options)
+
+
+def recipe(
+    rate: optax.ScalarOrSchedule, options: Mapping[str, Any]
+) -> optax.GradientTransformation:
+    """`neuroplastic`, monitored, by options of the names in `OPTIONS`."""
+    given = {**OPTIONS, **options}
+    signals = (
+        neo.plasticity.gradient(given["gradient_weight"]),
+        neo.plasticity.activity(given["activity_weight"], given["activity_decay"]),
+        neo.plasticity.memory(
+            given["memory_weight"], given["momentum_decay"], given["variance_decay"]
+        ),
+    )
+    bounds = {name: given[name] for name in _BOUNDS}
+    scaling = neo.plasticity.scale_by_plasticity(signals, **bounds, monitor=True)
+    rest = {name: value for name, value in given.items() if name in _RECIPE}
+    return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=True)
 
 
 def _neuroplastic(rate, setting: Setting):
-    return neo.plasticity.neuroplastic(rate, monitor=True, **setting.neuroplastic)
+    return recipe(rate, setting.neuroplastic)
 
 
 def _gradient_alone(rate, setting: Setting):
-    options = {**setting.neuroplastic, **_ALONE}
-    return neo.plasticity.neuroplastic(rate, monitor=True, **options)
+    return recipe(rate, {**setting.neuroplastic, **_ALONE})
 
 
 def _off(rate, setting: Setting):

@@ -135,7 +135,7 @@ def _of_batch(loss, forward: Forward):
     def gradients(params, batch: Split):
         of_params = jax.value_and_grad(mean_loss, has_aux=True)
         (losses, activity), grads = of_params(params, batch)
-        return {"losses": losses, "activity": activity}, grads
+        return {"losses": losses, "unit_activity": activity}, grads
 
     return gradients
 
