@@ -1,6 +1,5 @@
 """One run: search with each seed, select one policy, report each once on test."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -61,7 +60,7 @@ def run(
     if not folder.restore(BEST, policy)[0]:
         folder.save(BEST, chosen["generations"], policy, [])
     result = {
-        "config": dataclasses.asdict(config),
+        "config": config.settings(),
         "environment": environment(),
         "monitor": task.monitor,
         "enough": task.enough,
