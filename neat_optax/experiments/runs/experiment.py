@@ -11,14 +11,14 @@ import jax
 import numpy as np
 import optax
 
-from neat_optax.experiments.data import datasets as data_sets
-from neat_optax.experiments.data import streams
 from neat_optax.experiments.candidates.candidate import SCHEDULES, Setting
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.runs.files import (RunFolder, plain)
-from neat_optax.experiments.runs.loop import (Trainer, make_trainer)
-from neat_optax.experiments.runs.selection import (TEST, Trained, differences, report)
-from neat_optax.experiments.data.tasks import (Task, make_task)
+from neat_optax.experiments.data import datasets as data_sets
+from neat_optax.experiments.data import streams
+from neat_optax.experiments.data.tasks import Task, make_task
+from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.loop import Trainer, make_trainer
+from neat_optax.experiments.runs.selection import TEST, Trained, differences, report
 
 CHECKPOINT_EVERY = 5
 """Epochs between two checkpoints."""

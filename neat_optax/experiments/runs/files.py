@@ -25,6 +25,7 @@ import orbax.checkpoint as ocp
 _METADATA = "_CHECKPOINT_METADATA"
 _PREFIX = "epoch"
 
+
 class RunFolder:
     """One run's files. Opening it creates or resumes the folder."""
 

@@ -10,7 +10,6 @@ from rich import progress
 from rich.console import Console
 
 
-
 def say(console: Console, text: str) -> None:
     """Prints a line as it is, so that what is in it can be copied."""
     console.print(text, highlight=False, markup=False, soft_wrap=True)

@@ -7,7 +7,7 @@ import pytest
 
 from neat_optax.experiments.commands.cli import main
 from neat_optax.experiments.runs import compacting
-from neat_optax.experiments.runs.compacting import (choose, compact_run, open_run)
+from neat_optax.experiments.runs.compacting import choose, compact_run, open_run
 
 QUICK = "--dataset wine --epochs 4 --seeds 1 --batch-size 32 --learning-rate 0.01"
 

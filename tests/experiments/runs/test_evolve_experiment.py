@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from event_files import written
-from neat_optax.experiments.runs import (evolve_experiment, files)
 from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
+from neat_optax.experiments.runs import evolve_experiment, files
 from neat_optax.experiments.runs.evolve_tasks import make_task
 
 TASK = make_task("sum")

@@ -5,9 +5,14 @@ import numpy as np
 import optax
 import pytest
 
-from neat_optax.experiments.runs import (cartpole, evolve_tasks)
 from neat_optax.experiments.data import datasets
-from neat_optax.experiments.runs.evolve_tasks import (TASKS, evaluate, init_stacked, make_task)
+from neat_optax.experiments.runs import cartpole, evolve_tasks
+from neat_optax.experiments.runs.evolve_tasks import (
+    TASKS,
+    evaluate,
+    init_stacked,
+    make_task,
+)
 
 SIZES = {
     "digits": {"hidden": [(64, 64), (64,)], "last": [(64, 10), (10,)]},
@@ -144,7 +149,7 @@ def test_digits_are_searched_on_training_images_and_tested_on_others():
 
 def test_data_are_arguments_of_a_search_and_defaults_of_anyone_else(task):
     params, key = fresh(task.name, 0), jax.random.key(1)
-    fitness = jax.jit(lambda *given: (task.fitness(params, key, *given)))
+    fitness = jax.jit(lambda *given: task.fitness(params, key, *given))
     np.testing.assert_allclose(fitness(), fitness(*task.args), rtol=1e-6)
 
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from experiments import made_training
-from neat_optax.experiments.runs import experiment
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.runs.experiment import (load, make_candidate, run)
-from neat_optax.experiments.runs.files import (RunFolder, plain)
 from neat_optax.experiments.data.tasks import make_task
+from neat_optax.experiments.runs import experiment
+from neat_optax.experiments.runs.experiment import load, make_candidate, run
+from neat_optax.experiments.runs.files import RunFolder, plain
 
 CONFIG = TrainConfig(
     dataset="wine",

@@ -6,7 +6,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
-from neat_optax.experiments.runs.files import (RunFolder, plain)
+from neat_optax.experiments.runs.files import RunFolder, plain
 
 CONFIG = {"dataset": "digits", "epochs": 3, "optimizers": ("neat",)}
 
