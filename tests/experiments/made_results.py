@@ -56,7 +56,7 @@ def make_player_result():
     return result | {
         "aggregators": {
             "upgrad": one(0.22),
-            "aligned_mtl": one(1.25),
+            "aligned-mtl": one(1.25),
             "mean": one(0.0),
         },
         "differences": {"upgrad": {"mean": result["differences"]["neat"]["control"]}},

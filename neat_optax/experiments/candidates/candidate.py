@@ -11,6 +11,11 @@ from neat_optax.experiments.data.tasks import Task
 SPREAD = (0.1, 0.3, 1.0, 3.0, 10.0)
 """Multiples of its base rate that every candidate is tried with: equal effort."""
 
+SCHEDULES: dict[str, Callable[[Any, int], optax.ScalarOrSchedule]] = {
+    "constant": lambda rate, _: rate,
+    "cosine": optax.cosine_decay_schedule,
+}
+"""From a learning rate and the steps of the whole run to the rate of each step."""
 
 Measures = Callable[[Any], dict[str, jax.Array]]
 AtEnd = Callable[[Any, Any], dict[str, jax.Array]]

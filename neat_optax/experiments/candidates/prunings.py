@@ -15,8 +15,12 @@ import optax
 from neat_optax import _checks, sparsity
 from neat_optax.experiments.candidates.candidate import Candidate, Lineup
 from neat_optax.experiments.candidates.optimizers import ADAM_RATE
-from neat_optax.experiments.candidates.pruning_methods import METHODS, N_OF_M
-from neat_optax.experiments.candidates.pruning_plan import Plan, Rules
+from neat_optax.experiments.candidates.pruning_methods import (
+    METHODS,
+    N_OF_M,
+    Plan,
+    Rules,
+)
 
 CONTROL = "dense"
 SWEEP = (0.5, 0.8, 0.9, 0.95, 0.98)

@@ -1,53 +1,107 @@
 """The command line: `neat-optax train`, `neat-optax compact`, `neat-optax evolve`."""
 
-import argparse
+import contextlib
+import dataclasses
+import io
+import re
 import sys
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
 
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
-
-
-class _Parser(argparse.ArgumentParser):
-    """A parser whose errors are one line."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: error: {message}\n")
+_PROGRAM = "neat-optax"
+_FRAME = re.compile("[│╭╮╰╯├┤]")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        parser = _make_parser()
+        commands = _commands()
     except ImportError as error:
-        print(f"neat-optax: error: {_HINT} ({error})", file=sys.stderr)
+        _complain(f"{_HINT} ({error})")
         return 2
-    options = parser.parse_args(arguments)
+    kinds = {name: kind for name, (kind, _) in commands.items()}
+    runs = dict(commands.values())
     try:
-        options.run(options)
+        options = _parse(kinds, given)
+        runs[type(options)](options, given)
     except (ValueError, OSError) as error:
-        line = " ".join(str(error).split())  # values may have lines of their own
-        print(f"{parser.prog}: error: {line}", file=sys.stderr)
+        _complain(str(error))
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-def _make_parser() -> argparse.ArgumentParser:
+def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
+    """By name: the options of a command, and what runs it."""
     from neat_optax.experiments.commands import (
         compact_command,
         evolve_command,
         train_command,
     )
 
-    parser = _Parser(
-        prog="neat-optax",
-        description="Train with gradients that disagree, or to few weights, next to "
-        "the controls.",
-    )
-    commands = parser.add_subparsers(required=True, metavar="command")
-    train_command.add_to(commands)
-    compact_command.add_to(commands)
-    evolve_command.add_to(commands)
-    return parser
+    return {
+        "train": (train_command.TrainOptions, train_command.train),
+        "compact": (compact_command.CompactOptions, compact_command.compact),
+        "evolve": (evolve_command.EvolveOptions, evolve_command.evolve),
+    }
+
+
+def _parse(kinds: dict[str, type], given: list[str]) -> Any:
+    """The options of a command: those of a file, if any, and over them the given."""
+    from neat_optax.experiments.commands import config_file
+
+    asked = _read(kinds, given)
+    if getattr(asked, "config", None) is None:
+        return asked
+    kind = type(asked)
+    file = config_file.read(asked.config, kind)
+    lists = config_file.repeated(kind)
+    start = dataclasses.replace(file, **dict.fromkeys(lists, ()))
+    over = _read(kinds, given, start)  # else tyro adds to the lists of the file
+    kept = {name: getattr(over, name) or getattr(file, name) for name in lists}
+    return dataclasses.replace(over, **kept)
+
+
+def _read(kinds: dict[str, type], given: list[str], default: Any = None) -> Any:
+    """What tyro reads; its errors become one line."""
+    import tyro
+
+    union: Any = None
+    for name, kind in kinds.items():
+        one = Annotated[kind, tyro.conf.subcommand(name)]
+        union = one if union is None else union | one
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return tyro.cli(
+                union,
+                prog=_PROGRAM,
+                description="Train with gradients that disagree, or to few weights, "
+                "next to the controls.",
+                args=given,
+                config=(
+                    tyro.conf.OmitArgPrefixes,
+                    tyro.conf.DisallowNone,
+                    tyro.conf.HelptextFromCommentsOff,
+                ),
+                **({} if default is None else {"default": default}),
+            )
+    except SystemExit as stopped:
+        if stopped.code:
+            _complain(_paragraph(said.getvalue()))
+        raise
+
+
+def _paragraph(box: str) -> str:
+    """The first paragraph, below the title, of the box in which tyro complains."""
+    parts = re.split("[-─]{3,}", box)
+    text = " ".join(_FRAME.sub(" ", parts[min(1, len(parts) - 1)]).split())
+    return text.partition(" Got errors:")[0]
+
+
+def _complain(reason: str) -> None:
+    line = " ".join(reason.split())  # values may have lines of their own
+    print(f"{_PROGRAM}: error: {line}", file=sys.stderr)

@@ -1,12 +1,14 @@
 """`neat-optax compact`: smaller networks from a finished run."""
 
-import argparse
+import dataclasses
 import pathlib
-from typing import Any
+from collections.abc import Sequence
+from typing import Annotated, Any
 
 from rich import box
 from rich.console import Console
 from rich.table import Table
+from tyro.conf import Positional, arg
 
 from neat_optax.experiments.runs.compacting import (
     THRESHOLDS,
@@ -22,32 +24,40 @@ _NOTE = (
 )
 
 
-def add_to(commands: Any) -> None:
-    """Adds the command to a parser's commands."""
-    compact = commands.add_parser(
-        "compact",
-        help="remove the dead units of a finished run's networks",
-        description="Restores the networks of a run, one for each seed, at the "
-        "learning rate that was selected, removes hidden units that do nothing, and "
-        "writes smaller networks that are as accurate on validation data.",
-    )
-    add = compact.add_argument
-    add("run_folder", metavar="RUN", help="folder of a finished run")
-    add("--candidate", help="whose networks (default: the sparsest, or the only one)")
-    add(
-        "--output",
-        default="compact",
-        metavar="NAME",
-        help="name of what is written into the run's folder: NAME.json and the weights "
-        "in NAME (default: compact)",
-    )
-    compact.set_defaults(run=_compact)
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CompactOptions:
+    """Removes the dead units of a finished run's networks.
+
+    Restores the networks of a run, one for each seed, at the learning rate that was
+    selected, removes hidden units that do nothing, and writes smaller networks that are
+    as accurate on validation data.
+    """
+
+    run: Annotated[Positional[str], arg(metavar="RUN")]
+    """folder of a finished run"""
+    candidate: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help_behavior_hint="(default: the sparsest, or the only one)",
+        ),
+    ] = None
+    """whose networks"""
+    output: Annotated[str, arg(metavar="NAME")] = "compact"
+    """name of what is written into the run's folder: NAME.json and the weights in NAME
+    """
 
 
-def _compact(options: argparse.Namespace) -> None:
-    run = open_run(pathlib.Path(options.run_folder))
-    name = choose(run, options.candidate)
-    report = compact_run(run, name, options.output)
+def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
+    """Compacts, and writes and shows what has changed.
+
+    Args:
+      options: what is asked for.
+      arguments: the command line that asks for it.
+    """
+    del arguments
+    run = open_run(pathlib.Path(options.run))
+    report = compact_run(run, choose(run, options.candidate), options.output)
     console = Console()
     show(report, console)
     written = run.path / options.output

@@ -1,46 +1,30 @@
-"""What `neat-optax train` is asked for, checked."""
+"""What `neat-optax train` is asked for, whole and checked."""
 
 import dataclasses
 from typing import Any
 
 from neat_optax import _checks
-from neat_optax.experiments.candidates import plasticities, prunings, schedules
+from neat_optax.experiments.candidates import plasticities, prunings
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import Lineup
+from neat_optax.experiments.candidates.candidate import SCHEDULES, Lineup
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
-from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.candidates.pruning_methods import Rules
+from neat_optax.experiments.commands.options import EPOCHS, TrainOptions
 from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.tasks import PLAYERS
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class TrainConfig:
-    """What `neat-optax train` is asked for.
+class TrainConfig(TrainOptions):
+    """What `neat-optax train` is asked for, of which nothing depends on others.
 
     Without `players`, `optimizers` are compared; with them, `aggregators`. With `prune`
     it is ways of pruning, and dense training. With `stream`, optimizers meet one task
     after the other.
     """
 
-    dataset: str = "digits"
-    players: str | None = None
-    optimizers: tuple[str, ...] = ()
-    aggregators: tuple[str, ...] = ()
-    num_players: int | None = None  # of players that are examples
-    fraction: float = 1.0  # of the training examples
-    stream: str | None = None
-    epochs: int = 20  # of each task, with `stream`
-    seeds: int = 5
-    batch_size: int = 64
-    learning_rate: float | None = None
-    schedule: str = "constant"
-    alpha: float = 0.25
-    neuroplastic: dict[str, Any] = dataclasses.field(default_factory=dict)
-    prune: tuple[str, ...] | None = None
-    allocate: str | None = None  # these three: with `prune`
-    score: str | None = None
-    granularity: str | None = None
+    epochs: int = EPOCHS
 
     def __post_init__(self) -> None:
         _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
@@ -51,7 +35,7 @@ class TrainConfig:
         if self.learning_rate is not None:
             _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
         _checks.check_number("fraction", self.fraction, "(0, 1]")
-        _checks.check_choice("schedule", self.schedule, tuple(schedules.SCHEDULES))
+        _checks.check_choice("schedule", self.schedule, tuple(SCHEDULES))
         _checks.check_number("alpha", self.alpha, "[0, inf)")
         plasticities.check_options(self.neuroplastic)
         self._check_stream()
@@ -62,7 +46,7 @@ class TrainConfig:
     @property
     def lineup(self) -> Lineup:
         """Whom the names name."""
-        if self.prune is not None:
+        if self.prune:
             return prunings.lineup(self.prune, self._rules)
         if self.stream is not None:
             return streams.OPTIMIZERS
@@ -71,7 +55,7 @@ class TrainConfig:
     @property
     def names(self) -> tuple[str, ...]:
         """What is compared."""
-        if self.prune is not None:
+        if self.prune:
             return self.lineup.default
         return self.optimizers if self.players is None else self.aggregators
 
@@ -99,7 +83,7 @@ class TrainConfig:
             )
 
     def _check_pruning(self) -> None:
-        if self.prune is None:
+        if not self.prune:
             for name in Rules._fields:
                 _check_left_out(name, getattr(self, name), "without pruning")
             return

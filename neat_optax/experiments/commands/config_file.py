@@ -1,19 +1,16 @@
-"""The options of a command from a file of TOML or YAML."""
+"""The options of a command from a file of TOML."""
 
-import argparse
+import dataclasses
 import pathlib
-import re
 import reprlib
 import sys
 import tomllib
-from typing import Any
-
-import yaml
-from yaml.constructor import SafeConstructor
+import typing
+from typing import Any, NamedTuple, TypeVar
 
 from neat_optax import _checks
 from neat_optax.experiments.candidates import plasticities
-from neat_optax.experiments.commands.options import OPTIONS, Option
+from neat_optax.experiments.commands.options import RunOptions
 
 _KINDS = {
     str: "a string",
@@ -21,56 +18,89 @@ _KINDS = {
     float: "a finite number",
     dict: "a table",
 }
+OptionsT = TypeVar("OptionsT", bound=RunOptions)
 
 
-def gather(arguments: argparse.Namespace, options: dict[str, Option]) -> dict[str, Any]:
-    """The options of the file, if any, and over them those of the command line."""
-    given = vars(arguments)
-    file = read(given["config"], options) if "config" in given else {}
-    return file | {name: value for name, value in given.items() if name in options}
+class _Key(NamedTuple):
+    """What a key stands for."""
+
+    field: str
+    kind: type  # str, int, float or dict
+    repeated: bool
 
 
-def read(path: str, options: dict[str, Option] = OPTIONS) -> dict[str, Any]:
+def read(path: str, options: type[OptionsT]) -> OptionsT:
     """The options that a file holds, with their names and types checked.
 
     Args:
-      path: of a file that ends in .toml, .yaml or .yml.
-      options: those that its keys may name; by default of `neat-optax train`.
-
-    Returns:
-      The values by key. Options that may be repeated are lists.
+      path: of a file that ends in .toml.
+      options: those of a command; their names on the command line, with underscores,
+        are the keys.
     """
     table = _load(pathlib.Path(path))
-    if not isinstance(table, dict) or not table:
-        got = reprlib.repr(table)
-        raise ValueError(f"`config` must hold a table of options, got {got} in {path}.")
-    for key in table:
-        _checks.check_choice("key", key, tuple(options))
-    return {key: _checked(key, value, options[key]) for key, value in table.items()}
+    keys = _keys(options)
+    try:
+        for key in table:
+            _checks.check_choice("key", key, tuple(keys))
+        given = {
+            keys[key].field: _checked(key, x, keys[key]) for key, x in table.items()
+        }
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return options(**given)
 
 
-def _load(path: pathlib.Path) -> Any:
-    parse = _PARSERS.get(path.suffix.lower())
-    if parse is None:
-        listed = ", ".join(_PARSERS)
-        raise ValueError(f"`config` must be a file of {listed}, got {path}.")
+def repeated(options: type[RunOptions]) -> tuple[str, ...]:
+    """The fields of the options that may be given several times."""
+    return tuple(key.field for key in _keys(options).values() if key.repeated)
+
+
+def _keys(options: type[RunOptions]) -> dict[str, _Key]:
+    """By the option's name: that of the field, or the one that stands in its place."""
+    types = typing.get_type_hints(options)
+    annotated = typing.get_type_hints(options, include_extras=True)
+    keys = {}
+    for field in dataclasses.fields(options):
+        marks = getattr(annotated[field.name], "__metadata__", ())
+        names = [x.name for x in marks if getattr(x, "name", None)]
+        keys[(*names, field.name)[0]] = _key(field.name, types[field.name])
+    del keys["config"]
+    return keys
+
+
+def _key(field: str, kind: Any) -> _Key:
+    origin, inner = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (tuple, dict):
+        return _Key(field, inner[0] if origin is tuple else dict, origin is tuple)
+    (known,) = [x for x in inner or (kind,) if x is not type(None)]
+    return _Key(field, known, False)
+
+
+def _load(path: pathlib.Path) -> dict[str, Any]:
+    if path.suffix.lower() != ".toml":
+        raise ValueError(f"`config` must be a file of .toml, got {path}.")
     try:
         with path.open("rb") as file:
-            return parse(file)
-    except (OSError, ValueError, RecursionError, yaml.YAMLError) as error:
+            table = tomllib.load(file)
+    except (OSError, ValueError, RecursionError) as error:
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
             f"`config` must be a readable file, got {path}: {reason}."
         ) from error
+    if not table:
+        raise ValueError(f"`config` must hold options, got none in {path}.")
+    return table
 
 
-def _checked(key: str, value: Any, option: Option) -> Any:
-    if option.kind is dict:
+def _checked(key: str, value: Any, known: _Key) -> Any:
+    if known.kind is dict:
         return _recipe_options(key, _of_kind(key, value, dict))
-    if not option.repeated:
-        return _of_kind(key, value, option.kind)
+    if not known.repeated:
+        return _of_kind(key, value, known.kind)
     values = value if isinstance(value, list) else [value]
-    return [_of_kind(key, item, option.kind) for item in values]
+    if not values:
+        raise ValueError(f"`{key}` must be given at least once, got none.")
+    return tuple(_of_kind(key, item, known.kind) for item in values)
 
 
 def _of_kind(key: str, value: Any, kind: type) -> Any:
@@ -82,56 +112,13 @@ def _of_kind(key: str, value: Any, kind: type) -> Any:
     return kind(value)
 
 
-def _recipe_options(key: str, table: dict[Any, Any]) -> dict[str, Any]:
+def _recipe_options(key: str, table: dict[str, Any]) -> dict[str, Any]:
     for name in table:
         _checks.check_choice(key, name, plasticities.OPTIONS)
-    return {
-        name: value
-        if value is None or isinstance(value, bool)
-        else _of_kind(f"{key}.{name}", value, float)
-        for name, value in table.items()
-    }
+    return {name: _recipe_value(f"{key}.{name}", x) for name, x in table.items()}
 
 
-class _PlainYAML(SafeConstructor, yaml.BaseLoader):
-    """The numbers and words of YAML 1.2, without anchors and tags, no key twice.
-
-    PyYAML's own are those of YAML 1.1: 1e-3 is a string there, and 2:4 the number 124.
-    """
-
-    def compose_node(self, parent: Any, index: Any) -> Any:
-        event = self.peek_event()
-        if event.anchor or getattr(event, "tag", None):
-            raise _not_plain("an anchor, an alias or a tag", event)
-        return super().compose_node(parent, index)
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> dict[Any, Any]:
-        keys: list[Any] = []
-        for key_node, _ in node.value:
-            key = self.construct_object(key_node, deep=True)
-            if key in keys:
-                raise _not_plain(f"`{key}` a second time", key_node)
-            keys.append(key)
-        return super().construct_mapping(node, deep)
-
-
-def _not_plain(what: str, where: Any) -> yaml.YAMLError:
-    return yaml.MarkedYAMLError(problem=f"found {what}", problem_mark=where.start_mark)
-
-
-for _tag, _pattern in (
-    ("null", r"|~|null|Null|NULL"),
-    ("bool", r"true|True|TRUE|false|False|FALSE"),
-    ("int", r"[-+]?(0|[1-9]\d*)"),
-    ("float", r"[-+]?(\.\d+|\d+(\.\d*)?)([eE][-+]?\d+)?"),
-):
-    _PlainYAML.add_implicit_resolver(
-        f"tag:yaml.org,2002:{_tag}", re.compile(f"({_pattern})$", re.ASCII), None
-    )
-
-
-def _load_yaml(file: Any) -> Any:
-    return yaml.load(file, Loader=_PlainYAML)
-
-
-_PARSERS = {".toml": tomllib.load, ".yaml": _load_yaml, ".yml": _load_yaml}
+def _recipe_value(key: str, value: Any) -> float | bool | None:
+    if value == "none":  # TOML has no null, and a bound may be taken away
+        return None
+    return value if isinstance(value, bool) else _of_kind(key, value, float)

@@ -1,18 +1,15 @@
 """`neat-optax evolve`: weights by search, without gradients."""
 
-import argparse
-import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from rich.console import Console
 
-from neat_optax.experiments.commands import config_file
 from neat_optax.experiments.commands.evolve_config import (
-    OPTIONS,
     EvolveConfig,
+    EvolveOptions,
     make_config,
 )
-from neat_optax.experiments.commands.options import OUTPUT, add_options
 from neat_optax.experiments.reports import evolve_pictures
 from neat_optax.experiments.runs import cartpole, running
 from neat_optax.experiments.runs.evolve_experiment import Tick, run
@@ -20,29 +17,19 @@ from neat_optax.experiments.runs.evolve_tasks import Task, make_task
 from neat_optax.experiments.runs.files import RunFolder
 
 
-def add_to(commands: Any) -> None:
-    """Adds the command to a parser's commands."""
-    evolve = commands.add_parser(
-        "evolve",
-        help="search weights with a population, without gradients",
-        description="Searches the weights of a small network: each generation is bred "
-        "from the best of the one before. Reports each seed once on data, or episodes, "
-        "that the search has not met, and saves the policy that did best on others.",
-        argument_default=argparse.SUPPRESS,
-    )
-    add_options(evolve, OPTIONS)
-    evolve.set_defaults(run=_evolve)
+def evolve(options: EvolveOptions, arguments: Sequence[str]) -> None:
+    """Searches, and writes and shows the result.
 
-
-def _evolve(arguments: argparse.Namespace) -> None:
-    options = config_file.gather(arguments, OPTIONS)
-    task = make_task(options.get("task", "digits"))
+    Args:
+      options: what is asked for.
+      arguments: the command line that asks for it.
+    """
+    task = make_task(options.task)
     config = make_config(options, task)
-    output, name = options.get("output", OUTPUT), options.get("name")
-    folder = RunFolder(output, name, dataclasses.asdict(config))
+    folder = RunFolder(config.output, config.name, config.settings())
     console = Console()
     running.say(console, f"writing to {folder.path}")
-    again = running.command("evolve", arguments, OPTIONS, folder.path.name)
+    again = running.command(arguments, folder.path.name)
     with (
         running.stoppable(console, again) as stop_if_asked,
         running.make_bar(console, "generations") as bar,

@@ -1,60 +1,74 @@
-"""What `neat-optax evolve` is asked for, checked."""
+"""What `neat-optax evolve` is asked for: as options, and whole and checked."""
 
 import dataclasses
-from typing import Any
+from typing import Annotated, Any
+
+from tyro.conf import arg
 
 from neat_optax import _checks
-from neat_optax.experiments.commands.options import OUTPUT, Option
+from neat_optax.experiments.commands.options import RunOptions
 from neat_optax.experiments.runs.evolve_tasks import TASKS, Task
 
-OPTIONS = {
-    "task": Option(str, f"{', '.join(TASKS)} (default: digits)"),
-    "generations": Option(int, "the most generations (default: the task's)"),
-    "population": Option(int, "individuals of a generation (default: the task's)"),
-    "parents": Option(int, "how many of the best have offspring (default: the task's)"),
-    "elites": Option(int, "how many of the best live on (default: the task's)"),
-    "mutation_scale": Option(
-        float, "size of a mutation; 1 is that of fresh weights (default: the task's)"
-    ),
-    "mutation_rate": Option(
-        float, "share of the weights that change (default: the task's)"
-    ),
-    "acceptance": Option(
-        float,
-        "share of a generation that a moving threshold accepts as parents (default: "
-        "none, all are)",
-    ),
-    "goal": Option(float, "fitness with which a search ends (default: the task's)"),
-    "seeds": Option(int, "repetitions (default: 1)"),
-    "seed": Option(int, "the first of the seeds (default: 0)"),
-    "batch_size": Option(int, "individuals that are evaluated at once (default: 16)"),
-    "output": Option(str, f"folder for runs (default: {OUTPUT})"),
-    "name": Option(
-        str,
-        "name of the run; an unfinished run of that name is continued (default: the "
-        "task and the next free number)",
-    ),
-}
-"""By their keys in a file; on the command line, dashes stand for underscores."""
+_OF_TASK = "(default: the task's)"
+Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint=_OF_TASK)]
+Number = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=_OF_TASK)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class EvolveConfig:
-    """What `neat-optax evolve` is asked for."""
+class _Asked(RunOptions):
+    """What no task decides on."""
 
-    task: str
+    task: Annotated[str, arg(metavar="NAME", help=", ".join(TASKS))] = "digits"
+    acceptance: Annotated[
+        float | None,
+        arg(metavar="FLOAT", help_behavior_hint="(default: none, all are)"),
+    ] = None
+    """share of a generation that a moving threshold accepts as parents"""
+    seeds: int = 1
+    """repetitions"""
+    seed: int = 0
+    """the first of the seeds"""
+    batch_size: int = 16
+    """individuals that are evaluated at once"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvolveOptions(_Asked):
+    """Searches the weights of a small network with a population, without gradients.
+
+    Each generation is bred from the best of the one before. Reports each seed once on
+    data, or episodes, that the search has not met, and saves the policy that did best
+    on others.
+    """
+
+    generations: Count = None
+    """the most generations"""
+    population: Count = None
+    """individuals of a generation"""
+    parents: Count = None
+    """how many of the best have offspring"""
+    elites: Count = None
+    """how many of the best live on"""
+    mutation_scale: Number = None
+    """size of a mutation; 1 is that of fresh weights"""
+    mutation_rate: Number = None
+    """share of the weights that change"""
+    goal: Number = None
+    """fitness with which a search ends"""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EvolveConfig(_Asked):
+    """What `neat-optax evolve` is asked for, of which nothing is left to the task."""
+
     generations: int
     population: int
     parents: int
     elites: int
     mutation_scale: float
     mutation_rate: float
-    reevaluate: bool
     goal: float
-    acceptance: float | None = None
-    seeds: int = 1
-    seed: int = 0
-    batch_size: int = 16
+    reevaluate: bool  # of elites in every generation; the task says whether
 
     def __post_init__(self) -> None:
         for name in ("generations", "parents", "seeds", "batch_size"):
@@ -72,9 +86,11 @@ class EvolveConfig:
             _checks.check_number("acceptance", self.acceptance, "(0, 1)")
 
 
-def make_config(options: dict[str, Any], task: Task) -> EvolveConfig:
+def make_config(options: EvolveOptions, task: Task) -> EvolveConfig:
     """What is asked for: the options given, and the task's settings for all others."""
-    fields = {field.name for field in dataclasses.fields(EvolveConfig)}
-    given = {name: value for name, value in options.items() if name in fields}
-    usual = {"task": task.name, "goal": task.goal, **task.settings._asdict()}
-    return EvolveConfig(**{**usual, **given})
+    usual: dict[str, Any] = {"goal": task.goal, **task.settings._asdict()}
+    fields = {field.name for field in dataclasses.fields(EvolveOptions)}
+    given = {name: getattr(options, name) for name in fields}
+    return EvolveConfig(
+        **{**usual, **{name: x for name, x in given.items() if x is not None}}
+    )

@@ -1,134 +1,186 @@
-"""The options of `neat-optax train`: on the command line, and as keys of a file."""
+"""The options of the commands: fields are options, keys of a file, help and defaults.
 
-import argparse
-from typing import NamedTuple
+A field that depends on others is None, or an empty tuple, where it is not asked for.
+"""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Annotated, Any
+
+from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import Lineup
+from neat_optax.experiments.candidates.candidate import SCHEDULES, Lineup
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
-from neat_optax.experiments.candidates.pruning_plan import (
+from neat_optax.experiments.candidates.pruning_methods import (
     ALLOCATIONS,
     GRANULARITIES,
+    METHODS,
     SCORES,
     Rules,
 )
 from neat_optax.experiments.candidates.prunings import SWEEP
-from neat_optax.experiments.candidates.schedules import SCHEDULES
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import LOADERS
 
-EPOCHS, PLAYER_EPOCHS, TASK_EPOCHS, NUM_PLAYERS, OUTPUT = 20, 10, 5, 8, "runs"
+EPOCHS, PLAYER_EPOCHS, TASK_EPOCHS, NUM_PLAYERS = 20, 10, 5, 8
 _USUAL = Rules()
 
-
-class Option(NamedTuple):
-    """What can be asked for under one name."""
-
-    kind: type  # str, int or float; dict: a table, which only files have
-    about: str
-    metavar: str | None = None
-    repeated: bool = False  # whether there may be several values
+Names = UseAppendAction[tuple[str, ...]]
+"""An option that may be given several times, each time with one name."""
 
 
-def _candidates(lineup: Lineup, also: str = "") -> Option:
-    about = (
-        "one to train, with its control; may be repeated (default: "
-        f"{', '.join(lineup.default)}{also})"
+def _hint(usual: str) -> str:
+    return f"(default: {usual})"
+
+
+def _listed(lead: str, members: Mapping[str, Any]) -> str:
+    """Help with a line for each member."""
+    return "\n".join([lead, *(f"{name}: {x.about}" for name, x in members.items())])
+
+
+def _candidates(lineup: Lineup, also: str = "") -> Any:
+    lead = "one to train, with its control; may be repeated"
+    return arg(
+        name=lineup.kind,
+        metavar="NAME",
+        help=_listed(lead, lineup.candidates),
+        help_behavior_hint=_hint(", ".join(lineup.default) + also),
     )
-    return Option(str, about, metavar="NAME", repeated=True)
 
 
-OPTIONS = {
-    "dataset": Option(str, f"{', '.join(LOADERS)} (default: digits)"),
-    "fraction": Option(float, "share of the training examples to use (default: 1)"),
-    "stream": Option(
-        str,
-        "a sequence of tasks made from the data set, one after the other: "
-        f"{', '.join(streams.VIEWS)}, with the number of tasks, as in permuted:100 "
-        "(default: none)",
-        metavar="KIND:TASKS",
-    ),
-    "optimizer": _candidates(
-        OPTIMIZERS, f"; with --stream {', '.join(streams.OPTIMIZERS.default)}"
-    ),
-    "aggregator": _candidates(AGGREGATORS),
-    "players": Option(
-        str,
-        "examples: groups of every batch; tasks: the labels of a data set that has "
-        "several (default: none, one gradient)",
-    ),
-    "num_players": Option(
-        int,
-        f"groups of a batch, with --players examples (default: {NUM_PLAYERS})",
-    ),
-    "epochs": Option(
-        int,
-        "passes over the data, with --stream over each task's (default: "
-        f"{EPOCHS}, with --players {PLAYER_EPOCHS}, with --stream {TASK_EPOCHS})",
-    ),
-    "seeds": Option(int, "repetitions (default: 5)"),
-    "batch_size": Option(int, "examples per step (default: 64)"),
-    "learning_rate": Option(
-        float,
-        "one rate, in NEAT's scale or with --players or --prune in Adam's, others at "
-        "the matching rate (default: each tries a grid of five)",
-    ),
-    "schedule": Option(
-        str, f"how the rate goes on: {', '.join(SCHEDULES)} (default: constant)"
-    ),
-    "alpha": Option(float, "strength of NEAT (default: 0.25)"),
-    "output": Option(str, f"folder for runs (default: {OUTPUT})"),
-    "name": Option(
-        str,
-        "name of the run; an unfinished run of that name is continued (default: the "
-        "data set and the next free number)",
-    ),
-    "prune": Option(
-        str,
-        "a way of pruning to train next to dense training, such as cubic:0.9 or 2:4; "
-        f"may be repeated (without a sparsity: {', '.join(map(str, SWEEP))})",
-        metavar="METHOD[:SPARSITY]",
-        repeated=True,
-    ),
-    "allocate": Option(
-        str,
-        "how the sparsity is divided among the layers, with --prune: "
-        f"{', '.join(ALLOCATIONS)}; n:m is always uniform (default: {_USUAL.allocate})",
-    ),
-    "score": Option(
-        str,
-        f"what is kept, with --prune: the largest {', '.join(SCORES)} (default: "
-        f"{_USUAL.score})",
-    ),
-    "granularity": Option(
-        str,
-        "what is pruned as one, with --prune: single "
-        f"{', or hidden '.join(GRANULARITIES)} (default: {_USUAL.granularity})",
-    ),
-    "neuroplastic": Option(dict, "options of the recipe of that name"),
-}
-"""By their keys in a file; on the command line, dashes stand for underscores."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """What every command that makes a run can be asked for."""
+
+    config: Annotated[
+        str | None, arg(metavar="FILE", help_behavior_hint=_hint("none"))
+    ] = None
+    """a .toml file of these options; those of the command line win"""
+    output: Annotated[str, arg(metavar="FOLDER")] = "runs"
+    """folder for runs"""
+    name: Annotated[
+        str | None,
+        arg(metavar="NAME", help_behavior_hint=_hint("the subject and a free number")),
+    ] = None
+    """name of the run; an unfinished run of that name is continued"""
+
+    def settings(self) -> dict[str, Any]:
+        """What decides on the numbers of a run: the content of `config.json`."""
+        place = {field.name for field in dataclasses.fields(RunOptions)}
+        names = [field.name for field in dataclasses.fields(self)]
+        return {name: getattr(self, name) for name in names if name not in place}
 
 
-def add_options(parser: argparse.ArgumentParser, options: dict[str, Option]) -> None:
-    """Adds options to a parser, and `--config`, the file that may hold them."""
-    parser.add_argument(
-        "--config",
-        metavar="FILE",
-        help="a .toml, .yaml or .yml file of these options; those of the command line "
-        "win (default: none)",
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TrainOptions(RunOptions):
+    """Trains an MLP with each optimizer over several seeds and learning rates.
+
+    The rate is selected on validation data, and reported once on test data. With
+    --players, every batch gives several gradients, and aggregators are compared. With
+    --prune, ways of pruning are compared with dense training. With --stream, one task
+    follows the other.
+    """
+
+    dataset: Annotated[str, arg(metavar="NAME", help=", ".join(LOADERS))] = "digits"
+    fraction: float = 1.0
+    """share of the training examples to use"""
+    stream: Annotated[
+        str | None,
+        arg(
+            metavar="KIND:TASKS",
+            help="a sequence of tasks made from the data set, one after the other: "
+            f"{', '.join(streams.VIEWS)}, with the number of tasks, as in permuted:100",
+            help_behavior_hint=_hint("none"),
+        ),
+    ] = None
+    optimizers: Annotated[
+        Names,
+        _candidates(
+            OPTIMIZERS, f"; with --stream {', '.join(streams.OPTIMIZERS.default)}"
+        ),
+    ] = ()
+    aggregators: Annotated[Names, _candidates(AGGREGATORS)] = ()
+    players: Annotated[
+        str | None,
+        arg(metavar="KIND", help_behavior_hint=_hint("none, one gradient")),
+    ] = None
+    """examples: groups of every batch; tasks: the labels of a data set that has several
+    """
+    num_players: Annotated[
+        int | None, arg(metavar="INT", help_behavior_hint=_hint(str(NUM_PLAYERS)))
+    ] = None
+    """groups of a batch, with --players examples"""
+    epochs: Annotated[
+        int | None,
+        arg(
+            metavar="INT",
+            help_behavior_hint=_hint(
+                f"{EPOCHS}, with --players {PLAYER_EPOCHS}, with --stream {TASK_EPOCHS}"
+            ),
+        ),
+    ] = None
+    """passes over the data, with --stream over each task's"""
+    seeds: int = 5
+    """repetitions"""
+    batch_size: int = 64
+    """examples per step"""
+    learning_rate: Annotated[
+        float | None,
+        arg(metavar="FLOAT", help_behavior_hint=_hint("each tries a grid of five")),
+    ] = None
+    """one rate, in NEAT's scale or with --players or --prune in Adam's, others at the
+    matching rate"""
+    schedule: Annotated[
+        str,
+        arg(metavar="NAME", help=f"how the rate goes on: {', '.join(SCHEDULES)}"),
+    ] = "constant"
+    alpha: float = 0.25
+    """strength of NEAT"""
+    neuroplastic: Suppress[Fixed[dict[str, Any]]] = dataclasses.field(
+        default_factory=dict
     )
-    for name, option in options.items():
-        if option.kind is not dict:
-            parser.add_argument(
-                flag(name),
-                type=option.kind,
-                action="append" if option.repeated else "store",
-                metavar=option.metavar,
-                help=option.about,
-            )
+    """options of the recipe of that name, which only files have"""
+    prune: Annotated[
+        Names,
+        arg(
+            metavar="METHOD[:SPARSITY]",
+            help=_listed(
+                "a way of pruning to train next to dense training, such as cubic:0.9 "
+                "or 2:4; may be repeated; without a sparsity "
+                f"{', '.join(map(str, SWEEP))}",
+                METHODS,
+            ),
+            help_behavior_hint=_hint("none"),
+        ),
+    ] = ()
+    allocate: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help="how the sparsity is divided among the layers, with --prune: "
+            f"{', '.join(ALLOCATIONS)}; n:m is always uniform",
+            help_behavior_hint=_hint(_USUAL.allocate),
+        ),
+    ] = None
+    score: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help=f"what is kept, with --prune: the largest {', '.join(SCORES)}",
+            help_behavior_hint=_hint(_USUAL.score),
+        ),
+    ] = None
+    granularity: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help="what is pruned as one, with --prune: single "
+            f"{', or hidden '.join(GRANULARITIES)}",
+            help_behavior_hint=_hint(_USUAL.granularity),
+        ),
+    ] = None
 
-
-def flag(name: str) -> str:
-    """How an option is written on the command line."""
-    return f"--{name.replace('_', '-')}"
+    def settings(self) -> dict[str, Any]:
+        """What decides on the numbers of a run: the content of `config.json`."""
+        return super().settings() | {"prune": self.prune or None}

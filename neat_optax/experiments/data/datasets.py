@@ -1,6 +1,6 @@
 """Data sets, split and standardized.
 
-Most come with scikit-learn and river; `fashion-mnist` is read from files.
+Most come with scikit-learn, `yeast` with river; `fashion-mnist` is read from files.
 """
 
 from collections.abc import Callable
@@ -59,7 +59,7 @@ def _yeast() -> Source:
     except ImportError as error:
         raise ValueError(
             "`dataset` must be one whose package is installed, got yeast, which needs "
-            'river: pip install "neat-optax[train]".'
+            'river: pip install "neat-optax[yeast]".'
         ) from error
     rows = list(Yeast())
     features = np.asarray([list(x.values()) for x, _ in rows], np.float32)

@@ -7,7 +7,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.reports.layouts import Layout, layout
 from neat_optax.experiments.reports.statistics import Interval, in_points
 

@@ -6,9 +6,7 @@ runs/<name>/compact/        the smaller networks' weights, an orbax checkpoint w
 """
 
 import json
-import os
 import pathlib
-import shutil
 from typing import Any, NamedTuple
 
 import jax
@@ -17,13 +15,13 @@ import orbax.checkpoint as ocp
 from flax import nnx
 
 from neat_optax import _checks
-from neat_optax.sparsity.compaction._compact import (latency, search_compaction)
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.data.datasets import (Data, Split)
-from neat_optax.experiments.runs.experiment import (load, make_candidate)
-from neat_optax.experiments.runs.files import (folder_name, restore, write_text)
+from neat_optax.experiments.data.datasets import Data, Split
+from neat_optax.experiments.data.tasks import make_network, make_task
+from neat_optax.experiments.runs.experiment import load, make_candidate
+from neat_optax.experiments.runs.files import folder_name, restore, write_text
 from neat_optax.experiments.runs.selection import chosen_params
-from neat_optax.experiments.data.tasks import (make_network, make_task)
+from neat_optax.sparsity.compaction._compact import latency, search_compaction
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 """Sizes up to which a weight may count as zero."""
@@ -61,8 +59,9 @@ def open_run(path: pathlib.Path) -> Finished:
                 f"options and --name {path.name} goes on with it."
             )
         result = json.loads((path / "result.json").read_text())
-        lists = {key: tuple(x) for key, x in options.items() if isinstance(x, list)}
-        config = TrainConfig(**{**options, **lists})
+        given = {key: x for key, x in options.items() if x is not None}
+        lists = {key: tuple(x) for key, x in given.items() if isinstance(x, list)}
+        config = TrainConfig(**{**given, **lists})
     except (json.JSONDecodeError, TypeError) as error:
         raise ValueError(f"`run` must be readable, got {path}: {error}.") from error
     return Finished(path, config, result)
@@ -74,7 +73,7 @@ def choose(run: Finished, name: str | None) -> str:
     if name is not None:
         _checks.check_choice("candidate", name, tuple(reports))
         return name
-    if len(reports) > 1 and run.config.prune is None:
+    if len(reports) > 1 and not run.config.prune:
         raise ValueError(
             f"`candidate` must be one of {', '.join(reports)} for a run of several "
             "that does not prune, got none."
@@ -118,7 +117,8 @@ def compact_run(run: Finished, name: str, output: str = "compact") -> dict[str, 
         "seeds": {str(seed): row for seed, (_, row) in zip(seeds, found, strict=True)},
     }
     weights = {str(seed): w for seed, (w, _) in zip(seeds, found, strict=True)}
-    _save(weights, folder)
+    with ocp.StandardCheckpointer() as checkpointer:  # all of it or nothing
+        checkpointer.save(folder.resolve(), weights)
     write_text(file, json.dumps(report, indent=2) + "\n")
     return report
 
@@ -178,13 +178,3 @@ def _timed(data: Data) -> jax.Array:
 
 def _accuracy(model: Any, split: Split) -> float:
     return float(jnp.mean(jnp.argmax(model(split.x), axis=-1) == split.y))
-
-
-def _save(weights: Any, folder: pathlib.Path) -> None:
-    """Writes a checkpoint, so that a reader sees all of it or nothing."""
-    temporary = folder.resolve().with_name(f".{folder.name}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
-    checkpointer = ocp.StandardCheckpointer()
-    checkpointer.save(temporary, weights)
-    checkpointer.wait_until_finished()
-    os.replace(temporary, folder)

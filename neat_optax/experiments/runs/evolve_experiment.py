@@ -1,6 +1,5 @@
 """One run: search with each seed, select one policy, report each once on test."""
 
-import dataclasses
 import functools
 from collections.abc import Callable
 from typing import Any
@@ -9,9 +8,9 @@ import jax
 
 from neat_optax import evolution
 from neat_optax.experiments.commands.evolve_config import EvolveConfig
-from neat_optax.experiments.runs.evolve_tasks import (Task, init_stacked)
+from neat_optax.experiments.runs.evolve_tasks import Task, init_stacked
 from neat_optax.experiments.runs.experiment import environment
-from neat_optax.experiments.runs.files import (RunFolder, plain)
+from neat_optax.experiments.runs.files import RunFolder, plain
 
 BEST = "best"
 """The name of the checkpoint with the policy that was selected."""
@@ -61,7 +60,7 @@ def run(
     if not folder.restore(BEST, policy)[0]:
         folder.save(BEST, chosen["generations"], policy, [])
     result = {
-        "config": dataclasses.asdict(config),
+        "config": config.settings(),
         "environment": environment(),
         "monitor": task.monitor,
         "enough": task.enough,

@@ -10,8 +10,8 @@ from flax import nnx
 
 from neat_optax import _checks
 from neat_optax._random import as_key
-from neat_optax.experiments.runs import cartpole
 from neat_optax.experiments.data import datasets
+from neat_optax.experiments.runs import cartpole
 
 EPISODES, FRESH_EPISODES = 32, 32
 """Of an individual in each generation, and of a policy that is selected or tested."""

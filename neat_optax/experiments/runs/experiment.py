@@ -1,6 +1,5 @@
 """One run: train every optimizer, select on validation, report once on test."""
 
-import dataclasses
 import json
 import platform
 import time
@@ -12,15 +11,14 @@ import jax
 import numpy as np
 import optax
 
+from neat_optax.experiments.candidates.candidate import SCHEDULES, Setting
+from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
-from neat_optax.experiments.candidates.candidate import Setting
-from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.runs.files import (RunFolder, plain)
-from neat_optax.experiments.runs.loop import (Trainer, make_trainer)
-from neat_optax.experiments.candidates.schedules import SCHEDULES
-from neat_optax.experiments.runs.selection import (TEST, Trained, differences, report)
-from neat_optax.experiments.data.tasks import (Task, make_task)
+from neat_optax.experiments.data.tasks import Task, make_task
+from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.loop import Trainer, make_trainer
+from neat_optax.experiments.runs.selection import TEST, Trained, differences, report
 
 CHECKPOINT_EVERY = 5
 """Epochs between two checkpoints."""
@@ -75,7 +73,7 @@ def run(
         text = "".join(json.dumps(plain(line)) + "\n" for line in lines)
         folder.write_text("metrics.jsonl", text)
     result = {
-        "config": dataclasses.asdict(config),
+        "config": config.settings(),
         "environment": environment(),
         f"{config.lineup.kind}s": reports,
         "differences": differences(reports, config.lineup),

@@ -2,8 +2,8 @@
 
 runs/<name>/config.json     what was asked for, written first
             metrics.jsonl   one line per optimizer and epoch
-            checkpoints/    one orbax checkpoint per optimizer, or one search per seed
-                            and the policy that was selected
+            checkpoints/    the last epoch of each optimizer, by orbax, or one search
+                            per seed and the policy that was selected
             tensorboard/    the selected runs' curves, or those of each seed
             result.json     the result; a run that has it is finished
             curves.png
@@ -16,14 +16,14 @@ runs/<name>/config.json     what was asked for, written first
 import json
 import os
 import pathlib
-import shutil
 from typing import Any
 
 import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from neat_optax.evolution._checkpoint import is_state, remove_unfinished
+_METADATA = "_CHECKPOINT_METADATA"
+_PREFIX = "epoch"
 
 
 class RunFolder:
@@ -33,7 +33,6 @@ class RunFolder:
         self.path = _choose(pathlib.Path(root), name, config)
         self.path.mkdir(parents=True, exist_ok=True)
         self.write("config.json", config)
-        self._checkpointer = ocp.StandardCheckpointer()
 
     def write(self, file: str, content: Any) -> None:
         """Writes JSON, so that a reader sees all of it or nothing."""
@@ -45,28 +44,18 @@ class RunFolder:
 
     def save(self, optimizer: str, epoch: int, replicas: Any, rows: list[dict]) -> None:
         """Replaces an optimizer's checkpoint by one after `epoch` epochs."""
-        folder = self._checkpoints(optimizer)
-        self._checkpointer.save(folder / str(epoch), replicas)
-        self._checkpointer.wait_until_finished()
-        rows_file = folder / f"{epoch}.json"
-        temporary = folder / ".rows.tmp"
-        temporary.write_text(json.dumps(rows))
-        os.replace(temporary, rows_file)  # from here on, this checkpoint counts
-        for old in _complete(folder):
-            if old != rows_file:
-                old.unlink()
-                shutil.rmtree(folder / old.stem)
+        both = ocp.args.Composite(
+            state=ocp.args.StandardSave(replicas), rows=ocp.args.JsonSave(rows)
+        )
+        with _manager(self._checkpoints(optimizer)) as manager:
+            manager.save(epoch, args=both)
 
     def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
         """The last checkpoint of an optimizer; (0, like, []) if there is none."""
-        folder = self._checkpoints(optimizer)
-        remove_unfinished(folder, {file.stem for file in _complete(folder)})
-        return restore(folder, like) or (0, like, [])
+        return restore(self._checkpoints(optimizer), like) or (0, like, [])
 
     def _checkpoints(self, optimizer: str) -> pathlib.Path:
-        folder = self.path.resolve() / "checkpoints" / folder_name(optimizer)
-        folder.mkdir(parents=True, exist_ok=True)
-        return folder
+        return self.path / "checkpoints" / folder_name(optimizer)
 
 
 def write_text(file: pathlib.Path, text: str) -> None:
@@ -77,20 +66,48 @@ def write_text(file: pathlib.Path, text: str) -> None:
 
 
 def restore(folder: pathlib.Path, like: Any) -> tuple[int, Any, list[dict]] | None:
-    """The last complete checkpoint in a folder: its epoch, replicas and rows."""
-    complete = sorted(_complete(folder), key=lambda file: int(file.stem))
-    if not complete:
+    """The last checkpoint in a folder: its epoch, replicas and rows."""
+    if not folder.is_dir():
         return None
-    epoch = int(complete[-1].stem)
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    path = folder.resolve() / str(epoch)
-    replicas = ocp.StandardCheckpointer().restore(path, abstract)
-    return epoch, replicas, json.loads(complete[-1].read_text())
+    both = ocp.args.Composite(
+        state=ocp.args.StandardRestore(abstract), rows=ocp.args.JsonRestore()
+    )
+    with _manager(folder) as manager:
+        epoch = manager.latest_step()
+        if epoch is None:
+            return None
+        found = manager.restore(epoch, args=both)
+    return epoch, found.state, found.rows
 
 
-def _complete(folder: pathlib.Path) -> list[pathlib.Path]:
-    """The rows of the complete checkpoints in a folder."""
-    return [file for file in folder.glob("*.json") if is_state(folder, file)]
+def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:
+    """Keeps one checkpoint in a folder, and deletes what saves cut off have left."""
+    if folder.is_dir():
+        _check_ours(folder)
+    options = ocp.CheckpointManagerOptions(
+        step_prefix=_PREFIX,
+        max_to_keep=1,
+        cleanup_tmp_directories=True,
+        enable_async_checkpointing=False,
+    )
+    return ocp.CheckpointManager(folder.resolve(), options=options)
+
+
+def _check_ours(folder: pathlib.Path) -> None:
+    """Raises where orbax would take something for a checkpoint that is none of ours."""
+    for path in filter(pathlib.Path.is_dir, folder.iterdir()):
+        prefix, _, number = path.name.rpartition("_")
+        written = (path / _METADATA).exists()
+        if prefix == _PREFIX and number.isdigit() and not written:
+            raise ValueError(
+                f"`name` must be that of a run with checkpoints of its own, got {path}."
+            )
+        if path.name.isdigit() and written and path.with_suffix(".json").exists():
+            raise ValueError(
+                f"`name` must be that of a run of this version, got {folder}, which "
+                "an earlier one has written."
+            )
 
 
 def folder_name(name: str) -> str:

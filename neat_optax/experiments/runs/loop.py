@@ -14,8 +14,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from neat_optax.experiments.candidates.candidate import (AtEnd, Measures, nothing)
-from neat_optax.experiments.data.datasets import (Data, Split)
+from neat_optax.experiments.candidates.candidate import AtEnd, Measures, nothing
+from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
 
 

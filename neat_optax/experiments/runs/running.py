@@ -1,16 +1,13 @@
 """What the commands share while they run: a bar, Ctrl-C, and how to go on."""
 
-import argparse
 import contextlib
 import shlex
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from rich import progress
 from rich.console import Console
-
-from neat_optax.experiments.commands.options import (Option, flag)
 
 
 def say(console: Console, text: str) -> None:
@@ -30,34 +27,20 @@ def make_bar(console: Console, noun: str) -> progress.Progress:
     )
 
 
-def command(
-    verb: str, arguments: argparse.Namespace, options: dict[str, Option], name: str
-) -> str:
+def command(arguments: Sequence[str], name: str) -> str:
     """The line for a shell that goes on with a run.
 
     Args:
-      verb: `train` or `evolve`.
-      arguments: what the command line held, and nothing that it did not.
-      options: which of them count, next to `config`.
+      arguments: the command line that began it.
       name: of the run.
 
     Example:
-      >>> given = argparse.Namespace(seeds=3, goal=-1e-5, name="a b")
-      >>> kinds = {"seeds": Option(int, ""), "goal": Option(float, "")}
-      >>> print(command("evolve", given, kinds, "a b"))
-      neat-optax evolve --seeds 3 --goal=-1e-05 --name 'a b'
+      >>> print(command(["evolve", "--output", "a b"], "sum-1"))
+      neat-optax evolve --output 'a b' --name sum-1
     """
-    words = ["neat-optax", verb]
-    given = {x: vars(arguments)[x] for x in ("config", *options) if x in arguments}
-    for option, value in (given | {"name": name}).items():
-        for one in value if isinstance(value, list) else [value]:
-            words += _words(flag(option), str(one))
-    return shlex.join(words)
-
-
-def _words(option: str, value: str) -> list[str]:
-    """Two words, or one where the second would look like an option."""
-    return [f"{option}={value}"] if value.startswith("-") else [option, value]
+    named = any(x == "--name" or x.startswith("--name=") for x in arguments)
+    last = [f"--name={name}"] if name.startswith("-") else ["--name", name]
+    return shlex.join(["neat-optax", *arguments, *([] if named else last)])
 
 
 @contextlib.contextmanager

@@ -8,8 +8,13 @@ import numpy as np
 from neat_optax.experiments.candidates.candidate import Lineup
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.datasets import Split
-from neat_optax.experiments.runs.loop import (Replicas, Trainer)
-from neat_optax.experiments.reports.statistics import (Interval, interval, paired, verdict)
+from neat_optax.experiments.reports.statistics import (
+    Interval,
+    interval,
+    paired,
+    verdict,
+)
+from neat_optax.experiments.runs.loop import Replicas, Trainer
 
 TEST = "test_"
 """How the measures of a stream begin that nobody sees but for the selected rate."""

@@ -1,9 +1,15 @@
+import jax
+import numpy as np
 import pytest
 
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import SPREAD, changes_gradient
+from neat_optax.experiments.candidates.candidate import (
+    SCHEDULES,
+    SPREAD,
+    changes_gradient,
+)
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
-from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.candidates.prunings import lineup
 
 LINEUPS = (OPTIMIZERS, AGGREGATORS, lineup(("cubic", "2:4"), Rules()))
@@ -52,3 +58,13 @@ def test_what_a_correction_did_is_said():
 
     assert said(0.0) == "corrects nothing"
     assert said(0.002) == "changes the gradient by 0.2 % on average"
+
+
+def test_a_constant_rate_stays():
+    assert SCHEDULES["constant"](0.3, 100) == 0.3
+
+
+def test_a_cosine_falls_to_zero():
+    rate = SCHEDULES["cosine"](0.3, 100)
+    found = jax.jit(rate)(np.array([0, 50, 100]))
+    np.testing.assert_allclose(found, [0.3, 0.15, 0.0], atol=1e-7)

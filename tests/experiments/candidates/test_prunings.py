@@ -1,7 +1,6 @@
 import pytest
 
-from neat_optax.experiments.candidates.pruning_methods import METHODS
-from neat_optax.experiments.candidates.pruning_plan import Rules
+from neat_optax.experiments.candidates.pruning_methods import METHODS, Rules
 from neat_optax.experiments.candidates.prunings import SWEEP, group, lineup, parse
 
 

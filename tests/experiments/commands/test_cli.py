@@ -1,23 +1,28 @@
 import json
 import re
+import runpy
 import signal
 import subprocess
 import sys
 
 import pytest
 
+from experiments import made_training
+from neat_optax.experiments.commands import cli
 from neat_optax.experiments.commands.cli import main
+from neat_optax.experiments.commands.evolve_config import EvolveOptions
+from neat_optax.experiments.commands.options import TrainOptions
 from neat_optax.experiments.runs import experiment
 from neat_optax.experiments.runs.files import RunFolder
 
 MINE = """
-dataset: wine
-optimizer: control
-epochs: 4
-seeds: 2
-batch_size: 32
-learning_rate: 5e-1
-name: mine
+dataset = "wine"
+optimizer = "control"
+epochs = 4
+seeds = 2
+batch_size = 32
+learning_rate = 5e-1
+name = "mine"
 """
 QUICK = "--dataset wine --epochs 2 --seeds 2 --batch-size 32 --learning-rate 0.5"
 
@@ -26,6 +31,26 @@ def call(arguments, tmp_path):
     return main(["train", *arguments.split(), "--output", str(tmp_path)])
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    """Runs take no time: their numbers are made up."""
+    made_training.install(monkeypatch)
+
+
+def test_a_run_trains_from_end_to_end(tmp_path, capsys):
+    """The only one here whose numbers are not made up, in the fast tier."""
+    short = QUICK.replace("--seeds 2", "--seeds 1")
+    assert call(f"{short} --name whole --optimizer control", tmp_path) == 0
+    assert "control" in capsys.readouterr().out
+    result = json.loads((tmp_path / "whole" / "result.json").read_text())
+    first, last = result["optimizers"]["control"]["curves"]["loss"]
+    assert last[0] < first[0]
+    (accuracy,) = result["optimizers"]["control"]["test_accuracy"]
+    assert accuracy > 0.6
+    assert (tmp_path / "whole" / "curves.png").exists()
+
+
+@pytest.mark.usefixtures("quick")
 def test_train_writes_everything_and_says_what_happened(tmp_path, capsys):
     assert call(f"{QUICK} --name quick --optimizer neat --optimizer sgd", tmp_path) == 0
     printed = capsys.readouterr().out
@@ -90,26 +115,30 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("epochs: [", "`config` must be a readable file, got"),
-        ("epoch: 3", "got epoch; did you mean epochs?"),
-        ("dataset: |\n  two\n  lines", "`dataset` must be one of digits"),
-        ("neuroplastic: {maximum: -1}", "got -1.0"),
-        ("neuroplastic: {maximun: 1}", "got maximun; did you mean maximum?"),
-        ("optimizer: []", "`optimizer` must be given at least once"),
-        ("prune: []", "`prune` must be given at least once"),
-        ("prune: 2:4\nplayers: tasks", "`players` must be left out with pruning"),
-        ("name: a/b", "`name` must be the name of a folder, got 'a/b'."),
+        ("epochs = [", "`config` must be a readable file, got"),
+        ("epoch = 3", "got epoch; did you mean epochs?"),
+        ('dataset = """two\nlines"""', "`dataset` must be one of digits"),
+        ("neuroplastic.maximum = -1", "got -1.0"),
+        ("neuroplastic.maximun = 1", "got maximun; did you mean maximum?"),
+        ("optimizer = []", "`optimizer` must be given at least once"),
+        ("prune = []", "`prune` must be given at least once"),
+        (
+            "prune = '2:4'\nplayers = 'tasks'",
+            "`players` must be left out with pruning",
+        ),
+        ("name = 'a/b'", "`name` must be the name of a folder, got 'a/b'."),
     ],
 )
 def test_a_bad_file_gives_one_line_and_leaves_nothing(
     content, message, tmp_path, capsys
 ):
-    (tmp_path / "bad.yaml").write_text(content)
-    assert call(f"--config {tmp_path}/bad.yaml", tmp_path / "runs") == 2
+    (tmp_path / "bad.toml").write_text(content)
+    assert call(f"--config {tmp_path}/bad.toml", tmp_path / "runs") == 2
     assert_one_line(capsys.readouterr().err, message)
     assert not (tmp_path / "runs").exists()
 
 
+@pytest.mark.usefixtures("quick")
 def test_the_command_line_wins_over_the_file_and_the_file_over_defaults(tmp_path):
     (tmp_path / "quick.toml").write_text(
         'dataset = "wine"\noptimizer = ["lion", "adam"]\nlearning_rate = 0.5\n'
@@ -132,27 +161,75 @@ def without_times(text):
     return re.sub(r'"seconds": [^,}]*', "", text)
 
 
-@pytest.mark.parametrize("arguments", ["--epochs many", "--bogus", "--seeds 2.5"])
-def test_what_cannot_be_parsed_gives_one_line(arguments, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ("train --epochs many", "parsing --epochs: .* from ['many']."),
+        ("train --bogus", "Unrecognized options: --bogus"),
+        ("train --seeds 2.5", "parsing --seeds: "),
+        ("train --epochs", "Missing value for argument '--epochs'."),
+        ("train --neuroplastic 3", "Unrecognized options: --neuroplastic, 3"),
+        ("", "Expected one of {train, compact, evolve}."),
+        ("trian", "Unrecognized options: trian"),
+        ("compact", "RUN"),
+        ("evolve --goal high", "parsing --goal: "),
+    ],
+)
+def test_what_cannot_be_parsed_gives_one_line(arguments, message, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
-        call(arguments, tmp_path)
+        main(arguments.split())
     assert stopped.value.code == 2
-    assert_one_line(capsys.readouterr().err, "error")
+    line = capsys.readouterr().err
+    assert re.fullmatch("neat-optax: error: [^│─]*[^│─ ]\n", line)
+    assert re.search(re.escape(message).replace(r"\.\*", ".*"), line)
+    assert not list(tmp_path.iterdir())
 
 
 def test_help_lists_the_optimizers_and_aggregators(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--help"])
     assert stopped.value.code == 0
-    printed = capsys.readouterr().out
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
     assert "heavy-ball SGD" in printed
     assert "projections that harm nobody" in printed
     assert "fast at first, slower later" in printed
+    assert "share of the training examples to use (default: 1.0)" in printed
+    assert "(default: 20, with --players 10, with --stream 5)" in printed
+    assert "--neuroplastic" not in printed
+    assert "None" not in printed
+
+
+def test_options_are_read_over_those_of_a_file(tmp_path):
+    def read(line):
+        kinds = {name: kind for name, (kind, _) in cli._commands().items()}
+        return cli._parse(kinds, line.split())
+
+    file = tmp_path / "x.toml"
+    file.write_text(
+        "epochs = 3\nseeds = 4\noptimizer = ['neat', 'sgd']\nprune = '2:4'\n"
+        "[neuroplastic]\nmaximum = 3\n"
+    )
+    found = read(f"train --config {file} --seeds 2 --optimizer a --optimizer None")
+    assert found == TrainOptions(
+        config=str(file),
+        epochs=3,
+        seeds=2,
+        optimizers=("a", "None"),
+        prune=("2:4",),
+        neuroplastic={"maximum": 3.0},
+    )
+    given = "--batch_size 3 --alpha 1 --prune 2:4 --prune cubic --stream permuted:5"
+    assert read(f"train {given}") == TrainOptions(
+        batch_size=3, alpha=1.0, prune=("2:4", "cubic"), stream="permuted:5"
+    )
+    for goal in ("--goal=-1e-5", "--goal -1e-5"):
+        assert read(f"evolve --name=-x {goal}") == EvolveOptions(name="-x", goal=-1e-5)
 
 
 PLAYERS = "--epochs 2 --seeds 2 --learning-rate 0.003 --name played"
 
 
+@pytest.mark.slow
 def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
     quick = f"{PLAYERS} --players tasks --dataset yeast --batch-size 512"
     assert call(f"{quick} --aggregator mean", tmp_path) == 0
@@ -162,7 +239,10 @@ def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
     assert scores < set(result["aggregators"]["mean"])
 
 
-def test_examples_are_trained_next_to_the_mean(tmp_path, capsys):
+@pytest.mark.parametrize("made_up", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_examples_are_trained_next_to_the_mean(made_up, tmp_path, capsys, request):
+    if made_up:
+        request.getfixturevalue("quick")
     quick = f"{PLAYERS} --players examples --dataset wine --batch-size 32"
     assert call(f"{quick} --aggregator pcgrad", tmp_path) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -175,12 +255,18 @@ def test_examples_are_trained_next_to_the_mean(tmp_path, capsys):
     assert list((run / "tensorboard" / "mean").glob("events.out.tfevents.*"))
 
 
-def test_prunings_are_trained_next_to_dense_training(tmp_path, capsys):
+@pytest.mark.parametrize("made_up", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_prunings_are_trained_next_to_dense_training(
+    made_up, tmp_path, capsys, request
+):
+    if made_up:
+        request.getfixturevalue("quick")
     quick = f"{QUICK} --name pruned --learning-rate 0.01 --epochs 3 --seeds 1"
     assert call(f"{quick} --prune once:0.8 --allocate global", tmp_path) == 0
     printed = " ".join(capsys.readouterr().out.split())
     assert "wine, global, seeds: 1" in printed
-    assert "once:0.8 ends with 80.01 % of its kernels zero" in printed
+    ends = r"ends with [\d.]+ %" if made_up else r"ends with 80\.01 %"
+    assert re.search(f"once:0.8 {ends} of its kernels zero", printed)
     run = tmp_path / "pruned"
     for picture in ("curves.png", "sparsity.png"):
         assert (run / picture).read_bytes().startswith(b"\x89PNG")
@@ -191,7 +277,17 @@ def test_prunings_are_trained_next_to_dense_training(tmp_path, capsys):
     assert b"sparsity" in file.read_bytes()
 
 
-def test_the_package_is_a_command():
+def test_the_package_is_a_command(monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["neat-optax", "train", "--epochs", "0"])
+    with pytest.raises(SystemExit) as stopped:
+        runpy.run_module("neat_optax", run_name="__main__")
+    assert stopped.value.code == 2
+    message = "`epochs` must be an integer >= 1, got 0."
+    assert_one_line(capsys.readouterr().err, message)
+
+
+@pytest.mark.slow
+def test_the_package_is_a_program():
     done = subprocess.run(
         [sys.executable, "-m", "neat_optax", "train", "--epochs", "0"],
         capture_output=True,
@@ -213,11 +309,12 @@ def test_an_output_that_is_a_file_gives_one_line(tmp_path, capsys):
     assert_one_line(capsys.readouterr().err, "Not a directory")
 
 
+@pytest.mark.usefixtures("quick")
 def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     tmp_path, capsys, monkeypatch
 ):
     """Started from a file, it goes on with the same options."""
-    (tmp_path / "mine.yaml").write_text(MINE)
+    (tmp_path / "mine.toml").write_text(MINE)
     save = RunFolder.save
 
     def interrupted(self, optimizer, epoch, *rest):
@@ -228,12 +325,12 @@ def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "save", interrupted)
-        assert call(f"--config {tmp_path}/mine.yaml", tmp_path) == 130
-    again = f"neat-optax train --config {tmp_path}/mine.yaml --output {tmp_path}"
+        assert call(f"--config {tmp_path}/mine.toml", tmp_path) == 130
+    again = f"neat-optax train --config {tmp_path}/mine.toml --output {tmp_path}"
     assert f"checkpoint: {again} --name mine\n" in capsys.readouterr().out
     assert not (tmp_path / "mine" / "result.json").exists()
     begun = (tmp_path / "mine" / "config.json").read_text()
-    assert call(f"--config {tmp_path}/mine.yaml --seeds 3", tmp_path) == 2
+    assert call(f"--config {tmp_path}/mine.toml --seeds 3", tmp_path) == 2
     assert_one_line(capsys.readouterr().err, "`seeds` must be 2 to continue")
     options = f"{QUICK} --epochs 4 --optimizer control --name mine"
     assert call(options, tmp_path) == 0

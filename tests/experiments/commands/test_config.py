@@ -83,7 +83,6 @@ def test_pruning_is_compared_with_dense_training():
     ("options", "message"),
     [
         ({"prune": ("lamp",)}, "`prune` must be one of once, .* got lamp"),
-        ({"prune": ()}, "`prune` must be given at least once, got none"),
         ({"players": "examples"}, "`players` must be left out with pruning"),
         ({"aggregators": ("mean",)}, "`aggregator` must be left out with pruning"),
         ({"allocate": "lamp"}, "`allocate` must be one of uniform, erk, global"),

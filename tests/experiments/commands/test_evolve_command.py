@@ -13,8 +13,9 @@ from rich.console import Console
 
 from neat_optax.experiments.commands import evolve_command
 from neat_optax.experiments.commands.cli import main
-from neat_optax.experiments.commands.evolve_config import make_config
-from neat_optax.experiments.runs import evolve_experiment, files, running
+from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
+from neat_optax.experiments.reports import evolve_pictures
+from neat_optax.experiments.runs import cartpole, evolve_experiment, files, running
 from neat_optax.experiments.runs.evolve_tasks import make_task
 
 QUICK = "--task sum --generations 4 --population 6 --parents 2 --elites 1"
@@ -121,6 +122,19 @@ def test_a_run_stopped_before_its_result_goes_on(searched, tmp_path, monkeypatch
     assert len(searched) == 2
 
 
+def test_a_film_ends_with_the_episode(tmp_path, monkeypatch):
+    states = np.linspace(0, 0.2, 501 * 4, dtype=np.float32).reshape(501, 4)
+    filmed = []
+    monkeypatch.setattr(cartpole, "record", lambda act, _: (act(states), 12.0))
+    monkeypatch.setattr(evolve_pictures, "animate", lambda *given: filmed.append(given))
+    task = SimpleNamespace(act=lambda policy, states: policy * states)
+    evolve_command._film(task, 2, SimpleNamespace(path=tmp_path))
+    ((shown, file),) = filmed
+    np.testing.assert_array_equal(shown, 2 * states[:13])
+    assert file == tmp_path / "pole.gif"
+
+
+@pytest.mark.slow
 def test_a_pole_is_filmed(tmp_path, monkeypatch):
     def search(key, seed, config, task, folder, tick):
         del seed, folder, tick
@@ -161,7 +175,7 @@ def test_what_is_not_reached_is_said():
 
 def test_settings_are_the_tasks_where_nothing_is_asked_for():
     task = make_task("cartpole")
-    config = make_config({"population": 20, "output": "runs"}, task)
+    config = make_config(EvolveOptions(task="cartpole", population=20), task)
     assert config.population == 20
     assert config.task == "cartpole"
     assert config.parents == task.settings.parents
@@ -204,12 +218,12 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        ("task: digit", "got digit; did you mean digits?"),
-        ("generation: 3", "got generation; did you mean generations?"),
-        ("epochs: 3", "`key` must be one of task, generations, population"),
-        ("goal: high", "`goal` must be a finite number, got 'high'."),
+        ('task = "digit"', "got digit; did you mean digits?"),
+        ("generation = 3", "got generation; did you mean generations?"),
+        ("epochs = 3", "`key` must be one of output, name, task, acceptance"),
+        ('goal = "high"', "`goal` must be a finite number, got 'high'."),
         (
-            "elites: 64",
+            "elites = 64",
             "`elites` must be less than the number of individuals, 64, got 64.",
         ),
     ],
@@ -217,8 +231,8 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
 def test_a_bad_file_gives_one_line_and_leaves_nothing(
     content, message, tmp_path, capsys
 ):
-    (tmp_path / "bad.yaml").write_text(content)
-    assert call(f"--config {tmp_path}/bad.yaml", tmp_path / "runs") == 2
+    (tmp_path / "bad.toml").write_text(content)
+    assert call(f"--config {tmp_path}/bad.toml", tmp_path / "runs") == 2
     assert_one_line(capsys.readouterr().err, message)
     assert not (tmp_path / "runs").exists()
 
@@ -273,7 +287,9 @@ def interrupting(bar, config):
 
 def test_the_bar_shows_the_best_fitness_and_ends_full():
     console = Console(file=io.StringIO(), width=100)
-    config = make_config({"generations": 10, "seeds": 2, "seed": 5}, make_task("sum"))
+    config = make_config(
+        EvolveOptions(task="sum", generations=10, seeds=2, seed=5), make_task("sum")
+    )
     with running.make_bar(console, "generations") as bar:
         tick = evolve_command._follow(bar, config)
         (line,) = bar.tasks

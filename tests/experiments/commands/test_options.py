@@ -1,35 +1,36 @@
-import argparse
 import dataclasses
 
 import pytest
 
+from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.commands.options import OPTIONS, add_options, flag
+from neat_optax.experiments.commands.options import RunOptions, TrainOptions
+from neat_optax.experiments.commands.train_command import make_config
 
 
-def test_every_field_of_a_configuration_can_be_asked_for():
+def test_a_run_is_known_by_what_decides_on_its_numbers():
+    settings = TrainOptions(output="elsewhere", name="x", config="y.toml").settings()
+    place = {field.name for field in dataclasses.fields(RunOptions)}
+    assert place == {"output", "name", "config"}
+    assert not place & set(settings)
+    assert settings == TrainOptions().settings()
+    assert settings["prune"] is None
+
+
+def test_options_that_depend_on_others_wait_for_them():
+    """So that those of a file and of the command line can be put together."""
+    TrainOptions(players="examples", num_players=7, optimizers=("no such",))
+    with pytest.raises(ValueError, match="`optimizer` must be one of"):
+        make_config(TrainOptions(optimizers=("no such",)))
+
+
+@pytest.mark.parametrize("rule", Rules._fields)
+def test_rules_are_for_pruning(rule):
+    assert getattr(make_config(TrainOptions()), rule) is None
+    pruned = make_config(TrainOptions(prune=("cubic:0.9",)))
+    assert getattr(pruned, rule) == getattr(Rules(), rule)
+
+
+def test_a_configuration_has_the_options_of_the_command():
     fields = {field.name for field in dataclasses.fields(TrainConfig)}
-    lists = {"optimizers": "optimizer", "aggregators": "aggregator"}
-    asked = {lists.get(name, name) for name in fields}
-    assert asked == set(OPTIONS) - {"output", "name"}
-
-
-def test_only_what_is_given_is_in_the_result():
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    add_options(parser, OPTIONS)
-    given = "--batch-size 3 --alpha 1 --prune 2:4 --prune cubic --stream permuted:5"
-    assert vars(parser.parse_args(given.split())) == {
-        "batch_size": 3,
-        "alpha": 1.0,
-        "prune": ["2:4", "cubic"],
-        "stream": "permuted:5",
-    }
-    assert vars(parser.parse_args([])) == {}
-
-
-def test_a_table_is_for_files_only(capsys):
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    add_options(parser, OPTIONS)
-    with pytest.raises(SystemExit):
-        parser.parse_args([flag("neuroplastic"), "3"])
-    assert "unrecognized arguments: --neuroplastic" in capsys.readouterr().err
+    assert fields == {field.name for field in dataclasses.fields(TrainOptions)}

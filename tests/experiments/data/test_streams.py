@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from experiments import made_training
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Split, load
@@ -33,7 +34,9 @@ def finish(folder, config=CONFIG, tick=lambda _: None):
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
-    return folder, finish(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        made_training.install(patch)
+        return folder, finish(folder)
 
 
 def test_names():
@@ -47,7 +50,7 @@ def test_other_names_are_refused(text):
 
 
 def test_all_examples_of_a_task_are_permuted_alike():
-    seen = streams.permuted(jax.random.key(1), SPLIT)
+    seen = jax.jit(streams.permuted)(jax.random.key(1), SPLIT)
     order = np.asarray(seen.x[0], int)
     assert sorted(order) == [0, 1, 2, 3]
     np.testing.assert_array_equal(seen.x, SPLIT.x[:, order])
@@ -56,7 +59,7 @@ def test_all_examples_of_a_task_are_permuted_alike():
 
 def test_a_task_lasts_for_its_epochs_and_seeds_have_their_own():
     wide = Split(np.arange(64.0)[None], np.arange(1))
-    view = streams.task_view("permuted:4", epochs=2)
+    view = jax.jit(streams.task_view("permuted:4", epochs=2))
     seen = [np.asarray(view(0, number, wide).x) for number in range(4)]
     np.testing.assert_array_equal(seen[0], seen[1])
     np.testing.assert_array_equal(seen[2], seen[3])
@@ -71,8 +74,9 @@ def test_without_a_stream_nothing_is_viewed():
 def test_health_is_that_of_the_parameters():
     data = load("wine")
     task = make_task(data)
-    dead = jax.tree.map(lambda x: 0 * x, task.init(nnx.Rngs(0)))
-    found = streams.health(task)(dead, data.validation)
+    blank = jax.eval_shape(lambda: task.init(nnx.Rngs(0)))
+    dead = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), blank)
+    found = jax.jit(streams.health(task))(dead, data.validation)
     assert (found["dormant"], found["weight_norm"]) == (1, 0)
 
 
@@ -99,9 +103,11 @@ def test_methods_are_held_against_adam(done):
     assert set(done[1]["differences"]) == {"l2-to-init", "reset-dormant"}
 
 
-def test_a_stopped_stream_goes_on_as_if_it_had_not(done, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_a_stopped_stream_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
     config = dataclasses.replace(CONFIG, optimizers=("reset-dormant",))
+    whole = finish(RunFolder(str(tmp_path), "whole", {"dataset": "x"}), config)
     ticks = []
 
     def stop_in_the_fourth_epoch(name):
@@ -113,12 +119,14 @@ def test_a_stopped_stream_goes_on_as_if_it_had_not(done, tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         finish(folder, config, stop_in_the_fourth_epoch)
     resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), config)
-    whole = done[1]["optimizers"]["reset-dormant"]
-    assert whole["curves"] == resumed["optimizers"]["reset-dormant"]["curves"]
+    for results in (whole, resumed):
+        assert results["optimizers"]["reset-dormant"]["curves"]["dormant"]
+    curves = [x["optimizers"]["reset-dormant"]["curves"] for x in (whole, resumed)]
+    assert curves[0] == curves[1]
 
 
 def test_a_learner_without_a_past_finds_every_task_as_hard():
     """What is lost is plasticity, then, and not the tasks' doing."""
     data = load("digits")
-    seen = streams.permuted(jax.random.key(0), data.train)
+    seen = jax.jit(streams.permuted)(jax.random.key(0), data.train)
     np.testing.assert_allclose(np.sort(seen.x, axis=1), np.sort(data.train.x, axis=1))

@@ -1,5 +1,6 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -13,10 +14,15 @@ from neat_optax.experiments.data.tasks import make_task
 @pytest.fixture(scope="module")
 def labels():
     """A small data set of three labels."""
-    x = np.asarray(jax.random.normal(jax.random.key(0), (12, 5)))
+    x = np.random.default_rng(0).normal(size=(12, 5)).astype(np.float32)
     y = np.asarray(x[:, :3] > 0, np.int32)
     split = Split(x, y)
     return Data(split, split, split)
+
+
+def start(task, seed=0):
+    """Parameters of the task's network, as NumPy arrays."""
+    return jax.tree.map(np.asarray, jax.jit(lambda: task.init(nnx.Rngs(seed)))())
 
 
 @pytest.fixture(scope="module")
@@ -37,39 +43,45 @@ def assert_trees_close(found, expected):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["wine", "labels"])
-@pytest.mark.parametrize("num_players", [4, 12])
+def average_to_the_batch(plain, players, params, some):
+    """What players' gradients are next to that of the batch, in one compiled call."""
+
+    @jax.jit
+    def both(params):
+        extra, gradient = plain.gradients(params, some)
+        of_players, gradients = players.gradients(params, some)
+        return extra["losses"], gradient, of_players["losses"], gradients
+
+    loss, gradient, losses, gradients = both(params)
+    np.testing.assert_allclose(np.mean(losses), loss, rtol=1e-5)
+    assert_trees_close(mean(jax.tree.map(np.asarray, gradients)), gradient)
+    return losses
+
+
+@pytest.mark.parametrize(("name", "num_players"), [("wine", 4), ("labels", 12)])
 def test_groups_average_to_the_batch(name, num_players, request):
     loaded = request.getfixturevalue(name)
     plain, groups = make_task(loaded), make_task(loaded, "examples", num_players)
-    params = plain.init(nnx.Rngs(0))
-    extra, gradient = jax.jit(plain.gradients)(params, batch(loaded))
-    loss = extra["losses"]
-    extra, gradients = jax.jit(groups.gradients)(params, batch(loaded))
-    losses = extra["losses"]
+    losses = average_to_the_batch(plain, groups, start(plain), batch(loaded))
     assert losses.shape == (num_players,)
-    np.testing.assert_allclose(losses.mean(), loss, rtol=1e-5)
-    assert_trees_close(mean(gradients), gradient)
 
 
 def test_tasks_average_to_the_batch(labels):
     plain, tasks = make_task(labels), make_task(labels, "tasks")
     assert (plain.num_players, tasks.num_players) == (None, 3)
-    params = plain.init(nnx.Rngs(0))
-    extra, gradient = jax.jit(plain.gradients)(params, batch(labels))
-    of_players, gradients = jax.jit(tasks.gradients)(params, batch(labels))
-    losses = of_players["losses"]
-    np.testing.assert_allclose(losses.mean(), extra["losses"], rtol=1e-5)
-    assert_trees_close(mean(gradients), gradient)
+    average_to_the_batch(plain, tasks, start(plain), batch(labels))
 
 
 def test_tasks_aggregate_the_trunk_and_sum_the_heads(labels):
     task = make_task(labels, "tasks")
-    params = task.init(nnx.Rngs(0))
+    params = start(task)
     zero = optax.stateless(lambda u, _: jax.tree.map(lambda g: 0 * g[0], u))
     tx = task.aggregate(zero)
-    _, gradients = task.gradients(params, batch(labels))
-    updates, _ = tx.update(gradients, tx.init(params), params)
+    random = np.random.default_rng(1)
+    gradients = jax.tree.map(lambda x: random.normal(size=(3, *x.shape)), params)
+    gradients = jax.tree.map(np.float32, gradients)
+    step = jax.jit(lambda g, p: tx.update(g, tx.init(p), p)[0])
+    updates = jax.tree.map(np.asarray, step(gradients, params))
     assert all((leaf == 0).all() for leaf in jax.tree.leaves(updates["trunk"]))
     for label in range(3):
         alone = jax.tree.map(lambda g, i=label: g[i], gradients["heads"][label])
@@ -86,10 +98,11 @@ def test_label_scores_are_scikit_learns(labels):
     from sklearn import metrics
 
     task = make_task(labels)
-    params = task.init(nnx.Rngs(1))
-    scores = task.scores(params, labels.test)
+    params = start(task, 1)
+    scores = jax.jit(task.scores)(params, labels.test)
     split = make_task(labels, "tasks")
-    assert scores.keys() == split.scores(params, labels.test).keys()
+    same = jax.eval_shape(split.scores, params, labels.test)
+    assert scores.keys() == same.keys()
     chosen = chosen_labels(params, labels)
     expected = {
         "accuracy": 1 - metrics.hamming_loss(labels.test.y, chosen),
@@ -105,30 +118,31 @@ def test_label_scores_are_scikit_learns(labels):
 
 def chosen_labels(params, labels):
     """Signs of the logits, recovered from the network by hand."""
-    relu = nnx.relu
+    relu = functools.partial(np.maximum, 0)
     first, second = params["trunk"]["first"], params["trunk"]["second"]
     hidden = relu(labels.test.x @ first["kernel"] + first["bias"][None])
     hidden = relu(hidden @ second["kernel"] + second["bias"][None])
     heads = [params["heads"][i] for i in range(3)]
     logits = [hidden @ head["kernel"] + head["bias"][None] for head in heads]
-    return np.asarray(jnp.concatenate(logits, axis=1) > 0, np.int32)
+    return np.asarray(np.concatenate(logits, axis=1) > 0, np.int32)
 
 
 def test_activity_is_that_of_the_hidden_units(wine):
     task = make_task(wine)
-    params = task.init(nnx.Rngs(0))
+    params = start(task)
     some = batch(wine)
-    found = task.activity(params, some.x)
+    found, extra = jax.jit(
+        lambda p: (task.activity(p, some.x), task.gradients(p, some)[0])
+    )(params)
 
     def layer(name, x):
         kernel, bias = (params["trunk"][name][key] for key in ("kernel", "bias"))
-        return nnx.relu(x @ kernel + bias[None])
+        return np.maximum(0, x @ kernel + bias[None])
 
     first = layer("first", some.x)
     second = layer("second", first)
     for name, h in (("trunk/first", first), ("trunk/second", second)):
         np.testing.assert_allclose(found[name], h.mean(axis=0), rtol=1e-5)
-    extra, _ = task.gradients(params, some)
     assert_trees_close(extra["activity"], found)
 
 

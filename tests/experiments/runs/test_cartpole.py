@@ -49,8 +49,43 @@ def careless(random, share=0.1):
     return lambda s: keep_upright(s) if random.random() > share else random.integers(2)
 
 
+UPRIGHT = np.float32([0.1, 0.2, 1.0, 1.0])
+step_each = jax.jit(jax.vmap(cartpole.step))
+fallen_each = jax.jit(jax.vmap(cartpole.fallen))
+reset_each = jax.jit(jax.vmap(cartpole.reset))
+
+
 def act(state):
-    return jnp.dot(jnp.array([0.1, 0.2, 1.0, 1.0]), state) > 0
+    return jnp.dot(UPRIGHT, state) > 0
+
+
+@jax.jit
+def rollout(start, actions):
+    return jax.lax.scan(lambda s, a: (cartpole.step(s, a),) * 2, start, actions)[1]
+
+
+def played(start, actions):
+    """States after each of at most 500 actions: one compiled function for all."""
+    padded = np.zeros(500, np.int32)
+    padded[: len(actions)] = actions
+    states = rollout(start, padded)
+    return np.asarray(states), np.asarray(fallen_each(states))
+
+
+@jax.jit
+def of_one_action(action, key):
+    return cartpole.episode(lambda _: action, key)
+
+
+@functools.partial(jax.jit, static_argnums=1)
+def of_weights(weights, num_steps=500):
+    return cartpole.episode(
+        lambda s: jnp.dot(weights, s) > 0, jax.random.key(0), num_steps=num_steps
+    )
+
+
+def keys(count, seed=0):
+    return jax.random.split(jax.random.key(seed), count)
 
 
 def test_steps_from_any_state():
@@ -58,8 +93,8 @@ def test_steps_from_any_state():
     wide = np.array([3.0, 4.0, 0.3, 4.0])
     states = random.uniform(-wide, wide, (5000, 4)).astype(np.float32)
     actions = random.integers(2, size=5000)
-    found = jax.vmap(cartpole.step)(states, actions)
-    ends = jax.vmap(cartpole.fallen)(found)
+    found = step_each(states, actions)
+    ends = fallen_each(found)
     pairs = zip(states, actions, strict=True)
     expected, expected_ends = zip(*[original_step(s, a) for s, a in pairs], strict=True)
     assert found.dtype == jnp.float32
@@ -75,9 +110,9 @@ def test_long_episodes_with_random_actions(seed):
     start = random.uniform(-0.05, 0.05, 4).astype(np.float32)
     expected, actions = original_episode(start, careless(random))
     assert len(actions) == 500
-    each = jax.vmap(cartpole.step)(jnp.float32(expected[:-1]), actions)
+    each = step_each(np.float32(expected[:-1]), actions)
     np.testing.assert_allclose(each, expected[1:], rtol=1e-6, atol=1e-6)
-    steps = jax.lax.scan(lambda s, a: (cartpole.step(s, a),) * 2, start, actions)[1]
+    steps, _ = played(start, actions)
     np.testing.assert_allclose(steps[:50], expected[1:51], rtol=0, atol=1e-5)
 
 
@@ -87,27 +122,31 @@ def test_random_actions_end_where_the_original_ends(seed):
     start = random.uniform(-0.05, 0.05, 4).astype(np.float32)
     states, actions = original_episode(start, lambda _: random.integers(2))
     assert len(actions) < 200
-    found = jax.lax.scan(lambda s, a: (cartpole.step(s, a),) * 2, start, actions)[1]
-    ends = np.asarray(jax.vmap(cartpole.fallen)(found))
-    assert ends[-1]
-    assert not ends[:-1].any()
-    np.testing.assert_allclose(found, states[1:], rtol=0, atol=1e-4)
+    found, ends = played(start, actions)
+    last = len(actions) - 1
+    assert ends[last]
+    assert not ends[:last].any()
+    np.testing.assert_allclose(found[: last + 1], states[1:], rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("seed", range(5))
-def test_episodes_return_what_the_original_returns(seed):
+def test_episodes_return_what_the_original_returns():
     """Policies of one action end soon; their return counts the step of the fall."""
-    start = np.asarray(cartpole.reset(seed))
-    for action in (0, 1):
-        _, actions = original_episode(start, lambda _, a=action: a)
-        found = cartpole.episode(lambda _, a=action: a, seed)
-        assert found == len(actions)
-        assert found.dtype == jnp.float32
+    for key in keys(5):
+        start = np.asarray(jax.jit(cartpole.reset)(key))
+        for action in (0, 1):
+            _, actions = original_episode(start, lambda _, a=action: a)
+            found = of_one_action(action, key)
+            assert found == len(actions)
+            assert found.dtype == np.float32
+
+
+def test_a_seed_is_a_key():
+    assert cartpole.episode(lambda _: 1, 3) == of_one_action(1, jax.random.key(3))
 
 
 def test_a_good_policy_stays_for_all_steps():
-    assert cartpole.episode(act, 0) == 500
-    assert cartpole.episode(act, 0, num_steps=70) == 70
+    assert of_weights(UPRIGHT) == 500
+    assert of_weights(UPRIGHT, 70) == 70
 
 
 @pytest.mark.parametrize(
@@ -122,12 +161,12 @@ def test_a_good_policy_stays_for_all_steps():
     ],
 )
 def test_limits(state, expected):
-    assert cartpole.fallen(jnp.array(state)) == expected
+    assert cartpole.fallen(np.float32(state)) == expected
 
 
 def test_starts_are_those_of_the_original():
     """Uniform in [-0.05, 0.05), in all four numbers."""
-    starts = jax.vmap(cartpole.reset)(jax.random.split(jax.random.key(0), 4000))
+    starts = np.asarray(reset_each(keys(4000)))
     assert starts.shape == (4000, 4)
     assert np.abs(starts).max() <= 0.05
     np.testing.assert_allclose(starts.mean(axis=0), 0, atol=0.002)
@@ -135,37 +174,39 @@ def test_starts_are_those_of_the_original():
 
 
 def test_episodes_are_those_of_their_keys():
-    found = cartpole.episodes(lambda _: 1, jax.random.key(3), 6)
-    keys = jax.random.split(jax.random.key(3), 6)
-    expected = [cartpole.episode(lambda _: 1, key) for key in keys]
+    episodes = jax.jit(lambda key: cartpole.episodes(lambda _: 1, key, 6))
+    found = episodes(jax.random.key(3))
+    expected = [of_one_action(1, key) for key in keys(6, 3)]
     np.testing.assert_array_equal(found, expected)
     assert len(set(found.tolist())) > 1  # starts differ
 
 
 def test_episodes_of_different_lengths_under_vmap_and_jit():
     """A finished episode is not moved on while others last."""
-    weights = jnp.array([[0.1, 0.2, 1.0, 1.0], [0.0, 0.0, 1.0, 0.0], [0, 0, -1, 0]])
-    of = lambda w: cartpole.episode(lambda s: jnp.dot(w, s) > 0, 0)  # noqa: E731
-    found = jax.jit(jax.vmap(of))(weights)
-    np.testing.assert_array_equal(found, [of(w) for w in weights])
+    weights = np.float32([UPRIGHT, [0, 0, 1, 0], [0, 0, -1, 0]])
+    found = jax.jit(jax.vmap(of_weights))(weights)
+    np.testing.assert_array_equal(found, [of_weights(w) for w in weights])
     assert found[0] == 500
     assert found[2] < found[1] < 500
 
 
 def test_a_record_holds_the_episode_and_repeats_its_end():
-    states, total = cartpole.record(lambda _: 1, 0)
+    key = jax.random.key(0)
+    states, total = jax.jit(lambda key: cartpole.record(lambda _: 1, key))(key)
+    states = np.asarray(states)
     assert states.shape == (501, 4)
-    assert total == cartpole.episode(lambda _: 1, 0)
+    assert total == of_one_action(1, key)
     count = int(total)
-    np.testing.assert_array_equal(states[0], cartpole.reset(0))
-    ends = np.asarray(jax.vmap(cartpole.fallen)(states))
+    np.testing.assert_array_equal(states[0], jax.jit(cartpole.reset)(key))
+    ends = np.asarray(fallen_each(states))
     assert not ends[:count].any()
     assert ends[count:].all()
     np.testing.assert_array_equal(*np.broadcast_arrays(states[count:], states[count]))
 
 
 def test_a_record_of_a_good_policy_is_whole():
-    states, total = cartpole.record(act, 0)
+    states, total = jax.jit(lambda key: cartpole.record(act, key))(jax.random.key(0))
+    states = np.asarray(states)
     assert total == 500
-    found = jax.vmap(lambda s: cartpole.step(s, act(s)))(states[:-1])
+    found = jax.jit(jax.vmap(lambda s: cartpole.step(s, act(s))))(states[:-1])
     np.testing.assert_allclose(found, states[1:], rtol=1e-6, atol=1e-6)

@@ -7,21 +7,22 @@ import numpy as np
 import pytest
 
 from event_files import written
-from neat_optax.experiments.runs import (evolve_experiment, files)
-from neat_optax.experiments.commands.evolve_config import make_config
+from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
+from neat_optax.experiments.runs import evolve_experiment, files
 from neat_optax.experiments.runs.evolve_tasks import make_task
 
 TASK = make_task("sum")
 CONFIG = make_config(
-    {
-        "generations": 6,
-        "population": 6,
-        "parents": 2,
-        "elites": 1,
-        "acceptance": 0.5,
-        "goal": 1.0,  # which no sum of sizes reaches
-        "seeds": 2,
-    },
+    EvolveOptions(
+        task="sum",
+        generations=6,
+        population=6,
+        parents=2,
+        elites=1,
+        acceptance=0.5,
+        goal=1.0,  # which no sum of sizes reaches
+        seeds=2,
+    ),
     TASK,
 )
 
@@ -57,7 +58,9 @@ def interrupted_at(call):
     return tick
 
 
-@pytest.mark.parametrize("call", [1, 2, 3, 4, 5, 8])
+@pytest.mark.parametrize(
+    "call", [2, 5, *(pytest.param(x, marks=pytest.mark.slow) for x in (1, 3, 4, 8))]
+)
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(call, whole, tmp_path):
     """Bit for bit: after a chunk, between seeds, and in the second of them."""
     with pytest.raises(KeyboardInterrupt):
@@ -147,7 +150,7 @@ def test_data_reach_the_fitness_as_arguments(tmp_path):
 
 
 def test_a_search_that_solves_its_task_ends(tmp_path):
-    config = make_config({}, TASK)
+    config = make_config(EvolveOptions(task="sum"), TASK)
     result = run(tmp_path, config)
     (one,) = result["runs"]
     assert one["solved"]

@@ -1,12 +1,18 @@
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
-from neat_optax.experiments.runs import (cartpole, evolve_tasks)
 from neat_optax.experiments.data import datasets
-from neat_optax.experiments.runs.evolve_tasks import (TASKS, evaluate, init_stacked, make_task)
+from neat_optax.experiments.runs import cartpole, evolve_tasks
+from neat_optax.experiments.runs.evolve_tasks import (
+    TASKS,
+    evaluate,
+    init_stacked,
+    make_task,
+)
 
 SIZES = {
     "digits": {"hidden": [(64, 64), (64,)], "last": [(64, 10), (10,)]},
@@ -14,18 +20,29 @@ SIZES = {
 }
 
 
-@pytest.fixture(scope="module", params=TASKS)
+made = functools.cache(make_task)
+
+
+@pytest.fixture(params=TASKS)
 def task(request):
-    return make_task(request.param)
+    return made(request.param)
+
+
+@functools.cache
+def fresh(name, seed, count=None):
+    """Weights of one individual, or of so many, as NumPy arrays."""
+    task = made(name)
+    key = jax.random.key(seed)
+    make = task.init if count is None else lambda key: init_stacked(task, key, count)
+    return jax.tree.map(np.asarray, jax.jit(make)(key))
 
 
 def test_fresh_individuals_differ_and_are_float32(task):
-    params = init_stacked(task, 0, 6)
-    assert jax.tree.structure(params) == jax.tree.structure(
-        task.init(jax.random.key(0))
-    )
+    params = fresh(task.name, 0, 6)
+    one = jax.eval_shape(task.init, jax.random.key(0))
+    assert jax.tree.structure(params) == jax.tree.structure(one)
     for path, leaf in jax.tree.leaves_with_path(params):
-        assert leaf.dtype == jnp.float32
+        assert leaf.dtype == np.float32
         assert leaf.shape[0] == 6
         if "kernel" in jax.tree_util.keystr(path):
             assert len(np.unique(np.asarray(leaf).reshape(6, -1), axis=0)) == 6
@@ -33,7 +50,7 @@ def test_fresh_individuals_differ_and_are_float32(task):
 
 @pytest.mark.parametrize("name", SIZES)
 def test_networks_have_the_sizes_they_say(name):
-    params = make_task(name).init(jax.random.key(0))
+    params = jax.eval_shape(made(name).init, jax.random.key(0))
     shapes = {
         layer: [params[layer]["kernel"].shape, params[layer]["bias"].shape]
         for layer in params
@@ -43,23 +60,24 @@ def test_networks_have_the_sizes_they_say(name):
 
 def test_fitness_does_not_depend_on_chunks(task):
     """Rounding aside: what is multiplied at once changes the order of sums."""
-    params, key = init_stacked(task, 1, 7), jax.random.key(2)
-    found = evaluate(task.fitness, params, key, 7)
-    one_by_one = [
-        task.fitness(jax.tree.map(lambda x, i=i: x[i], params), key) for i in range(7)
-    ]
-    assert found.shape == (7,)
-    assert found.dtype == jnp.float32
-    for size in (1, 3, 100):
-        again = evaluate(task.fitness, params, key, size)
-        np.testing.assert_allclose(again, one_by_one, rtol=2e-6)
-    np.testing.assert_allclose(found, one_by_one, rtol=2e-6)
+    params, key = fresh(task.name, 1, 7), jax.random.key(2)
+
+    @jax.jit
+    def scores(params):
+        chunks = [evaluate(task.fitness, params, key, size) for size in (1, 3, 100)]
+        return chunks, jax.vmap(lambda one: task.fitness(one, key))(params)
+
+    chunks, expected = scores(params)
+    for found in chunks:
+        assert found.shape == (7,)
+        assert found.dtype == np.float32
+        np.testing.assert_allclose(found, expected, rtol=2e-6)
 
 
 def test_scores_are_single_numbers(task):
-    params, key = task.init(jax.random.key(0)), jax.random.key(1)
+    params, key = fresh(task.name, 0), jax.random.key(1)
     for score in (task.fitness, task.select, task.test):
-        assert score(params, key).shape == ()
+        assert jax.eval_shape(score, params, key).shape == ()
     assert task.solved(task.enough)
     assert not task.solved(np.nextafter(task.enough, -np.inf))
     assert not task.solved(float("nan"))
@@ -67,68 +85,77 @@ def test_scores_are_single_numbers(task):
 
 def test_all_individuals_of_a_generation_meet_the_same_starts():
     """Equal individuals have equal returns; the next key has other starts."""
-    task = make_task("cartpole")
-    one = task.init(jax.random.key(5))
-    params = jax.tree.map(lambda x: jnp.broadcast_to(x, (4, *x.shape)), one)
-    now, then = (evaluate(task.fitness, params, key, 2) for key in (0, 1))
+    task = made("cartpole")
+    one = fresh("cartpole", 5)
+    params = jax.tree.map(lambda x: np.broadcast_to(x, (4, *x.shape)), one)
+    score = jax.jit(lambda key: evaluate(task.fitness, params, key, 2))
+    now, then = (score(jax.random.key(seed)) for seed in (0, 1))
     assert len(set(now.tolist())) == 1
     assert now[0] != then[0]
 
 
 def balancing():
     """Weights with which a policy 4-32-2 keeps the pole upright."""
-    task = make_task("cartpole")
-    blank = jax.tree.map(jnp.zeros_like, task.init(jax.random.key(0)))
-    blank["hidden"]["kernel"] = (
-        blank["hidden"]["kernel"].at[:, 0].set(jnp.array([0.1, 0.2, 1.0, 1.0]))
-    )
-    blank["last"]["kernel"] = blank["last"]["kernel"].at[0].set(jnp.array([-1.0, 1.0]))
+    task = made("cartpole")
+    blank = jax.tree.map(np.zeros_like, fresh("cartpole", 0))
+    blank["hidden"]["kernel"][:, 0] = [0.1, 0.2, 1.0, 1.0]
+    blank["last"]["kernel"][0] = [-1.0, 1.0]
     return task, blank
 
 
 def test_a_policy_that_balances_is_known_to():
     task, params = balancing()
-    assert task.fitness(params, jax.random.key(0)) == 500 == task.goal
-    assert task.solved(task.test(params, jax.random.key(1)))
-    assert task.act(params, jnp.array([0.0, 0.0, 0.1, 0.0])) == 1
-    assert task.act(params, jnp.array([0.0, 0.0, -0.1, 0.0])) == 0
+    assert jax.jit(task.fitness)(params, jax.random.key(0)) == 500 == task.goal
+    assert task.solved(jax.jit(task.test)(params, jax.random.key(1)))
+    act = jax.jit(task.act)
+    assert act(params, np.float32([0.0, 0.0, 0.1, 0.0])) == 1
+    assert act(params, np.float32([0.0, 0.0, -0.1, 0.0])) == 0
 
 
 def test_a_policy_that_falls_is_known_to():
     task, params = balancing()
-    always_left = jax.tree.map(jnp.zeros_like, params)
-    found = task.fitness(always_left, jax.random.key(0))
-    returns = cartpole.episodes(lambda _: 0, jax.random.key(0), evolve_tasks.EPISODES)
-    assert found == returns.mean()
-    assert not task.solved(task.test(always_left, jax.random.key(1)))
+    always_left = jax.tree.map(np.zeros_like, params)
+
+    @jax.jit
+    def scores():
+        key = jax.random.key(0)
+        returns = cartpole.episodes(lambda _: 0, key, evolve_tasks.EPISODES)
+        test = task.test(always_left, jax.random.key(1))
+        return task.fitness(always_left, key), returns.mean(), test
+
+    found, expected, test = scores()
+    assert found == expected
+    assert not task.solved(test)
 
 
 def test_digits_are_searched_on_training_images_and_tested_on_others():
-    task, parts = make_task("digits"), datasets.load("digits")
-    params, key = task.init(jax.random.key(3)), jax.random.key(0)
+    task, parts = made("digits"), datasets.load("digits")
+    params, key = fresh("digits", 3), jax.random.key(0)
 
     def logits(x):
         hidden = x @ params["hidden"]["kernel"] + params["hidden"]["bias"][None]
-        hidden = jax.nn.relu(hidden)
+        hidden = np.maximum(0, hidden)
         return hidden @ params["last"]["kernel"] + params["last"]["bias"][None]
 
-    losses = optax.softmax_cross_entropy_with_integer_labels(
-        logits(parts.train.x), jnp.asarray(parts.train.y)
+    losses = jax.jit(optax.softmax_cross_entropy_with_integer_labels)(
+        logits(parts.train.x), parts.train.y
     )
-    np.testing.assert_allclose(task.fitness(params, key), -losses.mean(), rtol=1e-5)
+    found = jax.jit(task.fitness)(params, key)
+    np.testing.assert_allclose(found, -np.mean(losses), rtol=1e-5)
     for score, part in ((task.select, parts.validation), (task.test, parts.test)):
         right = np.argmax(logits(part.x), axis=-1) == part.y
-        np.testing.assert_allclose(score(params, key), right.mean(), rtol=1e-6)
+        np.testing.assert_allclose(jax.jit(score)(params, key), right.mean(), rtol=1e-6)
 
 
 def test_data_are_arguments_of_a_search_and_defaults_of_anyone_else(task):
-    params, key = task.init(jax.random.key(0)), jax.random.key(1)
-    assert task.fitness(params, key) == task.fitness(params, key, *task.args)
+    params, key = fresh(task.name, 0), jax.random.key(1)
+    fitness = jax.jit(lambda *given: task.fitness(params, key, *given))
+    np.testing.assert_allclose(fitness(), fitness(*task.args), rtol=1e-6)
 
 
 def test_no_image_is_a_constant_of_a_compiled_search():
-    task = make_task("digits")
-    params, key = task.init(jax.random.key(0)), jax.random.key(1)
+    task = made("digits")
+    params, key = fresh("digits", 0), jax.random.key(1)
     traced = jax.make_jaxpr(task.fitness)(params, key, *task.args)
     assert len(task.args[0].x) == 1077
     assert not any(np.size(constant) > 1 for constant in traced.consts)
@@ -136,7 +163,7 @@ def test_no_image_is_a_constant_of_a_compiled_search():
 
 def test_sum_is_of_sizes():
     task = make_task("sum")
-    params = {"kernel": jnp.array([[1.0], [-2.0], [0.5]])}
+    params = {"kernel": np.float32([[1.0], [-2.0], [0.5]])}
     assert task.fitness(params, jax.random.key(0)) == -3.5
 
 
@@ -159,4 +186,4 @@ def test_an_unknown_task_is_named():
 def test_a_chunk_must_have_someone_in_it():
     task = make_task("sum")
     with pytest.raises(ValueError, match="`batch_size` must be an integer >= 1, got 0"):
-        evaluate(task.fitness, init_stacked(task, 0, 2), 0, 0)
+        evaluate(task.fitness, fresh("sum", 0, 2), 0, 0)

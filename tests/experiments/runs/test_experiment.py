@@ -5,11 +5,12 @@ import jax
 import numpy as np
 import pytest
 
-from neat_optax.experiments.runs import experiment
+from experiments import made_training
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.runs.experiment import (load, make_candidate, run)
-from neat_optax.experiments.runs.files import (RunFolder, plain)
 from neat_optax.experiments.data.tasks import make_task
+from neat_optax.experiments.runs import experiment
+from neat_optax.experiments.runs.experiment import load, make_candidate, run
+from neat_optax.experiments.runs.files import RunFolder, plain
 
 CONFIG = TrainConfig(
     dataset="wine",
@@ -24,10 +25,24 @@ def finish(folder, config=CONFIG, tick=lambda _: None):
     return run(config, load(config), folder, tick)
 
 
+@pytest.fixture
+def quick(monkeypatch):
+    made_training.install(monkeypatch)
+
+
 @pytest.fixture(scope="module")
 def done(tmp_path_factory):
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
-    return folder, finish(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        made_training.install(patch)
+        return folder, finish(folder)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """Like `done`, and not made up."""
+    folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
+    return finish(folder)
 
 
 def test_result_holds_what_was_asked(done):
@@ -58,8 +73,9 @@ def test_difference_is_paired_by_seed(done):
     np.testing.assert_allclose(found, expected, atol=1e-12)
 
 
-def test_control_corrects_nothing_but_sees_conflict(done):
-    run_means = done[1]["optimizers"]["control"]["mean_over_run"]
+@pytest.mark.slow
+def test_control_corrects_nothing_but_sees_conflict(trained):
+    run_means = trained["optimizers"]["control"]["mean_over_run"]
     assert run_means["correction_ratio"] == 0
     assert run_means["opposed"] > 0
 
@@ -72,23 +88,39 @@ def test_metrics_have_a_line_per_optimizer_and_epoch(done):
     ]
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypatch):
-    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
+def stopped_and_resumed(config, path, at):
+    """The result of a run that was stopped after so many epochs, and went on."""
     ticks = []
 
-    def stop_in_the_fifth_epoch(name):
+    def stop(name):
         ticks.append(name)
-        if len(ticks) == 5:
+        if len(ticks) == at:
             raise KeyboardInterrupt
 
-    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    folder = RunFolder(str(path), "part", {"dataset": "x"})
     with pytest.raises(KeyboardInterrupt):
-        finish(folder, tick=stop_in_the_fifth_epoch)
-    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}))
-    whole = done[1]
-    for name, report in whole["optimizers"].items():
-        assert report["curves"] == resumed["optimizers"][name]["curves"]
-        assert report["test_accuracy"] == resumed["optimizers"][name]["test_accuracy"]
+        finish(folder, config, stop)
+    return finish(RunFolder(str(path), "part", {"dataset": "x"}), config)
+
+
+def assert_same_reports(found, expected):
+    for name, report in expected.items():
+        assert report["curves"] == found[name]["curves"]
+        assert report["test_accuracy"] == found[name]["test_accuracy"]
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
+    resumed = stopped_and_resumed(CONFIG, tmp_path, 5)
+    assert_same_reports(resumed["optimizers"], done[1]["optimizers"])
+
+
+@pytest.mark.slow
+def test_a_trained_run_goes_on_as_if_it_had_not_stopped(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
+    resumed = stopped_and_resumed(CONFIG, tmp_path, 5)
+    assert_same_reports(resumed["optimizers"], trained["optimizers"])
 
 
 def test_a_batch_larger_than_the_data_is_refused():
@@ -115,6 +147,7 @@ def played(tmp_path_factory):
     return folder, finish(folder, PLAYERS)
 
 
+@pytest.mark.slow
 def test_players_are_reported_with_their_conflicts(played):
     folder, result = played
     assert set(result["aggregators"]) == {"mean", "pcgrad"}
@@ -135,20 +168,14 @@ def test_players_are_reported_with_their_conflicts(played):
     ]
 
 
+@pytest.mark.slow
 def test_players_that_were_stopped_go_on_as_if_they_had_not(
     played, tmp_path, monkeypatch
 ):
     """With random numbers in the aggregator's state."""
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
     config = dataclasses.replace(PLAYERS, aggregators=("pcgrad",))
-
-    def stop(_):
-        raise KeyboardInterrupt
-
-    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
-    with pytest.raises(KeyboardInterrupt):
-        finish(folder, config, stop)
-    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), config)
+    resumed = stopped_and_resumed(config, tmp_path, 1)
     whole = played[1]["aggregators"]["pcgrad"]
     assert whole["curves"] == resumed["aggregators"]["pcgrad"]["curves"]
 
@@ -170,6 +197,7 @@ def pruned(tmp_path_factory):
     return folder, finish(folder, PRUNED)
 
 
+@pytest.mark.slow
 def test_prunings_are_held_against_dense_training(pruned):
     folder, result = pruned
     reports = result["prunings"]
@@ -188,6 +216,7 @@ def test_prunings_are_held_against_dense_training(pruned):
     assert json.loads(rows[-1])["pruning"] == "cubic:0.8"
 
 
+@pytest.mark.slow
 def test_checkpoints_are_sparse(pruned):
     folder, result = pruned
     data = load(PRUNED)
@@ -201,21 +230,13 @@ def test_checkpoints_are_sparse(pruned):
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_pruning_that_was_stopped_goes_on_as_if_it_had_not(
     pruned, tmp_path, monkeypatch
 ):
     """With random masks, and a schedule over the whole run."""
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
-    stops = iter([False, False, False, False, True])  # in the second pruned epoch
-
-    def stop(_):
-        if next(stops, False):
-            raise KeyboardInterrupt
-
-    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
-    with pytest.raises(KeyboardInterrupt):
-        finish(folder, PRUNED, stop)
-    resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), PRUNED)
+    resumed = stopped_and_resumed(PRUNED, tmp_path, 5)  # in the second pruned epoch
     for name, report in pruned[1]["prunings"].items():
         assert report["curves"] == resumed["prunings"][name]["curves"]
 

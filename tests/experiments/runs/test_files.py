@@ -3,9 +3,10 @@ import shutil
 
 import jax.numpy as jnp
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 
-from neat_optax.experiments.runs.files import (RunFolder, plain)
+from neat_optax.experiments.runs.files import RunFolder, plain
 
 CONFIG = {"dataset": "digits", "epochs": 3, "optimizers": ("neat",)}
 
@@ -42,57 +43,80 @@ def test_a_folder_of_something_else_is_left_alone(tmp_path):
 
 def test_the_last_complete_checkpoint_comes_back(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    like = {"w": jnp.zeros(3), "step": jnp.zeros((), jnp.int32)}
+    like = {"w": np.zeros(3, np.float32), "step": np.zeros((), np.int32)}
     assert folder.restore("neat", like) == (0, like, [])
     for epoch in (5, 10):
-        state = {"w": jnp.full(3, float(epoch)), "step": jnp.asarray(epoch, jnp.int32)}
+        state = {"w": np.full(3, epoch, np.float32), "step": np.array(epoch, np.int32)}
         folder.save("neat", epoch, state, [{"loss": epoch}])
     epoch, state, rows = RunFolder(str(tmp_path), "mine", CONFIG).restore("neat", like)
     assert (epoch, rows) == (10, [{"loss": 10}])
     np.testing.assert_array_equal(state["w"], [10.0, 10.0, 10.0])
-    assert state["step"].dtype == jnp.int32
+    assert state["step"].dtype == np.int32
 
 
-def test_a_checkpoint_without_its_rows_does_not_count(tmp_path):
+def test_only_the_last_checkpoint_is_kept(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    like = {"w": jnp.zeros(3)}
-    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
-    (folder.path / "checkpoints" / "neat" / "5.json").unlink()
-    assert folder.restore("neat", like)[0] == 0
-    folder.save("neat", 5, {"w": jnp.ones(3)}, [{}])
-    assert folder.restore("neat", like)[0] == 5
+    for epoch in (5, 10, 15):
+        folder.save("neat", epoch, {"w": np.full(3, epoch)}, [{}] * epoch)
+    checkpoints = folder.path / "checkpoints" / "neat"
+    assert [path.name for path in checkpoints.iterdir()] == ["epoch_15"]
 
 
 def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    like = {"w": jnp.zeros(3)}
-    for epoch in (5, 10):
-        folder.save("neat", epoch, {"w": jnp.full(3, epoch)}, [{}])
+    like = {"w": np.zeros(3, np.float32)}
+    folder.save("neat", 10, like, [{}])
     checkpoints = folder.path / "checkpoints" / "neat"
-    shutil.copytree(checkpoints / "10", checkpoints / "15")
-    (checkpoints / ".rows.tmp").write_text("[")
+    shutil.copytree(
+        checkpoints / "epoch_10", checkpoints / "epoch_15.orbax-checkpoint-tmp-1"
+    )
     assert folder.restore("neat", like)[0] == 10
     folder.save("neat", 15, like, [{}])
     assert folder.restore("neat", like)[0] == 15
+    assert [path.name for path in checkpoints.iterdir()] == ["epoch_15"]
 
 
 def test_resuming_deletes_nothing_of_the_users(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    like = {"w": jnp.zeros(3)}
+    like = {"w": np.zeros(3, np.float32)}
     folder.save("neat", 5, like, [{}])
     checkpoints = folder.path / "checkpoints" / "neat"
-    files = [checkpoints / name for name in ("notes.json", "7.json")]
+    files = [checkpoints / name for name in ("notes.json", "7.json", "epoch_9.txt")]
     for file in files:
         file.write_text("mine")
-    for name in ("figures", "2024"):
-        (checkpoints / name).mkdir()
-        (checkpoints / name / "mine.txt").write_text("mine")
+    folders = [checkpoints / name for name in ("figures", "2024", "7", "epoch_x")]
+    for path in folders:
+        path.mkdir()
+        (path / "mine.txt").write_text("mine")
     assert folder.restore("neat", like)[0] == 5
     folder.save("neat", 10, like, [{}])
     assert folder.restore("neat", like)[0] == 10
-    assert [file.read_text() for file in files] == ["mine"] * 2
-    for name in ("figures", "2024"):
-        assert (checkpoints / name / "mine.txt").read_text() == "mine"
+    assert [file.read_text() for file in files] == ["mine"] * 3
+    assert [(path / "mine.txt").read_text() for path in folders] == ["mine"] * 4
+
+
+def test_a_folder_of_the_users_is_no_checkpoint(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": np.zeros(3, np.float32)}
+    folder.save("neat", 5, like, [{}])
+    own = folder.path / "checkpoints" / "neat" / "epoch_7"
+    own.mkdir()
+    for call in (folder.restore, lambda *_: folder.save("neat", 10, like, [])):
+        with pytest.raises(ValueError, match="checkpoints of its own, got .*epoch_7"):
+            call("neat", like)
+    assert own.exists()
+
+
+def test_a_run_of_an_earlier_version_is_refused_by_name(tmp_path):
+    """Its checkpoints were folders of numbers, each with a file of rows."""
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    old = folder.path / "checkpoints" / "neat" / "5"
+    with ocp.StandardCheckpointer() as checkpointer:
+        checkpointer.save(old, {"w": np.zeros(3, np.float32)})
+    old.with_suffix(".json").write_text("[{}]")
+    with pytest.raises(ValueError, match=r"of this version, got .*mine.*neat, which"):
+        folder.restore("neat", {"w": np.zeros(3, np.float32)})
+    assert old.exists()
 
 
 def test_a_run_of_another_command_is_refused(tmp_path):
@@ -114,9 +138,9 @@ def test_a_run_of_an_earlier_version_goes_on(tmp_path):
 
 def test_checkpoints_of_prunings_have_no_colon(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    folder.save("cubic:0.9", 5, {"w": jnp.ones(3)}, [{}])
-    assert (folder.path / "checkpoints" / "cubic-0.9" / "5.json").exists()
-    assert folder.restore("cubic:0.9", {"w": jnp.zeros(3)})[0] == 5
+    folder.save("cubic:0.9", 5, {"w": np.ones(3, np.float32)}, [{}])
+    assert (folder.path / "checkpoints" / "cubic-0.9" / "epoch_5").exists()
+    assert folder.restore("cubic:0.9", {"w": np.zeros(3, np.float32)})[0] == 5
 
 
 def test_plain_is_what_json_can_hold():

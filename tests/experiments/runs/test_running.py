@@ -1,4 +1,3 @@
-import argparse
 import io
 import shlex
 import signal
@@ -6,7 +5,6 @@ import signal
 import pytest
 from rich.console import Console
 
-from neat_optax.experiments.commands import (evolve_config, options)
 from neat_optax.experiments.runs import running
 
 
@@ -30,30 +28,23 @@ def test_a_bar_counts_what_the_noun_names():
 
 
 @pytest.mark.parametrize(
-    ("table", "line"),
+    "line",
     [
-        (options.OPTIONS, "--optimizer neat --optimizer sgd --epochs 3 --name x"),
-        (options.OPTIONS, "--config 'my file.toml' --learning-rate 1e-05 --name x"),
-        (evolve_config.OPTIONS, "--goal=-1e-05 --batch-size 3 --output 'a b' --name x"),
-        (evolve_config.OPTIONS, "--task sum --seeds 2 --name=-x"),
+        "train --optimizer neat --optimizer sgd --epochs 3 --name x",
+        "train --config 'my file.toml' --learning-rate 1e-05 --name=x",
+        "evolve --goal=-1e-05 --batch-size 3 --output 'a b' --name=-x",
     ],
 )
-def test_the_command_is_read_as_what_was_given(table, line):
-    parser = argparse.ArgumentParser(argument_default=argparse.SUPPRESS)
-    parser.set_defaults(run=print)
-    options.add_options(parser, table)
-    given = parser.parse_args(shlex.split(line))
-    again = running.command("verb", given, table, given.name)
-    assert again.startswith("neat-optax verb ")
-    assert parser.parse_args(shlex.split(again)[2:]) == given
+def test_the_command_is_what_was_given(line):
+    assert running.command(shlex.split(line), "x") == f"neat-optax {line}"
 
 
-def test_the_name_that_was_found_counts():
-    table = {"name": options.Option(str, "")}
-    again = running.command("train", argparse.Namespace(name="x"), table, "digits-2")
-    assert again == "neat-optax train --name digits-2"
-    again = running.command("train", argparse.Namespace(), table, "digits-2")
-    assert again == "neat-optax train --name digits-2"
+@pytest.mark.parametrize(
+    ("name", "option"), [("digits-2", "--name digits-2"), ("-x", "--name=-x")]
+)
+def test_the_name_that_was_found_is_given_next_time(name, option):
+    again = running.command(["train", "--config", "mine.toml"], name)
+    assert again == f"neat-optax train --config mine.toml {option}"
 
 
 def test_the_first_ctrl_c_waits_and_it_is_said_how_to_go_on():

@@ -1,0 +1,1 @@
+"""What a command does with its configuration: loops, files and results."""
