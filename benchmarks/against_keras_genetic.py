@@ -131,7 +131,7 @@ class Ours:
             evolution.of_individual(accuracy_of, batch_size=16),
             self.breeder,
             generations=generations,
-            population=INDIVIDUALS,
+            population_size=INDIVIDUALS,
             chunk=generations,
             args=(self.images,),
         )

@@ -61,7 +61,7 @@ def run(evaluate=fitness, breeder=NEARBY, params=PARAMS, key=0, **options):
 
     Tests cut searches into chunks of 3, or not at all, so that they share two loops.
     """
-    options = {"generations": 10, "population": 8, "return_best": 3, **options}
+    options = {"generations": 10, "population_size": 8, "return_best": 3, **options}
     return evo.search(key, params, evaluate, breeder, **options)
 
 

@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.experimental import checkify
 
 from neat_optax import _checks, _recording, _stacked, _tree
 from neat_optax._leaves import Scope, whole_tree
@@ -187,6 +186,8 @@ def _check_num_players(weighting: Weighting, num_players: Any, monitor: bool) ->
 
 def check_finite(finite: Bool[Array, " P"], present: Bool[Array, " P"]) -> None:
     """Raises, under `jit` through checkify, if a present player is not finite."""
+    from jax.experimental import checkify  # slow to import
+
     broken = jnp.sum(~finite & present)
     message = "`updates` must be finite for every player, got {count} that are not."
     checkify.check(broken == 0, message, count=broken)

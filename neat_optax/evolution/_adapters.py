@@ -42,7 +42,7 @@ def from_ask_tell(strategy: Any, params: Any = None) -> PopulationTransformation
         from evosax.algorithms import CMA_ES
         breeder = evolution.from_ask_tell(CMA_ES(32, weights))
         found = evolution.search(0, weights, evaluate, breeder, generations=100,
-                                 population=32)
+                                 population_size=32)
     """
     settings = strategy.default_params if params is None else params
     from_all = "fitness" in inspect.signature(strategy.init).parameters

@@ -129,26 +129,6 @@ def _is_generation(path: pathlib.Path) -> bool:
     return not names or bool(names & _CONTENT)
 
 
-def is_state(folder: pathlib.Path, file: pathlib.Path) -> bool:
-    """Whether a file stands beside a state that orbax has written under its number."""
-    return file.stem.isdigit() and (folder / file.stem / _METADATA).exists()
-
-
-def remove_unfinished(folder: pathlib.Path, complete: set[str]) -> None:
-    """Deletes what saves that were cut off have left, and nothing else.
-
-    Such a leftover is a folder that orbax has written, finished or not, under a number
-    that is not among the complete ones.
-    """
-    for path in folder.iterdir():
-        number, _, ending = path.name.partition(".")
-        if not path.is_dir() or not number.isdigit() or path.name in complete:
-            continue
-        finished = not ending and (path / _METADATA).exists()
-        if finished or ending.startswith("orbax-checkpoint-tmp"):
-            shutil.rmtree(path)
-
-
 def _identity(state: Any) -> dict[str, Any]:
     """What tells one search from another, as far as it can be written down."""
     params = state.population.params

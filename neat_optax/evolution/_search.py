@@ -38,7 +38,7 @@ def search(
     breeder: PopulationTransformation,
     *,
     generations: int,
-    population: Any = 64,
+    population_size: Any = 64,
     args: tuple[Any, ...] = (),
     return_best: int = 1,
     limits: Limits = _NO_LIMITS,
@@ -66,9 +66,9 @@ def search(
         `outside_jax(f)` in plain Python.
       breeder: what makes the next generation: a `PopulationTransformation`.
       generations: how many are scored, at most.
-      population: how many individuals, of which the first is the given one and the
-        others lie around it, as `perturb(key, weights, population, 0.3)` has them; or
-        the initial population: a `Population`, or stacked weights.
+      population_size: how many individuals, of which the first is the given one and the
+        others lie around it, as `perturb(key, weights, population_size, 0.3)` has them;
+        or the initial population itself: a `Population`, or stacked weights.
       args: what else `evaluate` gets, after the weights and the key: data, as arrays in
         any trees. They are arguments of the compiled loop; data that `evaluate` closes
         over are constants of it, which XLA may compute with while it compiles.
@@ -115,7 +115,7 @@ def search(
     evaluator = as_evaluator(evaluate)
     run = Run(breeder, evaluator, genome)
     first_key, run_key = jax.random.split(as_key(key))
-    first = _initial(first_key, weights, population)
+    first = _initial(first_key, weights, population_size)
     state = _asking.start(breeder, return_best, run_key, first)
     _check_budget(limits.budget, state)
     advance = _loop.outside if evaluator.kind == "outside" else _loop.inside
@@ -173,7 +173,7 @@ def _check_budget(budget: int | None, state: SearchState) -> None:
 def _initial(key: jax.Array, weights: Any, given: Any) -> Population:
     """The population of generation 0."""
     if isinstance(given, numbers.Number):
-        _checks.check_integer("population", given, minimum=1)
+        _checks.check_integer("population_size", given, minimum=1)
         return perturb(key, weights, given, _SCALE)  # type: ignore[arg-type]
     population = given if isinstance(given, Population) else unevaluated(given)
     _checks.check_population(population.params, population.fitness)

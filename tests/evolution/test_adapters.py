@@ -128,6 +128,6 @@ def test_the_size_must_be_that_of_the_strategy():
 @pytest.mark.slow
 def test_a_whole_search_runs_with_a_strategy():
     step = evo.from_ask_tell(FromMean())
-    found = evo.search(0, PARAMS, fitness, step, generations=30, population=20)
+    found = evo.search(0, PARAMS, fitness, step, generations=30, population_size=20)
     assert found.best_fitness > -0.3 > found.history["best"][0]
     assert found.history["evaluations"][-1] == 20 * 30

@@ -48,7 +48,7 @@ def test_a_pole_is_balanced_within_twelve_generations(seed):
         evo.of_individual(POLE.fitness, evaluation_key="shared"),
         POLES,
         generations=12,
-        population=evolve_tasks.init_stacked(POLE, seed, 20),
+        population_size=evolve_tasks.init_stacked(POLE, seed, 20),
         limits=evo.Limits(goal=POLE.goal),
     )
     assert found.stopped == "goal reached"
@@ -64,7 +64,7 @@ def test_digits_are_learned_without_a_gradient():
         evo.of_individual(task.fitness, evaluation_key="shared", batch_size=8),
         evo.breeder(),
         generations=60,
-        population=evolve_tasks.init_stacked(task, 0, 64),
+        population_size=evolve_tasks.init_stacked(task, 0, 64),
     )
     assert found.history["best"][0] < -2
     assert found.best_fitness > -0.8

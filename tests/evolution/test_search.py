@@ -46,7 +46,7 @@ def test_the_first_individual_is_the_given_one():
     around = evo.perturb(0, PARAMS, 8, 0.0)
     state = run(generations=1).state
     assert state.best_fitness >= fitness(PARAMS)
-    assert run(generations=1, population=around).best_fitness == fitness(PARAMS)
+    assert run(generations=1, population_size=around).best_fitness == fitness(PARAMS)
 
 
 @pytest.mark.parametrize("chunk", [3, pytest.param(1, marks=pytest.mark.slow)])
@@ -98,7 +98,7 @@ def test_golden_flow():
         evo.outside_jax(evaluate),
         scripted([*later, later[-1]], inputs["kept_parents"]),
         generations=inputs["generations"],
-        population=first,
+        population_size=first,
         limits=evo.Limits(goal=inputs["goal"]),
         return_best=inputs["return_best"],
     )
@@ -114,7 +114,7 @@ def test_an_initial_population_may_have_fitness():
     scores = np.float32([9.0, np.nan, 1.0, np.nan])
     population = evo.Population(np.arange(4, dtype=np.float32), scores)
     zero = np.float32(0)
-    found = run(lambda w: w, params=zero, generations=1, population=population)
+    found = run(lambda w: w, params=zero, generations=1, population_size=population)
     assert found.best_fitness == 9.0
     assert found.history["evaluations"].tolist() == [2]
 

@@ -41,7 +41,7 @@ def search(model, evaluate, **options):
         evaluate,
         NEARBY,
         generations=5,
-        population=8,
+        population_size=8,
         args=(X,),
         return_best=2,
         **options,

@@ -34,7 +34,7 @@ def run(params, breeder):
         fitness,
         breeder,
         generations=6,
-        population=params,
+        population_size=params,
         args=(np.float32(2.0),),
         return_best=3,
     )

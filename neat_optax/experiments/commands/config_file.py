@@ -114,7 +114,7 @@ def _of_kind(key: str, value: Any, kind: type) -> Any:
 
 def _recipe_options(key: str, table: dict[str, Any]) -> dict[str, Any]:
     for name in table:
-        _checks.check_choice(key, name, plasticities.OPTIONS)
+        _checks.check_choice(key, name, tuple(plasticities.OPTIONS))
     return {name: _recipe_value(f"{key}.{name}", x) for name, x in table.items()}
 
 

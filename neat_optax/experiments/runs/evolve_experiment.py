@@ -93,14 +93,14 @@ def _search(
         found = evolution.search(
             key,
             task.init(first_key),
-            task.fitness,
+            evolution.of_individual(
+                task.fitness, evaluation_key="shared", batch_size=config.batch_size
+            ),
             make_breeder(config),
             generations=config.generations,
-            initial_population=init_stacked(task, first_key, config.population),
+            population_size=init_stacked(task, first_key, config.population),
             args=task.args,
-            evaluation_key="shared",
-            batch_size=config.batch_size,
-            goal=config.goal,
+            limits=evolution.Limits(goal=config.goal),
             chunk=CHECKPOINT_EVERY,
             callbacks=note,
             checkpoint=folder.path / "checkpoints" / _name(seed),

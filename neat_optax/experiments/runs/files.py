@@ -42,7 +42,7 @@ class RunFolder:
         """Writes text, so that a reader sees all of it or nothing."""
         write_text(self.path / file, text)
 
-    def save(self, optimizer: str, epoch: int, replicas: Any, rows: list[dict]) -> None:
+    def save(self, optimizer: str, epoch: int, replicas: Any, rows: Any) -> None:
         """Replaces an optimizer's checkpoint by one after `epoch` epochs."""
         both = ocp.args.Composite(
             state=ocp.args.StandardSave(replicas), rows=ocp.args.JsonSave(rows)
