@@ -87,7 +87,7 @@ def shares(present: Bool[Array, " P"], preference: Any = None) -> Float[Array, "
 
 
 def everyone(
-    gramian: Float[Array, "P P"], present: Bool[Array, " P"] | None = None
+    gramian: Float[Array, "P ..."], present: Bool[Array, " P"] | None = None
 ) -> Bool[Array, " P"]:
     """`present`, or all players where it is None."""
     if present is None:

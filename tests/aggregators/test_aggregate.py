@@ -75,9 +75,9 @@ def test_absent_players_are_left_out(name):
 @pytest.mark.parametrize("factory", [aggregators.aligned_mtl, aggregators.mean])
 def test_preference_as_an_argument_of_update(factory):
     given = (0.5, 0.25, 1.0)
-    once = reduced(factory(preference=given), G)
+    once = reduced(factory(preference=given), G["b"])
     other = factory(preference=(9.0, 9.0, 9.0))
-    per_step = reduced(other, G, preference=np.array(given))
+    per_step = reduced(other, G["b"], preference=np.array(given))
     properties.assert_trees_close(once, per_step)
 
 

@@ -31,13 +31,13 @@ def averaged(rule, js, decay):
 @pytest.mark.parametrize(
     ("rule", "exact", "decay"),
     [
-        (aggregators.upgrad_weights, oracle.upgrad, 0.9),
+        (aggregators.imtl_g_weights, oracle.imtl_g, 0.9),
         (aggregators.mgda_weights, oracle.mgda, 0.5),
     ],
-    ids=["upgrad", "mgda"],
+    ids=["imtl_g", "mgda"],
 )
 def test_agrees_with_the_oracle(rule, exact, decay):
-    """TorchJD's own sequences rest on its inexact UPGrad and MGDA: not compared."""
+    """TorchJD's own sequences rest on its inexact MGDA: not compared."""
     js = np.array(SEQUENCES["seq_3x10"]["matrices"])
     tx = aggregators.cr_mogm(rule, decay, num_players=3)
     updates = weight_rules.play(tx, js)

@@ -42,6 +42,7 @@ def test_is_the_mean_where_that_harms_nobody(j):
     np.testing.assert_allclose(weights, mean, rtol=1e-6)
 
 
+@pytest.mark.slow  # in the fast tier UPGrad asks it of the same solver
 @pytest.mark.parametrize("name", goldens.DATA["gramians"])
 def test_realistic_gramians(name):
     recorded = goldens.DATA["gramians"][name]

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -10,6 +11,7 @@ from properties import assert_same_types
 from stepping import gradients
 
 TX = graddrop(key=0)
+SEATS, COLUMNS = 5, 50
 
 CASES = goldens.DATA["random_aggregators"]["torchjd.GradDrop.float64"]["cases"]
 
@@ -34,18 +36,25 @@ def test_by_hand():
     np.testing.assert_allclose(leaked, [-2.5, 3.0])
 
 
-@pytest.mark.parametrize(
-    "name", ["gauss_5x20_s0", "scales_5x20", "opposite_2x3", "zero_row_3x10"]
-)
-def test_recorded_draws_are_possible(name):
+def padded(j, **given):
+    """The update of rows with absent ones behind, so that their shape is one."""
+    count, size = np.shape(j)
+    rows = np.pad(np.asarray(j, np.float32), ((0, SEATS - count), (0, COLUMNS - size)))
+    update, state = stepping.step(TX, rows, present=np.arange(SEATS) < count, **given)
+    assert not np.any(update[size:])
+    return update[:size], state
+
+
+def test_recorded_draws_are_possible():
     """Each coordinate is one of two sums, and so are TorchJD's draws."""
-    j = goldens.MATRICES[name]
-    up, down = sums(j)
-    np.testing.assert_allclose(up, CASES[name]["positive_sum"], atol=1e-12)
-    update, _ = stepping.step(TX, j)
-    for drawn in (update, CASES[name]["seeds"]["0"]["vector"]):
-        distance = np.minimum(np.abs(drawn - up), np.abs(drawn - down))
-        assert np.all(distance <= 1e-5 * np.maximum(np.abs(j).max(0), 1e-30))
+    for name in ("gauss_5x20_s0", "scales_5x20", "opposite_2x3", "zero_row_3x10"):
+        j = goldens.MATRICES[name]
+        up, down = sums(j)
+        np.testing.assert_allclose(up, CASES[name]["positive_sum"], atol=1e-12)
+        for drawn in (padded(j)[0], CASES[name]["seeds"]["0"]["vector"]):
+            distance = np.minimum(np.abs(drawn - up), np.abs(drawn - down))
+            allowed = 1e-5 * np.maximum(np.abs(j).max(0), 1e-30)
+            assert np.all(distance <= allowed), name
 
 
 def test_probabilities():
@@ -66,15 +75,18 @@ def test_probabilities():
 
 
 def test_leak_is_a_mixture_with_the_sum():
-    g = gradients(0)
-    plain, _ = stepping.step(graddrop(key=1), g)
-    leaky, _ = stepping.step(graddrop(0.3, key=1), g)
-    all_of_it, _ = stepping.step(graddrop(1.0, key=1), g)
-    for name, leaf in g.items():
-        total = np.sum(leaf, axis=0)
-        np.testing.assert_allclose(all_of_it[name], total, rtol=1e-5, atol=1e-6)
-        mixed = 0.3 * total + 0.7 * plain[name]
-        np.testing.assert_allclose(leaky[name], mixed, rtol=1e-5, atol=1e-6)
+    """One draw with three leaks: the schedule of a state whose step is set."""
+    leaks = np.array([0.0, 0.3, 1.0], np.float32)
+    tx, g = graddrop(lambda step: jnp.asarray(leaks)[step], key=1), gradients(0)["w"]
+    start = jax.jit(tx.init)(stepping.like(g))
+    plain, leaky, all_of_it = (
+        stepping.step(tx, g, start._replace(step=np.int32(step)))[0]
+        for step in range(3)
+    )
+    total = np.sum(g, axis=0)
+    np.testing.assert_allclose(all_of_it, total, rtol=1e-5, atol=1e-6)
+    mixed = 0.3 * total + 0.7 * plain
+    np.testing.assert_allclose(leaky, mixed, rtol=1e-5, atol=1e-6)
 
 
 def test_absent_players():
@@ -82,12 +94,12 @@ def test_absent_players():
 
 
 def test_draws_change_and_repeat():
-    g = gradients(0)
-    first, state = stepping.step(TX, g)
-    again, _ = stepping.step(TX, g)
-    later, _ = stepping.step(TX, g, state)
-    np.testing.assert_array_equal(first["w"], again["w"])
-    assert not np.array_equal(first["w"], later["w"])
+    g = np.random.default_rng(0).normal(size=(3, 40))
+    first, state = padded(g)
+    again, _ = padded(g)
+    later, _ = padded(g, state=state)
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, later)
 
 
 def test_parts_of_complex_leaves_are_drawn_separately():
@@ -106,8 +118,7 @@ def test_counts_dropped_players():
 
 
 def test_very_short_gradients_are_dropped_as_well():
-    g = np.array([[1.0] * 64, [-1.0] * 64]) * 1e-36
-    update, _ = stepping.step(TX, g)
+    update, _ = padded(np.array([[1.0] * COLUMNS, [-1.0] * COLUMNS]) * 1e-36)
     np.testing.assert_allclose(np.unique(update), [-1e-36, 1e-36], rtol=1e-5)
 
 

@@ -3,7 +3,9 @@ from hypothesis import assume, given
 
 import aggregator_goldens as goldens
 import samplers
+import stepping
 import weight_rules
+from neat_optax.aggregators import _imtl_g
 from oracle import aggregators as oracle
 
 LARGEST_CONDITION = 1e3
@@ -43,6 +45,12 @@ def test_weights_whose_sum_vanishes_are_zero():
     """Equal shares need y = 1 / (1 + cosine) each: 0 / 0 for opposed rows."""
     j = np.array([[1.0, 0.0], [-1.0, 0.0]])
     np.testing.assert_array_equal(weight_rules.weights("imtl_g", j), [0.0, 0.0])
+
+
+def test_residual_of_shares_that_cannot_be_equal():
+    """Of opposed rows no combination has a positive share of both."""
+    decision = stepping.call(_imtl_g._decide, np.array([[1.0, -1.0], [-1.0, 1.0]]))
+    np.testing.assert_allclose(decision.residual, 1.0, rtol=1e-6)
 
 
 def test_dependent_rows_get_the_least_squares_answer():

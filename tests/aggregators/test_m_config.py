@@ -1,3 +1,5 @@
+import functools
+
 import jax
 import numpy as np
 import pytest
@@ -8,16 +10,22 @@ from neat_optax.aggregators._m_config import m_config
 from properties import assert_trees_equal
 from stepping import EVERYONE, gradients, replace
 
-TX = m_config(num_players=3)
+
+@functools.cache
+def of(count):
+    return m_config(num_players=count)
+
+
+TX = of(3)
 
 
 def test_by_hand():
     # one gradient each, so the averages are (1, 2) and (2, 1) and their direction is
     # (1, 1); the first pseudo-gradient is the direction itself, so Adam gives signs
-    tx, g = m_config(num_players=2), [np.array([[1.0, 2.0], [2.0, 1.0]])] * 2
-    (first, second), state = stepping.play(tx, g, present=np.eye(2, dtype=bool))
+    g = [np.array([[1.0, 2.0, 0.0], [2.0, 1.0, 0.0]])] * 2
+    (first, second), state = stepping.play(of(2), g, present=np.eye(2, dtype=bool))
     np.testing.assert_array_equal(first, 0)
-    np.testing.assert_allclose(second, [1.0, 1.0], rtol=1e-6)
+    np.testing.assert_allclose(second, [1.0, 1.0, 0.0], rtol=1e-6)
     assert int(state.step) == 1
 
 
@@ -27,7 +35,7 @@ def test_recorded_runs(case):
     recorded = goldens.DATA["sequences"][case]
     matrices = np.array(recorded["matrices"])
     count = matrices.shape[1]
-    tx, state = m_config(num_players=count), None
+    tx, state = of(count), None
     for expected in recorded["results"]["conflictfree.PseudoMomentumOperator"]["steps"]:
         fresh = np.arange(count) == expected["index"]
         j = matrices[expected["step_matrix"]]

@@ -40,6 +40,7 @@ def test_zero_gradient_is_the_shortest():
     np.testing.assert_allclose(weight_rules.weights("mgda", j), [0.0, 0.5, 0.5])
 
 
+@pytest.mark.slow  # in the fast tier UPGrad asks it of the same solver
 @pytest.mark.parametrize("name", goldens.DATA["gramians"])
 def test_realistic_gramians(name):
     """Every player gains the squared length of the update, or more."""

@@ -6,11 +6,20 @@ import stepping
 from neat_optax import aggregators
 
 G = np.array([[2.0, 0.0], [-1.0, 1.0], [0.0, 1.0]])
-TX = aggregators.sum(num_players=3, monitor=True)
 
 
-def measured(g, tx=TX):
-    _, state = stepping.step(tx, g, present=np.ones(len(g), bool))
+def answer(players):
+    """The sum, by a solver that says how far it is from its condition."""
+    return aggregators.Decision(players.present * 1.0, players.gramian[0, 0] / 16)
+
+
+TX = aggregators.aggregate(
+    aggregators.stateless_weighting(answer), num_players=3, monitor=True
+)
+
+
+def measured(g, present=stepping.EVERYONE):
+    _, state = stepping.step(TX, g, present=present)
     return state.recorded
 
 
@@ -43,8 +52,7 @@ def test_players_alike_and_alone():
     np.testing.assert_array_equal(alike.conflicting_pairs, [0.0])
     np.testing.assert_allclose(alike.worst_cosine, [1.0], rtol=1e-6)
     np.testing.assert_allclose(alike.min_norm_ratio, [1.0], rtol=1e-5)
-    one = aggregators.sum(num_players=1, monitor=True)
-    alone = measured(np.ones((1, 2)), one).latest
+    alone = measured(G, present=np.array([False, True, False])).latest
     np.testing.assert_array_equal(alone.conflicting_pairs, [0.0])
     np.testing.assert_array_equal(alone.worst_cosine, [0.0])
 
@@ -61,8 +69,8 @@ def test_dropped_players_are_counted_and_weigh_nothing():
 
 def test_absent_players_are_not_dropped_ones():
     present = np.array([True, False, True])
-    _, state = stepping.step(TX, stepping.replace(G, 1, np.nan), present=present)
-    np.testing.assert_array_equal(state.recorded.latest.dropped, [0.0])
+    recorded = measured(stepping.replace(G, 1, np.nan), present=present)
+    np.testing.assert_array_equal(recorded.latest.dropped, [0.0])
 
 
 def test_mean_over_steps_and_diagnostics():
@@ -83,11 +91,14 @@ def test_one_row_for_each_scope():
 
 
 def test_residual_is_the_solvers():
-    """IMTL-G of opposed players cannot make their shares equal."""
-    tx = aggregators.imtl_g(num_players=2, monitor=True)
-    _, state = stepping.step(tx, np.array([[1.0, 0.0], [-1.0, 0.0]]))
-    np.testing.assert_allclose(state.recorded.latest.residual, [1.0], rtol=1e-6)
-    np.testing.assert_array_equal(state.recorded.latest.min_norm_ratio, [0.0])
+    latest = measured(G).latest
+    np.testing.assert_array_equal(latest.residual, [4 / 16])
+
+
+def test_opposed_players_have_a_min_norm_of_zero():
+    opposed = np.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
+    latest = measured(opposed, present=np.array([True, True, False])).latest
+    np.testing.assert_array_equal(latest.min_norm_ratio, [0.0])
 
 
 def test_needs_the_number_of_players():

@@ -14,6 +14,8 @@ FORMS = {
     "torchjd.PCD": {},
     "torchjd.PCD_tau0.5_beta0.9": {"tau": 0.5, "decay": 0.9},
 }
+SLOW, QUICK = FORMS
+"""`test_usual_lengths_are_remembered` is a second run with a memory."""
 PADDED = {
     form: aggregators.pcd(**given, num_players=weight_rules.SEATS)
     for form, given in FORMS.items()
@@ -27,7 +29,7 @@ def test_by_hand():
 
 
 @pytest.mark.parametrize("name", ["seq_2x3", "seq_5x20"])
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", [pytest.param(SLOW, marks=pytest.mark.slow), QUICK])
 def test_recorded_sequences(form, name):
     """1 - decay keeps four digits in float32: the debiasing cancels what is lost."""
     js = np.array(SEQUENCES[name]["matrices"])

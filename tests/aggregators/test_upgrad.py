@@ -48,6 +48,7 @@ def test_realistic_gramians(name):
     np.testing.assert_allclose(gains / length, 0.0, atol=1e-4)
 
 
+@pytest.mark.slow  # in the fast tier MGDA asks it of the same solver
 def test_float64():
     for name, expected in goldens.cases("exact", "UPGrad").items():
         j = goldens.MATRICES[name]
