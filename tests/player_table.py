@@ -159,7 +159,9 @@ TABLE = {
     ),
     "chained": Entry(
         lambda max_norm: optax.chain(
-            aggregators.per_player(optax.clip_by_global_norm(max_norm), COUNT),
+            aggregators.per_player(
+                optax.clip_by_global_norm(max_norm), num_players=COUNT
+            ),
             aggregators.cagrad(0.5),
             optax.adam(0.1),
         ),

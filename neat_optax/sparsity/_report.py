@@ -6,7 +6,6 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
-from jax.experimental import sparse
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Mask, chosen, kernels
@@ -115,6 +114,8 @@ def to_bcoo(params: optax.Params, *, mask: Mask | None = None) -> Any:
     """
     _checks.check_inexact("params", params)
     leaves, treedef = jax.tree.flatten(params)
+    from jax.experimental import sparse  # slow to import
+
     for n in chosen(params, mask, kernels):
         leaves[n] = sparse.BCOO.fromdense(_tree.unsharded(leaves[n]))
     return treedef.unflatten(leaves)

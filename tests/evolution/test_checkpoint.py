@@ -115,7 +115,7 @@ def test_another_search_is_not_overwritten(tmp_path):
     others = {
         "key": {"key": 1},
         "population": {
-            "population": {
+            "population_size": {
                 name: np.zeros((12, *np.shape(x)), np.asarray(x).dtype)
                 for name, x in PARAMS.items()
             }
@@ -154,7 +154,7 @@ def test_modules_and_python_resume_too(tmp_path):
     population = jax.tree.map(
         lambda w: rng.normal(size=(4, *w.shape)).astype(w.dtype), evo.weights(model)
     )
-    options = {"population": population, "chunk": 1, "return_best": 1}
+    options = {"population_size": population, "chunk": 1, "return_best": 1}
     go = functools.partial(run, evaluate, NEARBY, model, **options)
 
     go(generations=1, checkpoint=tmp_path)

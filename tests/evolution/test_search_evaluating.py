@@ -24,7 +24,7 @@ def fitness(params, *others):
 
 def run(evaluate=fitness, **options):
     """Of given weights: around others they would be drawn first."""
-    options = {"generations": 4, "population": STACKED, **options}
+    options = {"generations": 4, "population_size": STACKED, **options}
     return evo.search(0, PARAMS, evaluate, NEARBY, **options)
 
 
