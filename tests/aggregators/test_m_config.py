@@ -39,7 +39,7 @@ def test_recorded_runs(case):
 
 
 def test_contract():
-    check_contract(m_config(3), rtol=1e-4)
+    check_contract(m_config(3))
 
 
 def test_length_of_gradients_does_not_matter():
