@@ -33,7 +33,13 @@ def plain(tree):
 
 def replace(tree, index, value):
     """One player's rows set to a value."""
-    return jax.tree.map(lambda x: x.at[index].set(value), tree)
+
+    def one(x):
+        x = np.array(x)
+        x[index] = value
+        return jnp.asarray(x)
+
+    return jax.tree.map(one, tree)
 
 
 def compiled(tx):
@@ -42,23 +48,23 @@ def compiled(tx):
 
 
 def run(tx, stacks, **extra):
-    """The last update and state of a run."""
+    """The last update and state of a run, compiled once for each transformation."""
+    step = jax.jit(tx.update)
     state = tx.init(PARAMS)
     update = None
     for g in stacks:
-        update, state = tx.update(g, state, PARAMS, **extra)
+        update, state = step(g, state, PARAMS, **extra)
     return update, state
 
 
-def check_contract(tx, losses=None, rtol=1e-5):
-    """Compiles, scans, keeps dtypes, and never lets an absent or bad player in."""
-    extra = {"present": jnp.ones(COUNT, bool)}
+def check_contract(tx, losses=None):
+    """Scans, keeps dtypes, and never lets an absent or bad player in."""
+    extra = {"present": np.ones(COUNT, bool)}
     if losses is not None:
-        extra["losses"] = jnp.asarray(losses)
+        extra["losses"] = np.asarray(losses)
     _check_types(tx, jnp.float32, extra)
     _check_types(tx, jnp.bfloat16, extra)
     jitted = compiled(tx)
-    _check_compiled(tx, jitted, extra, rtol)
     _check_zero(jitted, extra)
     _check_missing(jitted, extra)
 
@@ -79,15 +85,8 @@ def _check_types(tx, dtype, extra):
     assert jax.tree.map(lambda x: (x.shape, x.dtype), updates) == expected
 
 
-def _check_compiled(tx, jitted, extra, rtol):
-    _, middle = run(jitted, [gradients(0)], **extra)
-    actual = jitted.update(gradients(1), middle, PARAMS, **extra)
-    eager = tx.update(gradients(1), middle, PARAMS, **extra)
-    assert_trees_close(plain(actual), plain(eager), rtol=rtol, atol=1e-5)
-
-
 def _check_zero(tx, extra):
-    zeros = jax.tree.map(jnp.zeros_like, gradients())
+    zeros = jax.tree.map(np.zeros_like, gradients())
     update, state = run(tx, [zeros] * 2, **extra)
     assert_trees_close(update, PARAMS)
     assert_finite(plain(state))
@@ -96,14 +95,14 @@ def _check_zero(tx, extra):
 def _check_missing(tx, extra):
     """An absent player's rows are never read; a NaN makes a player absent."""
     g, (_, state) = gradients(1), run(tx, [gradients(0)], **extra)
-    some = {**extra, "present": jnp.array([True, False, True])}
+    some = {**extra, "present": np.array([True, False, True])}
     absent = tx.update(g, state, PARAMS, **some)
-    garbage = replace(g, 1, jnp.nan)
+    garbage = replace(g, 1, np.nan)
     unread = tx.update(garbage, state, PARAMS, **some)
     dropped = tx.update(garbage, state, PARAMS, **extra)
     assert_finite(plain(absent))
     assert_trees_close(plain(unread), plain(absent))
     assert_trees_close(dropped[0], absent[0])
     assert_finite(plain(dropped))
-    nobody = {**extra, "present": jnp.zeros(COUNT, bool)}
+    nobody = {**extra, "present": np.zeros(COUNT, bool)}
     assert_finite(plain(tx.update(g, state, PARAMS, **nobody)))

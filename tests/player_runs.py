@@ -195,7 +195,6 @@ def _check_wrapped(entry, tx, subtests):
     mask = {"w": True, "b": False}
     wrapped = {
         "masked": optax.masked(tx, mask, mask_compatible_extra_args=True),
-        "before MultiSteps": optax.chain(tx, AFTER),
     }
     if any(isinstance(value, float) for value in entry.kwargs.values()):
         wrapped["inject_hyperparams"] = injected(entry)

@@ -200,10 +200,6 @@ SHELLS = (
 products, sees arrays that are alike on all devices."""
 
 
-EAGER = ("mean", "pcgrad", "player_neat")
-"""Asked without compilation too."""
-
-
 def each(names=tuple(TABLE), fast=tuple(TABLE)):
     """Parametrizes a test by name: some in the fast tier, the rest in the slow one."""
     return pytest.mark.parametrize(

@@ -17,7 +17,7 @@ import properties
 import running
 
 HERE = contract.each(contract.select("conflict", "transforms", "compat"))
-EAGER = ("contest", "prune_to_sparsity", "scale_by_plasticity")
+EAGER = ("contest", "prune_to_sparsity")
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float32
 
 

@@ -97,13 +97,8 @@ def _check_sharded(name, axis_type):
     mesh = _mesh(axis_type)
 
     def run(state, params, stacked):
-        """Two steps, without a loop, so that each array has its own sharding."""
-        updates = []
-        for index in range(STEPS):
-            update, state = step(runs.at(stacked, index), state, params)
-            params = optax.apply_updates(params, update)
-            updates.append(update)
-        return updates, state
+        updates, states = runs.scan(step, state, params, stacked)
+        return updates, runs.at(states, -1)
 
     with jax.set_mesh(mesh):
         params = _place(PARAMS, mesh)
@@ -114,10 +109,8 @@ def _check_sharded(name, axis_type):
         )
         first = tx.init(params)
         updates, state = running.quick_jit(run)(first, params, stacked)
-    for index, update in enumerate(updates):
-        wanted = runs.at(expected, index)
-        properties.assert_trees_close(update, wanted, rtol=2e-5, atol=1e-6)
-        _assert_same_shardings(update, params)
+    properties.assert_trees_close(updates, expected, rtol=2e-5, atol=1e-6)
+    _assert_same_shardings(updates, stacked)
     pairs = zip(jax.tree.leaves(first), jax.tree.leaves(state), strict=True)
     kept = [(a, b) for a, b in pairs if len(a.sharding.device_set) == 8]
     _assert_same_shardings([b for _, b in kept], [a for a, _ in kept])

@@ -20,7 +20,7 @@ def test_one_run_with_optimized_machine_code(name, subtests):
     runs.check_run(name, subtests, quick=False)
 
 
-@table.each(fast=table.EAGER)
+@table.each(fast=("mean",))
 def test_jit_equals_no_jit(name):
     tx, step = table.TABLE[name].stepper()
     params, gradients = table.PARAMS, runs.at(runs.gradients(1), 0)
