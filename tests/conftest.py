@@ -2,10 +2,17 @@
 
 import collections
 import os
+import sys
 import time
 
-_DEVICES = "--xla_force_host_platform_device_count=8"
-os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {_DEVICES}".strip()
+DEVICES = "--xla_force_host_platform_device_count=8"
+QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+"""Compiling takes a fifth of the time. The slow tier sees what is compiled in earnest."""
+
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what is set here
+    in_earnest = any(argument.endswith("slow") for argument in sys.argv)
+    flags = DEVICES if in_earnest else f"{DEVICES} {QUICK}"
+    os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
 os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
 import hypothesis  # noqa: E402

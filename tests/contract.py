@@ -56,33 +56,52 @@ RULES = optax.chain(
     neo.gate_by_warmup(1),
     neo.monitor_correction(),
 )
-ADAPTIVE = dict(
-    alpha=0.5,
-    warmup_steps=1,
-    conflict_threshold=0.01,
-    alpha_range=(0.0, 2.0),
-    correction_range=(1.0, 2.5),
-    monitor=True,
-)
-ALL_ON = dict(
-    ADAPTIVE,
-    learning_rate=0.1,
-    opponent=neo.opponents.blended(
-        neo.opponents.momentum(0.9), neo.opponents.gradient_ema(0.75), 0.5
-    ),
-    correction=neo.dampen_conflict,
-    second_moment_decay=0.875,
-    debias=True,
-    nesterov=True,
-    sign=True,
-    centralize=True,
-    weight_decay=0.01,
-    lookahead_period=2,
-    lookahead_step_size=0.75,
-    l1=1e-3,
-    prune_threshold=1e-3,
-    scope=neo.by_label(by_rank),
-)
+
+
+def adaptive(**options):
+    """NEAT's rules with all that adapts."""
+    return neo.neat_rules(
+        0.5,
+        warmup_steps=1,
+        conflict_threshold=0.01,
+        alpha_range=(0.0, 2.0),
+        correction_range=(1.0, 2.5),
+        **options,
+    )
+
+
+ADAPTIVE = dict(rules=adaptive(), watch_decay=0.9, monitor=True)
+
+
+def all_on(learning_rate=0.1, beta=0.9):
+    """Everything that neat-optim can switch on, chained."""
+    opponent = neo.opponents.blended(
+        neo.opponents.momentum(beta), neo.opponents.gradient_ema(0.75), 0.5
+    )
+    step = neo.scale_by_neat(
+        beta,
+        opponent=opponent,
+        rules=adaptive(correction=neo.dampen_conflict),
+        debias=True,
+        nesterov=True,
+        scope=neo.by_label(by_rank),
+        watch_decay=0.9,
+        monitor=True,
+    )
+    optimizer = optax.chain(
+        neo.centralize_outputs(),
+        neo.precondition(step, decay=0.875, debias=True),
+        optax.scale_by_sign(),
+        optax.add_decayed_weights(0.01),
+        optax.scale_by_learning_rate(learning_rate),
+    )
+    return neo.monitor_update(
+        optax.chain(
+            neo.keep_slow_params(optimizer, period=2, step_size=0.75),
+            neo.sparsity.soft_threshold(1e-4),
+            neo.sparsity.prune_below(1e-3),
+        )
+    )
 
 
 def ALTERNATE(params):
@@ -129,14 +148,13 @@ TABLE = {
         dict(
             ADAPTIVE,
             opponent=neo.opponents.previous_gradient(),
-            correction=neo.dampen_conflict,
+            rules=adaptive(correction=neo.dampen_conflict),
             debias=True,
             nesterov=True,
         ),
-        static=("correction",),
     ),
     "neat": Entry(neo.neat, dict(learning_rate=0.1)),
-    "neat all on": Entry(neo.neat, ALL_ON, static=("correction", "lookahead_period")),
+    "neat all on": Entry(all_on, dict(learning_rate=0.1)),
     "neat_adaptive": Entry(neo.compat.neat_adaptive, dict(learning_rate=0.1)),
     "neat_adaptive_alpha": Entry(
         neo.compat.neat_adaptive_alpha, dict(learning_rate=0.1)
@@ -228,15 +246,17 @@ TABLE = {
     "scale_by_plasticity options": Entry(
         neo.plasticity.scale_by_plasticity,
         dict(
-            memory_weight=0,
+            signals=(neo.plasticity.gradient(), neo.plasticity.activity()),
             strength=1.5,
             granularity=neo.sparsity.units(-1),
             scope=neo.whole_tree,
         ),
+        static=("signals",),
     ),
     "scale_by_plasticity grad only": Entry(
         neo.plasticity.scale_by_plasticity,
-        dict(activity_weight=0, gradient_weight=1.0, memory_weight=0),
+        dict(signals=(neo.plasticity.gradient(1.0),)),
+        static=("signals",),
     ),
     "bound_residual": Entry(
         neo.plasticity.bound_residual,
@@ -246,9 +266,7 @@ TABLE = {
         neo.plasticity.orthogonal_residual,
         dict(
             inner=neo.plasticity.scale_by_plasticity(),
-            reference=neo.plasticity.scale_by_plasticity(
-                activity_weight=0, memory_weight=0
-            ),
+            reference=neo.plasticity.scale_by_plasticity([neo.plasticity.gradient()]),
             match_norm=True,
             monitor=True,
         ),
@@ -288,7 +306,7 @@ TABLE = {
         neo.plasticity.neuroplastic,
         dict(
             learning_rate=0.1,
-            strength=0.5,
+            scaling=neo.plasticity.scale_by_plasticity(strength=0.5, monitor=True),
             weight_decay=0.01,
             decouple_weight_decay=False,
             target_rms=0.02,

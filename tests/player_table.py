@@ -136,9 +136,8 @@ TABLE = {
         neo.player_neat_correction,
         {
             **MEASURED,
-            "alpha": 0.5,
             "opponent": neo.opponents.batch_mean(),
-            "correction_range": (1.0, 2.0),
+            "rules": neo.neat_rules(0.5, correction_range=(1.0, 2.0)),
             "scope": neo.whole_tree,
         },
         N,

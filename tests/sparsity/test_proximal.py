@@ -284,6 +284,10 @@ def test_bad_input_of_the_others():
 
 def test_zeros_last_in_the_full_optimizer():
     """Learning rate .1, weight 2: shrinks by .2, after lookahead; then prunes."""
-    tx = neo.neat(0.1, beta=0.0, l1=2.0, prune_threshold=0.25, lookahead_period=1)
+    tx = optax.chain(
+        neo.keep_slow_params(neo.neat(0.1, beta=0.0), period=1),
+        neo.sparsity.soft_threshold(0.1 * 2.0),
+        neo.sparsity.prune_below(0.25),
+    )
     after = apply(tx, [1.0, 0.3, 0.4], [0.0, 0.0, 0.0])
     np.testing.assert_allclose(after, [0.8, 0.0, 0.0], rtol=1e-6)

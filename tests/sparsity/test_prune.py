@@ -67,7 +67,14 @@ OPTIMIZERS = {
     "decay": optax.adamw(0.1, weight_decay=0.1),
     "lookahead": neo.keep_slow_params(optax.sgd(0.1, momentum=0.9), period=2),
     "noise": optax.noisy_sgd(0.1, key=jax.random.key(0)),
-    "neat": neo.neat(0.1, lookahead_period=2, sign=True),
+    "neat": neo.keep_slow_params(
+        optax.chain(
+            neo.scale_by_neat(),
+            optax.scale_by_sign(),
+            optax.scale_by_learning_rate(0.1),
+        ),
+        period=2,
+    ),
     "polyak": optax.chain(optax.trace(0.99), optax.scale(-1.0)),
 }
 

@@ -143,7 +143,7 @@ def test_activity_is_that_of_the_hidden_units(wine):
     second = layer("second", first)
     for name, h in (("trunk/first", first), ("trunk/second", second)):
         np.testing.assert_allclose(found[name], h.mean(axis=0), rtol=1e-5)
-    assert_trees_close(extra["activity"], found)
+    assert_trees_close(extra["unit_activity"], found)
 
 
 def test_layers_are_a_chain_where_there_is_one(wine, labels):
