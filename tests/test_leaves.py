@@ -1,13 +1,18 @@
 """Over which parameters a contest is held."""
 
+import functools
+
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neat_optax as neo
+import running
 
-TREE = {"a": jnp.ones(2), "b": {"c": jnp.ones((1, 2)), "d": jnp.ones(())}}
+ONES = functools.partial(np.ones, dtype=np.float32)
+TREE = {"a": ONES(2), "b": {"c": ONES((1, 2)), "d": ONES(())}}
+GIVEN = functools.partial(neo.neat_correction, 1.0, opponent=neo.opponents.given())
+PER_LEAF, WHOLE = GIVEN(), GIVEN(scope=neo.whole_tree)
 
 
 def test_owners():
@@ -18,7 +23,7 @@ def test_owners():
 
 
 def test_labels_from_a_function():
-    scope = neo.by_label(lambda tree: jax.tree.map(jnp.ndim, tree))
+    scope = neo.by_label(lambda tree: jax.tree.map(np.ndim, tree))
     assert scope.owners(TREE) == (0, 1, 2)
 
 
@@ -39,38 +44,36 @@ def test_a_leaf_without_label_is_refused():
 
 
 def _correct(tx, gradient, opponent):
-    update, _ = tx.update(gradient, tx.init(gradient), opponent=opponent)
-    return update
+    stacked = jax.tree.map(lambda x: np.asarray(x)[None], (gradient, opponent))
+    updates, _, _ = running.run(tx, stacked[0], gradient, opponent=stacked[1])
+    return jax.tree.map(lambda x: x[0], updates)
 
 
 def _random(seed):
     rng = np.random.default_rng(seed)
-    return jax.tree.map(lambda x: jnp.asarray(rng.normal(size=x.shape)), TREE)
+    return jax.tree.map(lambda x: np.float32(rng.normal(size=x.shape)), TREE)
 
 
 def test_whole_tree_is_the_contest_of_the_concatenated_vector():
     gradient, noise = _random(0), _random(1)
     opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
-    tx = neo.neat_correction(1.0, opponent=neo.opponents.given(), scope=neo.whole_tree)
-    flat = neo.neat_correction(1.0, opponent=neo.opponents.given())
-    ravel = jax.flatten_util.ravel_pytree
-    expected = _correct(flat, ravel(gradient)[0], ravel(opponent)[0])
-    actual = ravel(_correct(tx, gradient, opponent))[0]
+    expected = _correct(PER_LEAF, _ravel(gradient), _ravel(opponent))
+    actual = _ravel(_correct(WHOLE, gradient, opponent))
     np.testing.assert_allclose(actual, expected, rtol=1e-5)
-    assert not np.allclose(actual, ravel(gradient)[0])
+    assert not np.allclose(actual, _ravel(gradient))
+
+
+def _ravel(tree):
+    return np.concatenate([leaf.ravel() for leaf in jax.tree.leaves(tree)])
 
 
 def test_labelled_groups_are_contests_of_their_own():
     gradient, noise = _random(2), _random(3)
     opponent = jax.tree.map(lambda g, n: -g + 0.5 * n, gradient, noise)
-    whole = neo.neat_correction(
-        1.0, opponent=neo.opponents.given(), scope=neo.whole_tree
-    )
-    labels = neo.by_label({"a": "own", "b": "shared"})
-    labelled = neo.neat_correction(1.0, opponent=neo.opponents.given(), scope=labels)
+    labelled = GIVEN(scope=neo.by_label({"a": "own", "b": "shared"}))
     actual = _correct(labelled, gradient, opponent)
     for key in ("a", "b"):
-        expected = _correct(whole, gradient[key], opponent[key])
+        expected = _correct(WHOLE, gradient[key], opponent[key])
         for x, y in zip(
             jax.tree.leaves(actual[key]), jax.tree.leaves(expected), strict=True
         ):
@@ -79,21 +82,17 @@ def test_labelled_groups_are_contests_of_their_own():
 
 def test_by_hand_over_two_leaves():
     """g = (1, 1), o = (-1, 1): per leaf the first is opposed; together g.o = 0."""
-    gradient = {"x": jnp.ones(1), "y": jnp.ones(1)}
-    opponent = {"x": -jnp.ones(1), "y": jnp.ones(1)}
-    per_leaf = neo.neat_correction(1.0, opponent=neo.opponents.given())
-    whole = neo.neat_correction(
-        1.0, opponent=neo.opponents.given(), scope=neo.whole_tree
-    )
-    assert _correct(per_leaf, gradient, opponent) == {"x": 0.0, "y": 1.0}
-    assert _correct(whole, gradient, opponent) == {"x": 1.0, "y": 1.0}
+    gradient = {"x": ONES(1), "y": ONES(1)}
+    opponent = {"x": -ONES(1), "y": ONES(1)}
+    assert _correct(PER_LEAF, gradient, opponent) == {"x": 0.0, "y": 1.0}
+    assert _correct(WHOLE, gradient, opponent) == {"x": 1.0, "y": 1.0}
 
 
 def test_more_scopes_than_one_block():
     """Twenty leaves, each with the conflict of its own number."""
-    gradient = [jnp.array([1.0, 0.0])] * 20
+    gradient = [np.float32([1, 0])] * 20
     angles = np.linspace(np.pi / 2, np.pi, 20)
-    opponent = [jnp.array([np.cos(x), np.sin(x)], "float32") for x in angles]
+    opponent = [np.float32([np.cos(x), np.sin(x)]) for x in angles]
     tx = neo.neat_correction(opponent=neo.opponents.given(), monitor=True)
     _, state = tx.update(gradient, tx.init(gradient), opponent=opponent)
     conflicts = neo.diagnostics(state)["conflict"].per_leaf

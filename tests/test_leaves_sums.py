@@ -48,9 +48,7 @@ def test_masks_are_those_of_optax():
 def test_memories_of_the_leaves_that_take_part():
     tree = {"a": jnp.ones(2, "bfloat16"), "b": jnp.ones(3), "c": jnp.ones(1, "c8")}
 
-    def where(path, leaf):
-        return path != "b" and leaf.size
-
+    where = neo.by_path(lambda path, leaf: path != "b" and leaf.size)
     memory = _leaves.zeros(tree, where)
     assert memory["b"] == optax.MaskedNode()
     assert (memory["a"].dtype, memory["c"].dtype) == ("float32", "complex64")

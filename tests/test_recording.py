@@ -1,6 +1,7 @@
 """Measures, found in any state."""
 
-import flax.linen
+import functools
+
 import flax.training.train_state
 import jax
 import jax.numpy as jnp
@@ -10,6 +11,7 @@ import pytest
 from flax import nnx
 
 import neat_optax as neo
+import running
 
 NAMES = {
     "conflict",
@@ -21,25 +23,46 @@ NAMES = {
     "skipped",
     "update_alignment",
 }
-PARAMS = {"a": jnp.ones(1), "b": jnp.ones((3,))}
-GRADIENT = {"a": jnp.ones(1), "b": jnp.array([3.0, 4.0, 0.0])}
-OPPONENT = {"a": -2 * jnp.ones(1), "b": jnp.array([-2.0, 0.0, 0.0])}
+PARAMS = {"a": np.ones(1, np.float32), "b": np.ones(3, np.float32)}
+GRADIENT = {"a": np.float32([1]), "b": np.float32([3, 4, 0])}
+OPPONENT = {"a": np.float32([-2]), "b": np.float32([-2, 0, 0])}
 
 
-def measured(**options):
-    return neo.neat(
-        0.1, beta=0.0, opponent=neo.opponents.given(), monitor=True, **options
-    )
+def measured(alpha=None, **options):
+    given = neo.opponents.given()
+    return neo.neat(0.1, alpha, 0.0, opponent=given, monitor=True, **options)
+
+
+USUAL = measured()
 
 
 def one_step(tx):
-    state = tx.init(PARAMS)
-    return tx.update(GRADIENT, state, PARAMS, opponent=OPPONENT)[1]
+    def first(gradient, opponent):
+        return tx.update(gradient, tx.init(PARAMS), PARAMS, opponent=opponent)[1]
+
+    return jax.jit(first)(GRADIENT, OPPONENT)
+
+
+@functools.cache
+def usual_step():
+    return one_step(USUAL)
+
+
+def two_steps(*pairs):
+    """The state after two steps, each with its gradient and opponent."""
+    gradients, opponents = (
+        jax.tree.map(lambda *x: np.stack(x), *trees)
+        for trees in zip(*pairs, strict=True)
+    )
+    return running.run(USUAL, gradients, PARAMS, opponent=opponents)[2]
 
 
 def test_by_hand():
-    """Conflicts 1 and .6, of 1 and 3 elements; |q|/|g| is alpha c^2."""
-    found = neo.diagnostics(one_step(measured(alpha=0.5)))
+    """Conflicts 1 and .6, of 1 and 3 elements; |q|/|g| is alpha c^2.
+
+    Leaf a steps along its gradient; b along (3 - .54, 4).
+    """
+    found = neo.diagnostics(one_step(measured(0.5)))
     assert found.keys() == NAMES
     expected = {
         "conflict": (1 + 3 * 0.6) / 4,
@@ -54,24 +77,20 @@ def test_by_hand():
         np.testing.assert_allclose(found[name].latest, value, rtol=1e-6, err_msg=name)
         np.testing.assert_allclose(found[name].mean, value, rtol=1e-6, err_msg=name)
     np.testing.assert_allclose(found["conflict"].per_leaf, [1.0, 0.6], rtol=1e-6)
-
-
-def test_update_alignment_is_with_the_applied_update():
-    """Leaf a steps along its gradient; b along (3 - .54, 4): cosine by hand."""
-    found = neo.diagnostics(one_step(measured(alpha=0.5)))["update_alignment"]
     corrected = np.array([3 - 0.5 * 0.6 * 3, 4.0])
     cosine = np.array([3.0, 4.0]) @ corrected / 5 / np.linalg.norm(corrected)
-    np.testing.assert_allclose(found.per_leaf, [1.0, cosine], rtol=1e-6)
+    aligned = found["update_alignment"].per_leaf
+    np.testing.assert_allclose(aligned, [1.0, cosine], rtol=1e-6)
 
 
 def test_per_leaf_by_path():
-    found = neo.diagnostics(one_step(measured()), PARAMS)["conflict"]
+    found = neo.diagnostics(usual_step(), PARAMS)["conflict"]
     np.testing.assert_allclose(found.per_leaf["a"], 1.0, rtol=1e-6)
     np.testing.assert_allclose(found.per_leaf["b"], 0.6, rtol=1e-6)
 
 
 def test_per_leaf_needs_a_scope_for_each_leaf():
-    state = one_step(measured(scope=neo.whole_tree))
+    state = measured(scope=neo.whole_tree).init(PARAMS)
     with pytest.raises(
         ValueError, match=r"^`params` must be left out unless every leaf is"
     ):
@@ -79,31 +98,29 @@ def test_per_leaf_needs_a_scope_for_each_leaf():
 
 
 def test_the_mean_is_over_all_steps_and_latest_is_the_last():
-    tx = measured()
-    state = tx.init(PARAMS)
-    for opponent in (OPPONENT, GRADIENT):
-        _, state = tx.update(GRADIENT, state, PARAMS, opponent=opponent)
+    state = two_steps((GRADIENT, OPPONENT), (GRADIENT, GRADIENT))
     found = neo.diagnostics(state)["conflict"]
     np.testing.assert_allclose([found.latest, found.mean], [0.0, 0.35], rtol=1e-6)
 
 
 def test_before_the_first_step_all_are_zero():
-    found = neo.diagnostics(measured().init(PARAMS))
+    found = neo.diagnostics(USUAL.init(PARAMS))
     assert found.keys() == NAMES
     for name, value in found.items():
         assert (value.latest, value.mean) == (0.0, 0.0), name
 
 
 def test_skipped_steps_are_counted():
-    tx = measured()
-    bad = {"a": jnp.full(1, jnp.nan), "b": GRADIENT["b"]}
-    _, state = tx.update(bad, tx.init(PARAMS), PARAMS, opponent=OPPONENT)
-    assert neo.diagnostics(state)["skipped"].latest == 0.25
+    bad = {"a": np.float32([np.nan]), "b": GRADIENT["b"]}
+    state = two_steps((GRADIENT, OPPONENT), (bad, OPPONENT))
+    found = neo.diagnostics(state)["skipped"]
+    assert (found.latest, found.mean) == (0.25, 0.125)
 
 
 def test_noise_is_there_where_history_is_watched():
     """First step: the average is zero, so all of the gradient is noise."""
-    found = neo.diagnostics(one_step(measured(alpha_range=(0.0, 1.0))))
+    rules = neo.neat_rules(alpha_range=(0.0, 1.0))
+    found = neo.diagnostics(one_step(measured(rules=rules, watch_decay=0.9)))
     assert found.keys() == NAMES | {"noise"}
     np.testing.assert_allclose(found["noise"].mean, 1.0, rtol=1e-6)
 
@@ -134,7 +151,19 @@ def test_a_state_without_measures_is_refused():
     ids=["chain", "masked", "partition", "finite", "multi", "slow", "twice"],
 )
 def test_found_inside(wrap):
-    found = neo.diagnostics(one_step(wrap(measured())))
+    """The wrapped state holds what the bare one does, wherever it is."""
+    tx = wrap(USUAL)
+
+    def is_bare(node):
+        return type(node) is type(usual_step())
+
+    state = jax.tree.map(
+        lambda node: usual_step() if is_bare(node) else node,
+        tx.init(PARAMS),
+        is_leaf=is_bare,
+    )
+    found = neo.diagnostics(state)
+    assert found.keys() == NAMES
     np.testing.assert_allclose(found["conflict"].mean, (1 + 3 * 0.6) / 4, rtol=1e-6)
 
 
@@ -142,9 +171,10 @@ def test_found_in_a_train_state():
     state = flax.training.train_state.TrainState.create(
         apply_fn=None, params=PARAMS, tx=neo.neat(0.1, monitor=True)
     )
-    state = state.apply_gradients(grads=GRADIENT).apply_gradients(
-        grads=jax.tree.map(jnp.negative, GRADIENT)
-    )
+    step = jax.jit(lambda state, grads: state.apply_gradients(grads=grads))
+    state = state.replace(step=np.int32(0))
+    for sign in (1, -1):
+        state = step(state, jax.tree.map(lambda g, s=sign: s * g, GRADIENT))
     found = neo.diagnostics(state, state.params)
     np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].per_leaf["a"], 0.5, rtol=1e-6)
@@ -154,8 +184,9 @@ def test_found_in_an_nnx_optimizer():
     model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
     optimizer = nnx.Optimizer(model, neo.neat(0.1, monitor=True), wrt=nnx.Param)
     gradient = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 3)))))(model)
-    optimizer.update(model, gradient)
-    optimizer.update(model, jax.tree.map(jnp.negative, gradient))
+    step = nnx.jit(lambda model, optimizer, grads: optimizer.update(model, grads))
+    step(model, optimizer, gradient)
+    step(model, optimizer, jax.tree.map(jnp.negative, gradient))
     found = neo.diagnostics(optimizer)
     np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].mean, 0.5, rtol=1e-6)
@@ -183,7 +214,7 @@ def test_inside_scan():
 def test_inside_vmap():
     """Three runs at once, read together and one by one."""
     tx = neo.neat(0.1, opponent=neo.opponents.given(), monitor=True)
-    scales = jnp.array([1.0, -1.0, 0.0])
+    scales = np.float32([1.0, -1.0, 0.0])
 
     def run(scale):
         opponent = jax.tree.map(lambda o: scale * o, OPPONENT)
@@ -205,6 +236,6 @@ def test_names_are_refused_where_the_leaves_are_divided():
 
 def test_labels_in_any_order_keep_the_names_of_their_leaves():
     scope = neo.by_label({"a": "z", "b": "a"})
-    by_leaf = neo.diagnostics(one_step(measured()), PARAMS)["conflict"].per_leaf
+    by_leaf = neo.diagnostics(usual_step(), PARAMS)["conflict"].per_leaf
     by_label = neo.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
     assert by_label.per_leaf == by_leaf

@@ -1,7 +1,6 @@
 """Measures of aggregators, found in any state."""
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -10,7 +9,7 @@ import neat_optax as neo
 from neat_optax import aggregators
 from neat_optax.training import PlayerTrainState
 
-PARAMS = {"a": jnp.ones(1), "b": jnp.ones((3,))}
+PARAMS = {"a": np.ones(1, np.float32), "b": np.ones(3, np.float32)}
 PLAYER_NAMES = {
     "conflicting_pairs",
     "worst_cosine",
@@ -22,14 +21,26 @@ PLAYER_NAMES = {
     "player_alignment",
 }
 PLAYERS = {
-    "a": jnp.array([[1.0], [-1.0], [1.0]]),
-    "b": jnp.array([[3.0, 0.0, 0.0], [0.0, 4.0, 0.0], [0.0, 0.0, 0.0]]),
+    "a": np.float32([[1], [-1], [1]]),
+    "b": np.float32([[3, 0, 0], [0, 4, 0], [0, 0, 0]]),
 }
 
 
-def of_players(tx, **extra):
-    state = tx.init(PARAMS)
-    return jax.jit(tx.update)(PLAYERS, state, PARAMS, **extra)[1]
+def of_players(tx, *names, params=None):
+    """Of the first step, some measures, and the names of all.
+
+    What the others need, such as a quadratic program, is not compiled.
+    """
+    known = set()
+
+    @jax.jit
+    def first(gradients):
+        _, state = tx.update(gradients, tx.init(PARAMS), PARAMS)
+        found = neo.diagnostics(state, params)
+        known.update(found)
+        return {name: found[name] for name in names}
+
+    return first(PLAYERS), known
 
 
 def watched(**options):
@@ -38,8 +49,8 @@ def watched(**options):
 
 def test_aggregators_by_hand():
     """Squares 10, 17 and 1; products -1, 1 and -1; the sum is (1; 3, 4, 0)."""
-    found = neo.diagnostics(of_players(watched()))
-    assert found.keys() == PLAYER_NAMES
+    found, names = of_players(watched(), *sorted(PLAYER_NAMES))
+    assert names == PLAYER_NAMES
     length = np.sqrt(1 + 9 + 16)
     expected = {
         "conflicting_pairs": 2 / 3,
@@ -63,7 +74,8 @@ def test_aggregators_by_hand():
 
 def test_measures_of_players_have_a_row_for_each_scope():
     """Leaf a is opposed in two pairs of three, b in none of the one that compares."""
-    found = neo.diagnostics(of_players(watched(scope=neo.per_leaf)), PARAMS)
+    names = "conflicting_pairs", "weights", "player_alignment"
+    found, _ = of_players(watched(scope=neo.per_leaf), *names, params=PARAMS)
     pairs = found["conflicting_pairs"]
     np.testing.assert_allclose(pairs.per_leaf["a"], 2 / 3, rtol=1e-6)
     np.testing.assert_allclose(pairs.per_leaf["b"], 0.0)
@@ -85,8 +97,8 @@ def test_measures_of_players_have_a_row_for_each_scope():
     ids=["masked", "shared", "metric"],
 )
 def test_measures_of_players_are_found_inside(wrap):
-    found = neo.diagnostics(of_players(wrap(watched())))
-    assert found.keys() >= PLAYER_NAMES
+    found, names = of_players(wrap(watched()), "conflicting_pairs", "weights")
+    assert names >= PLAYER_NAMES
     np.testing.assert_allclose(found["conflicting_pairs"].latest, 2 / 3, rtol=1e-6)
     np.testing.assert_array_equal(found["weights"].mean, [1.0, 1.0, 1.0])
 
@@ -95,28 +107,37 @@ def test_measures_of_players_are_found_in_a_train_state():
     state = PlayerTrainState.create(
         apply_fn=None, params=PARAMS, tx=optax.chain(watched(), optax.sgd(0.1))
     )
-    present = jnp.array([True, False, True])
-    state = state.apply_gradients(grads=PLAYERS, present=present)
-    found = neo.diagnostics(state)
-    np.testing.assert_array_equal(found["conflicting_pairs"].latest, 0.0)
-    np.testing.assert_array_equal(found["weights"].latest, [1.0, 0.0, 1.0])
+
+    @jax.jit
+    def step(state, grads, present):
+        found = neo.diagnostics(state.apply_gradients(grads=grads, present=present))
+        return found["conflicting_pairs"].latest, found["weights"].latest
+
+    pairs, weights = step(state, PLAYERS, np.array([True, False, True]))
+    np.testing.assert_array_equal(pairs, 0.0)
+    np.testing.assert_array_equal(weights, [1.0, 0.0, 1.0])
 
 
 def test_measures_of_the_update_and_of_the_players_stand_side_by_side():
     inner = optax.chain(watched(), optax.sgd(0.1))
-    found = neo.diagnostics(of_players(neo.monitor_update_conflict(inner, 3)))
-    names = {"update_conflict", "harmed", "update_cosines"}
-    assert found.keys() == PLAYER_NAMES | names
+    tx = neo.monitor_update_conflict(inner, num_players=3)
+    found, names = of_players(tx, "player_alignment", "update_cosines")
+    assert names == PLAYER_NAMES | {"update_conflict", "harmed", "update_cosines"}
     alignment = found["player_alignment"].latest
     np.testing.assert_allclose(found["update_cosines"].latest, alignment, atol=1e-6)
     assert found["update_cosines"].per_leaf.shape == (1, 3)
 
 
 def test_players_that_are_dropped_are_counted_over_steps():
-    tx = watched()
-    update, state = jax.jit(tx.update), tx.init(PARAMS)
-    broken = jax.tree.map(lambda x: x.at[0].set(jnp.nan), PLAYERS)
-    for gradients in (PLAYERS, broken):
-        _, state = update(gradients, state)
-    found = neo.diagnostics(state)["dropped"]
+    tx, broken = watched(), jax.tree.map(np.copy, PLAYERS)
+    for leaf in broken.values():
+        leaf[0] = np.nan
+
+    @jax.jit
+    def two_steps(first, second):
+        _, state = tx.update(first, tx.init(PARAMS))
+        _, state = tx.update(second, state)
+        return neo.diagnostics(state)["dropped"]
+
+    found = two_steps(PLAYERS, broken)
     assert (found.latest, found.mean) == (1.0, 0.5)

@@ -1,5 +1,6 @@
-"""At which steps a mask may change."""
+"""The steps at which something is due, in masks as an example."""
 
+import functools
 import re
 
 import jax
@@ -10,34 +11,57 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import running
 from neat_optax._schedules import when
 from neat_optax.sparsity import prune_to_sparsity, straight_through
 
-W = jnp.arange(1.0, 21.0).reshape(4, 5)
+W = np.arange(1.0, 21.0, dtype=np.float32).reshape(4, 5)
 RAMP = optax.linear_schedule(0.0, 1.0, 20)
+NEVER = 99
 
 
-def pruned(tx, steps=10, change=None):
+def counts(updates):
     """How many of 20 weights are zero after each step; a ramp prunes one more each."""
-    state, update = tx.init(W), jax.jit(tx.update)
-    counts = []
-    for step in range(steps):
-        state = state if change is None else change(step, state)
-        updates, state = update(0 * W, state, W)
-        counts.append(int(jnp.sum(W + updates == 0)))
-    return counts
+    return np.sum(W + np.asarray(updates) == 0, axis=(-2, -1)).tolist()
+
+
+def pruned(tx, steps=10, state=None):
+    """The counts of so many steps, and the last state."""
+    still = np.zeros((steps, *W.shape), np.float32)
+    updates, _, state = running.run(tx, still, W, state=state, move=False)
+    return counts(updates), state
+
+
+@jax.jit
+@functools.partial(jax.vmap, in_axes=(None, 0, 0, 0))
+def traced(sparsity, begin, every, end):
+    """The updates of ten steps, with cadences that are no Python numbers."""
+
+    def schedule(step):
+        return jnp.where(sparsity > 0, sparsity, RAMP(step))
+
+    tx = prune_to_sparsity(schedule, begin=begin, every=every, end=end)
+
+    def step(state, _):
+        updates, state = tx.update(jnp.zeros_like(W), state, W)
+        return state, updates
+
+    return jax.lax.scan(step, tx.init(W), length=10)[1]
 
 
 def test_by_hand():
-    assert pruned(prune_to_sparsity(RAMP)) == list(range(10))
-    assert pruned(prune_to_sparsity(RAMP, begin=3)) == [0] * 3 + list(range(3, 10))
-    assert pruned(prune_to_sparsity(RAMP, every=4)) == [0] * 4 + [4] * 4 + [8] * 2
-    assert pruned(prune_to_sparsity(RAMP, end=2)) == [0, 1] + [2] * 8
-    assert pruned(prune_to_sparsity(RAMP, end=0)) == [0] * 10
-    tx = prune_to_sparsity(RAMP, begin=1, every=3, end=7)
-    assert pruned(tx) == [0, 1, 1, 1, 4, 4, 4, 7, 7, 7]
-    assert pruned(prune_to_sparsity(0.5, begin=4, end=4)) == [0] * 4 + [10] * 6
-    assert pruned(prune_to_sparsity(0.5, begin=2, every=50)) == [0] * 2 + [10] * 8
+    cases = {
+        (0, 1, NEVER): list(range(10)),
+        (3, 1, NEVER): [0] * 3 + list(range(3, 10)),
+        (0, 4, NEVER): [0] * 4 + [4] * 4 + [8] * 2,
+        (0, 1, 2): [0, 1] + [2] * 8,
+        (0, 1, 0): [0] * 10,
+        (1, 3, 7): [0, 1, 1, 1, 4, 4, 4, 7, 7, 7],
+    }
+    found = traced(np.float32(0), *np.int32(list(cases)).T)
+    assert counts(found) == list(cases.values())
+    found = traced(np.float32(0.5), *np.int32([(4, 1, 4), (2, 50, NEVER)] * 3).T)
+    assert counts(found)[:2] == [[0] * 4 + [10] * 6, [0] * 2 + [10] * 8]
 
 
 @given(
@@ -49,9 +73,9 @@ def test_by_hand():
 def test_agrees_with_a_range(begin, every, length, cast):
     end = None if length is None else begin + length
     cadence = when(cast(begin), cast(every), end if end is None else cast(end))
-    due = jnp.stack([cadence.due(jnp.int32(step)) for step in range(30)])
+    due = np.asarray(cadence.due(np.arange(30, dtype=np.int32)))
     steps = range(begin, 30 if end is None else end + 1, every)
-    assert due.dtype == jnp.bool_
+    assert due.dtype == bool
     assert np.flatnonzero(due).tolist() == [step for step in steps if step < 30]
 
 
@@ -63,29 +87,18 @@ def test_far_steps():
 
 
 def test_hyperparameters_can_be_injected_and_changed():
+    """`begin` by a schedule, all others by numbers; two are changed after 5 steps."""
     inject = optax.inject_hyperparams(prune_to_sparsity)
-    plain = pruned(prune_to_sparsity(RAMP, begin=1, every=3, end=7))
-    assert pruned(inject(RAMP, begin=1, every=3, end=7)) == plain
-    assert pruned(inject(RAMP, begin=lambda _: 1, every=3, end=7)) == plain
-
-    def change(step, state):
-        if step == 5:
-            new = {"every": jnp.int32(2), "end": jnp.int32(9)}
-            state = state._replace(hyperparams={**state.hyperparams, **new})
-        return state
-
-    changed = pruned(inject(RAMP, begin=1, every=3, end=7), change=change)
-    assert changed == [0, 1, 1, 1, 4, 5, 5, 7, 7, 9]
-
-
-def test_under_vmap_over_hyperparameters():
-    def count(begin, every):
-        tx = prune_to_sparsity(RAMP, begin=begin, every=every)
-        _, state = tx.update(W, tx.init(W)._replace(step=jnp.int32(6)), W)
-        return jnp.sum(~state.mask)
-
-    found = jax.vmap(count)(jnp.array([0, 1, 3, 7]), jnp.array([3, 3, 3, 1]))
-    assert found.tolist() == [6, 0, 6, 0]
+    plain, _ = pruned(prune_to_sparsity(RAMP, begin=1, every=3, end=7))
+    assert plain == [0, 1, 1, 1, 4, 4, 4, 7, 7, 7]
+    tx = inject(RAMP, begin=lambda _: 1, every=3, end=7)
+    before, state = pruned(tx, 5)
+    after, _ = pruned(tx, 5, state)
+    assert before + after == plain
+    new = {"every": jnp.int32(2), "end": jnp.int32(9)}
+    changed = state._replace(hyperparams={**state.hyperparams, **new})
+    after, _ = pruned(tx, 5, changed)
+    assert before + after == [0, 1, 1, 1, 4, 5, 5, 7, 7, 9]
 
 
 @pytest.mark.parametrize(

@@ -3,14 +3,9 @@
 import dataclasses
 import json
 
-import jax
-import jax.numpy as jnp
-import optax
 import pytest
 
-import goldens
 import neat_optax as neo
-import properties
 
 DEFAULTS = {
     "learning_rate": 1e-3,
@@ -119,71 +114,3 @@ def test_ends_of_the_ranges_are_accepted(name, value):
 def test_choices_of_players(name):
     with pytest.raises(ValueError, match=rf"^`{name}` must be one of .*, got other\.$"):
         neo.compat.PlayerNEATConfig(**{name: "other"})
-
-
-def test_from_config_is_a_transformation():
-    tx = neo.compat.from_config(neo.compat.NEATConfig())
-    assert isinstance(tx, optax.GradientTransformationExtraArgs)
-
-
-def test_the_default_is_the_default_optimizer():
-    params, gradient = jnp.array([1.0, -2.0]), jnp.array([0.5, 0.25])
-    updates = [
-        tx.update(gradient, tx.init(params), params)[0]
-        for tx in (
-            neo.compat.from_config(neo.compat.NEATConfig(learning_rate=0.1)),
-            neo.neat(0.1),
-        )
-    ]
-    properties.assert_trees_equal(*updates)
-
-
-@pytest.mark.parametrize("config", [None, {"alpha": 0.5}, 0.1])
-def test_what_is_no_configuration_is_refused(config):
-    with pytest.raises(ValueError, match=r"^`config` must be a NEATConfig, got "):
-        neo.compat.from_config(config)
-
-
-BETWEEN_PLAYERS = goldens.load("neat_player_step")
-
-
-@pytest.mark.parametrize(
-    "name", sorted({*BETWEEN_PLAYERS} - {"ignored_options_enabled"})
-)
-def test_recorded_steps_between_players(name):
-    case = BETWEEN_PLAYERS[name]
-    tx = neo.compat.from_config(neo.compat.PlayerNEATConfig(**case["config"]))
-    shape = case["inputs"]["shape"]
-    param = jnp.asarray(goldens.array(case["inputs"]["param"], shape), jnp.float32)
-    state, update = tx.init(param), jax.jit(tx.update)
-    steps = zip(case["inputs"]["player_grads"], case["expected"]["steps"], strict=True)
-    for gradients, expected in steps:
-        stack = jnp.asarray(goldens.array(gradients), jnp.float32)
-        updates, state = update(stack, state, param)
-        param = optax.apply_updates(param, updates)
-        assert goldens.close(param, goldens.array(expected["param"], param.shape))
-
-
-def test_options_without_meaning_between_players_are_refused():
-    config = neo.compat.PlayerNEATConfig(
-        **BETWEEN_PLAYERS["ignored_options_enabled"]["config"]
-    )
-    with pytest.raises(ValueError, match="must be 'momentum' between players, got"):
-        neo.compat.from_config(config)
-
-
-@pytest.mark.parametrize("decoupled", [True, False])
-def test_coupled_decay_between_players_passes_through_the_momentum(decoupled):
-    """One step of size 1: 0.1 * (1 + 2 * 0.5) coupled, 0.1 * 1 + 2 * 0.5 else."""
-    config = neo.compat.PlayerNEATConfig(
-        learning_rate=1.0, weight_decay=0.5, decouple_weight_decay=decoupled
-    )
-    tx, param = neo.compat.from_config(config), jnp.array([2.0])
-    update, _ = tx.update(jnp.ones((3, 1)), tx.init(param), param)
-    assert update[0] == pytest.approx(-1.1 if decoupled else -0.2)
-
-
-def test_a_single_gradients_optimizer_names_the_player_axis():
-    tx = neo.compat.from_config(neo.compat.NEATConfig())
-    with pytest.raises(ValueError, match="A leading player axis must be reduced"):
-        tx.update(jnp.zeros((4, 3)), tx.init(jnp.zeros(3)))

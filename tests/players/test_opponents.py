@@ -23,13 +23,23 @@ def compiled(name, strong):
     opponent = getattr(neo.opponents, name)()
     rules = STRONG if strong else FULL
     tx = neo.player_contest(opponent, rules, reduce="sum")
-    return jax.jit(lambda g, **extra: tx.update(g, tx.init(g[0]), **extra)[0])
+    first = jax.jit(lambda g, p: tx.update(g, tx.init(g[0]), preference=p)[0])
+    return lambda g, preference: np.asarray(first(g, np.float32(preference)))
 
 
-def added(name, g, strong=False, **extra):
-    """The sum of all corrections."""
+def added(name, g, strong=False):
+    """The sum of all corrections.
+
+    To players of four entries, up to five; others are filled up with zeros, and with
+    players that have no preference and are as long.
+    """
     g = np.asarray(g, np.float32)
-    return np.asarray(compiled(name, strong)(g, **extra)) - g.sum(axis=0)
+    full, preference = np.full((5, 4), 9, np.float32), np.zeros(5)
+    full[: len(g)], preference[: len(g)] = 0, 1
+    full[: len(g), : g.shape[1]] = g
+    found = compiled(name, strong)(full, preference) - full[: len(g)].sum(axis=0)
+    np.testing.assert_array_equal(found[g.shape[1] :], 0)
+    return found[: g.shape[1]]
 
 
 def draw(seed, count, size=4):
@@ -102,8 +112,7 @@ def test_the_bound_holds_for_the_whole_correction(seed):
     g = draw(seed, 5)
     tiny = 1e-20  # enough to be met, too little to be seen
     for i in range(len(g)):
-        preference = np.where(np.arange(5) == i, 1, tiny).astype(np.float32)
-        update = compiled("pairwise", True)(g, preference=preference)
+        update = compiled("pairwise", True)(g, np.where(np.arange(5) == i, 1, tiny))
         longest = 0.2 * np.linalg.norm(g[i])
         assert np.linalg.norm(update - g[i]) <= longest * (1 + 1e-5)
 
@@ -112,10 +121,10 @@ def test_a_player_without_preference_is_nobodys_opponent():
     """Only the one left out is told apart, so that all compare five players."""
     for name in OPPONENTS:
         g = draw(0, 5)
-        preference = np.float32([1, 1, 0, 1, 1])
-        with_it = compiled(name, False)(g, preference=preference)
+        preference = [1, 1, 0, 1, 1]
+        with_it = compiled(name, False)(g, preference)
         g[2] = 1e3
-        without = compiled(name, False)(g, preference=preference)
+        without = compiled(name, False)(g, preference)
         np.testing.assert_allclose(with_it, without, rtol=1e-5, atol=1e-6)
         exact = player_oracle.corrections(
             g[[0, 1, 3, 4]], getattr(player_oracle, name, None)

@@ -69,14 +69,14 @@ def test_upgrad_and_plain_descent_harm_nobody():
     [optax.sgd(0.1, momentum=0.9), optax.adam(0.1)],
     ids=["momentum", "adam"],
 )
-def test_what_follows_upgrad_can_harm_a_player(optimizer):
+def test_what_follows_an_aggregator_can_harm_a_player(optimizer):
     """Both agree on a direction first, and player 1 turns against it then.
 
     The momentum still points where both wanted to go.
     """
     agreed = np.float32([[1.0, 0.2], [1.0, 0.2]])
     turned = np.float32([[1.0, 0.2], [-1.0, 0.2]])
-    tx = watch(optax.chain(aggregators.upgrad(), optimizer))
+    tx = watch(optax.chain(aggregators.mean(), optimizer))
     first, last = play(tx, [agreed, turned])
     assert first["update_conflict"].latest == 0.0
     assert last["update_conflict"].latest > 0.3
@@ -85,13 +85,13 @@ def test_what_follows_upgrad_can_harm_a_player(optimizer):
 
 
 def test_a_preconditioner_alone_can_harm_a_player():
-    """UPGrad hands on two positive entries, of which this division leaves the signs.
+    """The mean (1, 1/2) harms nobody; of its entries, this division leaves the signs.
 
     The direction (1, 1) is against the player (1, -2).
     """
     g = np.float32([[1.0, -2.0], [1.0, 3.0]])
-    plain = optax.chain(aggregators.upgrad(), optax.sgd(1.0))
-    signs = optax.chain(aggregators.upgrad(), optax.rmsprop(1.0, decay=0.0))
+    plain = optax.chain(aggregators.mean(), optax.sgd(1.0))
+    signs = optax.chain(aggregators.mean(), optax.rmsprop(1.0, decay=0.0))
     assert play(watch(plain), [g])[0]["update_conflict"].latest <= 1e-6
     found = play(watch(signs), [g])[0]
     np.testing.assert_allclose(
