@@ -102,7 +102,7 @@ def test_a_folder_of_the_users_is_no_checkpoint(tmp_path):
     own = folder.path / "checkpoints" / "neat" / "epoch_7"
     own.mkdir()
     for call in (folder.restore, lambda *_: folder.save("neat", 10, like, [])):
-        with pytest.raises(ValueError, match="checkpoints of its own, got .*epoch_7"):
+        with pytest.raises(ValueError, match=r"checkpoints of its own, got .*epoch_7"):
             call("neat", like)
     assert own.exists()
 
