@@ -7,7 +7,7 @@ import time
 
 DEVICES = "--xla_force_host_platform_device_count=8"
 QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
-"""Compiling takes a fifth of the time. The slow tier sees what is compiled in earnest."""
+"""Compiling takes a fifth of the time; the slow tier compiles in earnest."""
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what is set here
     in_earnest = any(argument.endswith("slow") for argument in sys.argv)

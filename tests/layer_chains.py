@@ -10,7 +10,6 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
-from compiling import compiled
 
 LAYERS = ("first", "second", "head")
 DEAD = (("first", 2), ("first", 5), ("second", 1))
@@ -90,7 +89,7 @@ def train(tx, params, steps, activity=None, grads=sines):
     What stands around an optimizer is compiled apart from it, and so changes none of
     its roundings.
     """
-    state, update, visited = compiled(tx.init)(params), compiled(tx.update), []
+    state, update, visited = jax.jit(tx.init)(params), jax.jit(tx.update), []
     for _ in range(steps):
         given = FORWARD(params, inputs())[1] if activity is None else activity
         moves = GRADIENTS[grads](params)
@@ -114,8 +113,8 @@ def each(stacked, steps):
     return [jax.tree.map(lambda x, n=n: x[n], arrays) for n in range(steps)]
 
 
-FORWARD, APPLY = compiled(forward), compiled(optax.apply_updates)
-GRADIENTS = {grads: compiled(grads) for grads in (sines, still)}
+FORWARD, APPLY = jax.jit(forward), jax.jit(optax.apply_updates)
+GRADIENTS = {grads: jax.jit(grads) for grads in (sines, still)}
 
 
 OPTIMIZERS = {

@@ -11,7 +11,6 @@ import optax
 import pytest
 
 import neat_optax as neo
-from compiling import compiled
 from neat_optax import plasticity
 
 _FILE = pathlib.Path(__file__).parent / "data" / "neuroplastic.json"
@@ -192,7 +191,7 @@ def by_steps(name, pair):
         carry = optax.apply_updates(params, updates), states
         return carry, carry
 
-    @compiled
+    @jax.jit
     def run(params, gradients):
         start = params, tuple(tx.init(params) for tx in pair)
         return jax.lax.scan(step, start, gradients)[1]

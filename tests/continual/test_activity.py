@@ -8,7 +8,6 @@ import pytest
 from flax import linen, nnx
 
 import neat_optax as neo
-from compiling import compiled
 from layer_chains import inputs
 from neat_optax.continual import layer_activity
 
@@ -48,9 +47,9 @@ def test_activities_of_a_linen_model():
             return linen.Dense(2, name="head")(x)
 
     model = Linen()
-    params = compiled(model.init)(jax.random.key(0), inputs())["params"]
+    params = jax.jit(model.init)(jax.random.key(0), inputs())["params"]
 
-    @compiled
+    @jax.jit
     def active(params):
         _, outputs = model.apply(
             {"params": params},

@@ -9,7 +9,6 @@ import optax
 import pytest
 
 import neat_optax as neo
-from compiling import compiled
 from running import run
 
 
@@ -19,7 +18,7 @@ def array(*entries, dtype=np.float32):
 
 def pulls(tx, starts, now):
     """What the parameters `now` are pulled by, from a start at other ones."""
-    state = compiled(tx.init)(starts)
+    state = jax.jit(tx.init)(starts)
     zeros = jax.tree.map(lambda p: np.zeros((1, *p.shape), p.dtype), now)
     updates, _, after = run(tx, zeros, now, state=state)
     return jax.tree.map(lambda u: u[0], updates), after
@@ -35,7 +34,7 @@ def test_by_hand():
 
 def test_it_is_added_to_the_update():
     tx = neo.continual.l2_to_init(0.5)
-    state = compiled(tx.init)(array(1, -2))
+    state = jax.jit(tx.init)(array(1, -2))
     updates, _, _ = run(tx, array([0.25, 0.25]), array(3, -2), state=state)
     assert updates[0].tolist() == [1.25, 0.25]
 
@@ -44,13 +43,13 @@ def test_it_is_the_gradient_of_the_penalty():
     start, now = array(1, -2, 0.5), array(0.3, 4, 0.5)
     penalty = lambda p: 0.35 * jnp.sum((p - start) ** 2)  # noqa: E731
     updates, _ = pulls(neo.continual.l2_to_init(0.7), start, now)
-    np.testing.assert_allclose(updates, compiled(jax.grad(penalty))(now), rtol=1e-6)
+    np.testing.assert_allclose(updates, jax.jit(jax.grad(penalty))(now), rtol=1e-6)
 
 
 def test_without_a_gradient_parameters_return():
     tx = optax.chain(neo.continual.l2_to_init(1.0), optax.sgd(0.1))
     start = array(1, -1)
-    state = compiled(tx.init)(start)
+    state = jax.jit(tx.init)(start)
     _, after, _ = run(tx, np.zeros((200, 2), np.float32), array(9, 9), state=state)
     np.testing.assert_allclose(after[-1], start, atol=1e-5)
 
@@ -65,7 +64,7 @@ def test_a_mask_leaves_parameters_out():
 
 def test_a_schedule_counts_steps():
     tx = neo.continual.l2_to_init(lambda step: 1.0 * step)
-    state = compiled(tx.init)(array(0))
+    state = jax.jit(tx.init)(array(0))
     zeros = np.zeros((3, 1), np.float32)
     updates, _, _ = run(tx, zeros, array(1), state=state, move=False)
     assert updates[:, 0].tolist() == [0, 1, 2]

@@ -12,7 +12,6 @@ import pytest
 import layer_chains as chains
 import neat_optax as neo
 import properties
-from compiling import compiled
 from layer_chains import ACTIVITY, LAYERS, touched, train
 
 PARAMS = chains.dense_params()
@@ -54,8 +53,8 @@ def test_utilities_and_one_replacement_by_hand():
         return carry, carry
 
     play = lambda start, slopes: jax.lax.scan(step, start, slopes)[1]  # noqa: E731
-    start = small(), compiled(tx.init)(small())
-    stacked = compiled(play)(start, np.array([0, 0, 1], "f4"))
+    start = small(), jax.jit(tx.init)(small())
+    stacked = jax.jit(play)(start, np.array([0, 0, 1], "f4"))
     visited = chains.each(stacked, 3)
     first, second, third = (state.records[0] for _, state in visited)
     # Outgoing weights sum up to 2, 1 and 3: contributions are 2, 8 and 6.
@@ -126,7 +125,7 @@ def states_by_rate():
         start = PARAMS, tx.init(PARAMS)
         return jax.lax.scan(step, start, None, length=STEPS + 1)[1]
 
-    stacked = compiled(jax.vmap(states))(np.array(RATES, "f4"))
+    stacked = jax.jit(jax.vmap(states))(np.array(RATES, "f4"))
     lanes = chains.each(stacked, len(RATES))
     return dict(
         zip(RATES, (chains.each(lane, STEPS + 1) for lane in lanes), strict=True)
@@ -192,7 +191,7 @@ def test_activities_that_are_not_finite_leave_no_trace():
         _, state = tx.update(PARAMS, state, PARAMS, unit_activity=seen)
         return state, state
 
-    run = compiled(lambda seen: jax.lax.scan(step, tx.init(PARAMS), seen)[1])
+    run = jax.jit(lambda seen: jax.lax.scan(step, tx.init(PARAMS), seen)[1])
     first, second = run(activity).records
     np.testing.assert_array_equal(first.utility[1:], [first.utility[0]] * 2)
     assert np.all(np.diff(second.utility, axis=0) > 0)
@@ -221,10 +220,10 @@ def test_the_key_decides_what_is_drawn():
         carry = chains.one_step(tx, (PARAMS, tx.init(PARAMS)), ACTIVITY)
         return carry[0]["first"]["kernel"]
 
-    seeded = compiled(jax.vmap(lambda seed: drawn(jax.random.key(seed))))
+    seeded = jax.jit(jax.vmap(lambda seed: drawn(jax.random.key(seed))))
     kernels = seeded(np.array([0, 1], np.uint32))
     assert not np.array_equal(kernels[0], kernels[1])
-    np.testing.assert_array_equal(kernels[0], compiled(lambda: drawn(0))())
+    np.testing.assert_array_equal(kernels[0], jax.jit(lambda: drawn(0))())
 
 
 @pytest.mark.parametrize(

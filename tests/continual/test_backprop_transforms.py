@@ -9,7 +9,6 @@ from jax.sharding import AxisType
 import layer_chains as chains
 import neat_optax as neo
 import properties
-from compiling import compiled
 from layer_chains import ACTIVITY, LAYERS, train
 
 PARAMS = chains.dense_params()
@@ -25,8 +24,8 @@ def test_scan_equals_single_steps():
     def step(carry, _):
         return chains.one_step(FAST, carry), None
 
-    start = PARAMS, compiled(FAST.init)(PARAMS)
-    scanned = compiled(lambda c: jax.lax.scan(step, c, None, length=5)[0])(start)
+    start = PARAMS, jax.jit(FAST.init)(PARAMS)
+    scanned = jax.jit(lambda c: jax.lax.scan(step, c, None, length=5)[0])(start)
     properties.assert_same_types(scanned, start)
     assert int(scanned[1].records[0].age.min()) < 5
     last = train(FAST, PARAMS, 5)[-1]
@@ -42,7 +41,7 @@ def test_vmap_equals_single_runs():
         return jax.lax.scan(step, (params, FAST.init(params)), None, length=4)[0]
 
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *sets)
-    mapped, alone = compiled(jax.vmap(steps))(stacked), compiled(steps)
+    mapped, alone = jax.jit(jax.vmap(steps))(stacked), jax.jit(steps)
     for params, one in zip(sets, chains.each(mapped, 2), strict=True):
         properties.assert_trees_close(one, alone(params), rtol=1e-4, atol=1e-5)
 
@@ -58,8 +57,8 @@ def test_sharded_equals_unsharded(axis_type):
     mesh = jax.make_mesh((8,), ("data",), axis_types=(axis_type,))
     with jax.set_mesh(mesh):
         placed = chains.place(PARAMS, mesh)
-        found = placed, compiled(FAST.init)(placed)
-        step = compiled(lambda carry: chains.one_step(FAST, carry, ACTIVITY))
+        found = placed, jax.jit(FAST.init)(placed)
+        step = jax.jit(lambda carry: chains.one_step(FAST, carry, ACTIVITY))
         for _ in range(3):
             found = step(found)
     properties.assert_trees_close(found, expected, rtol=2e-5, atol=1e-6)
@@ -112,6 +111,6 @@ def test_under_optaxs_wrappers():
     properties.assert_trees_close(found, expected, rtol=1e-4)
     assert float(state.hyperparams["replacement_rate"]) == pytest.approx(0.1)
 
-    state = compiled(FAST.init)(PARAMS)
+    state = jax.jit(FAST.init)(PARAMS)
     same = optax.tree.map_params(FAST, lambda x: x, state)
     properties.assert_trees_equal(same, state)

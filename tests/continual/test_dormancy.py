@@ -11,7 +11,6 @@ import pytest
 import layer_chains as chains
 import neat_optax as neo
 import properties
-from compiling import compiled
 from layer_chains import (
     DEAD,
     FORWARD,
@@ -31,7 +30,7 @@ PARAMS = chains.dense_params()
 
 def test_dormant_units_by_hand():
     activity = {"a": np.array([1.0, 0.1, 1.9], "f4"), "b": np.zeros(2, "f4")}
-    flags, fewer, fraction = compiled(
+    flags, fewer, fraction = jax.jit(
         lambda x: (
             dormant_units(x, 0.1),
             dormant_units(x, 0.09),
@@ -48,7 +47,7 @@ def test_dormant_units_by_hand():
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_activities_that_are_not_finite_say_nothing(bad):
     activity = np.array([bad, 0.0, 1.0], "f4")
-    assert not np.any(compiled(dormant_units)(activity))
+    assert not np.any(jax.jit(dormant_units)(activity))
 
 
 def test_one_reset_by_hand():
@@ -102,7 +101,7 @@ EACH_STEP = neo.continual.reset_dormant(optax.sgd(0.1), LAYERS, every=1)
 def compiled_reset():
     """One step without a gradient, from parameters and activities."""
     start = lambda params: (params, EACH_STEP.init(params))  # noqa: E731
-    return compiled(
+    return jax.jit(
         lambda params, activity: chains.one_step(
             EACH_STEP, start(params), activity, still
         )[0]
@@ -141,7 +140,7 @@ def test_flattened_convolutions_have_their_channels_last():
         optax.sgd(0.1), ("conv", "again", "dense"), every=1
     )
 
-    @compiled
+    @jax.jit
     def apply(params, x):
         for name in ("conv", "again"):
             x = jax.lax.conv_general_dilated(
@@ -176,7 +175,7 @@ def test_a_period_with_a_bad_activity_resets_nothing():
         return state, updates
 
     play = lambda seen: jax.lax.scan(step, tx.init(params), seen)[1]  # noqa: E731
-    updates = compiled(play)(activity)
+    updates = jax.jit(play)(activity)
     moved = [np.any(updates["first"]["kernel"][step]) for step in range(4)]
     assert moved == [False, False, False, True]
     assert np.any(updates["second"]["kernel"][1])
@@ -192,9 +191,9 @@ def test_the_key_decides_what_is_drawn():
         return chains.one_step(tx, start, activity)[0]["first"]["kernel"]
 
     _, activity = FORWARD(params, inputs())
-    seeded = compiled(jax.vmap(lambda n: drawn(jax.random.key(n))))(numbers)
+    seeded = jax.jit(jax.vmap(lambda n: drawn(jax.random.key(n))))(numbers)
     assert not np.array_equal(seeded[0][:, 2], seeded[1][:, 2])
-    np.testing.assert_array_equal(compiled(lambda: drawn(0))(), seeded[0])
+    np.testing.assert_array_equal(jax.jit(lambda: drawn(0))(), seeded[0])
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,6 @@ from jax.sharding import AxisType
 import layer_chains as chains
 import neat_optax as neo
 import properties
-from compiling import compiled
 from layer_chains import (
     ACTIVITY,
     DEAD,
@@ -31,8 +30,8 @@ def test_scan_equals_single_steps():
     def step(carry, _):
         return chains.one_step(tx, carry), None
 
-    start = params, compiled(tx.init)(params)
-    scanned = compiled(lambda c: jax.lax.scan(step, c, None, length=3)[0])(start)
+    start = params, jax.jit(tx.init)(params)
+    scanned = jax.jit(lambda c: jax.lax.scan(step, c, None, length=3)[0])(start)
     properties.assert_same_types(scanned, start)
     last = train(tx, params, 3)[-1]
     properties.assert_trees_close(scanned, last, rtol=1e-4, atol=1e-5)
@@ -50,7 +49,7 @@ def test_vmap_equals_single_runs():
         return carry[0]
 
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *sets)
-    mapped, alone = compiled(jax.vmap(two_steps))(stacked), compiled(two_steps)
+    mapped, alone = jax.jit(jax.vmap(two_steps))(stacked), jax.jit(two_steps)
     for params, one in zip(sets, chains.each(mapped, 2), strict=True):
         properties.assert_trees_close(one, alone(params), rtol=1e-4, atol=1e-5)
 
@@ -70,8 +69,8 @@ def test_sharded_equals_unsharded(axis_type):
         placed = place(params, mesh)
         divided = jax.device_put(activity["first"], placed["first"]["bias"].sharding)
         activity = {**activity, "first": divided}
-        carry = placed, compiled(tx.init)(placed)
-        step = compiled(lambda carry, seen: chains.one_step(tx, carry, seen))
+        carry = placed, jax.jit(tx.init)(placed)
+        step = jax.jit(lambda carry, seen: chains.one_step(tx, carry, seen))
         for _ in range(2):
             carry = step(carry, activity)
     found, placed_state = carry
@@ -165,7 +164,7 @@ def test_under_optaxs_wrappers():
         optimizer=optax.adam(0.01), layers=LAYERS, every=2
     )
     assert jax.eval_shape(injected.init, params).hyperparams.keys() >= {"threshold"}
-    state = compiled(tx.init)(params)
+    state = jax.jit(tx.init)(params)
     same = optax.tree.map_params(tx, lambda x: x, state)
     properties.assert_trees_equal(same, state)
     new, _ = train(optax.MultiSteps(tx, 2), params, 4)[-1]
@@ -198,7 +197,7 @@ def test_around_an_optimizer_with_an_extra_argument_of_its_own():
     norms = jax.tree.map(lambda p: np.full_like(p, 2.0), params)
     ones = jax.tree.map(np.ones_like, params)
 
-    @compiled
+    @jax.jit
     def first(gradient, **extra):
         return tx.update(gradient, tx.init(params), params, **extra)[0]
 

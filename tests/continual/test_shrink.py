@@ -9,7 +9,6 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
-from compiling import compiled
 
 RNG = np.random.default_rng(2)
 PARAMS = {
@@ -28,7 +27,7 @@ def played(tx, params, steps, slope=0.0):
         params = optax.apply_updates(params, updates)
         return (params, state), params
 
-    @compiled
+    @jax.jit
     def run(params):
         start = params, tx.init(params)
         return jax.lax.scan(step, start, None, length=steps)[1]
@@ -87,11 +86,11 @@ def test_another_key_and_another_step_draw_other_noise():
             found.append(update)
         return found
 
-    seeded = compiled(jax.vmap(lambda seed: drawn(jax.random.key(seed))))
+    seeded = jax.jit(jax.vmap(lambda seed: drawn(jax.random.key(seed))))
     (first, other), (again, _) = seeded(np.array([0, 1], np.uint32))
     assert not np.array_equal(first, again)
     assert not np.array_equal(first, other)
-    np.testing.assert_array_equal(compiled(lambda: drawn(0))()[0], first)
+    np.testing.assert_array_equal(jax.jit(lambda: drawn(0))()[0], first)
 
 
 def test_a_mask_leaves_parameters_out():
@@ -114,7 +113,7 @@ def test_scan_and_vmap_equal_single_steps():
     def steps(w):
         return jax.lax.scan(step, (w, tx.init(w)), None, length=4)[0][0]
 
-    mapped, one = compiled(jax.vmap(steps))(starts), compiled(step)
+    mapped, one = jax.jit(jax.vmap(steps))(starts), jax.jit(step)
     for row, w in zip(mapped, starts, strict=True):
         carry = w, tx.init(w)
         for _ in range(4):
@@ -133,7 +132,7 @@ def test_sharded_equals_unsharded(axis_type):
     with jax.set_mesh(mesh):
         put = lambda x, spec: jax.device_put(x, NamedSharding(mesh, spec))  # noqa: E731
         after, still = (jax.tree.map(put, tree, specs) for tree in (PARAMS, zeros))
-        state, update = tx.init(after), compiled(tx.update)
+        state, update = tx.init(after), jax.jit(tx.update)
         for _ in range(2):
             updates, state = update(still, state, after)
             after = optax.apply_updates(after, updates)

@@ -32,7 +32,7 @@ def make_trainer(*_, seeds, rates, view=None, **__):
 
     def epoch(replicas, number):
         weight = np.asarray(replicas.params["weight"])
-        weight = 0.5 * weight + rate / (2 + seed + number)
+        weight = 0.5 * weight + rate / np.float32(2 + seed + number)
         score = weight / (1 + weight)
         row = {"loss": 1 - score, "validation_accuracy": score}
         row |= {name: score / (2 + i) for i, name in enumerate(SHARES)}

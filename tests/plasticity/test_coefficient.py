@@ -2,7 +2,6 @@
 
 import numpy as np
 
-from compiling import compiled
 from neat_optax.plasticity._coefficient import clipped, mixed
 
 
@@ -14,7 +13,7 @@ def test_clipped():
 def test_mixed_by_hand():
     """A third of the way from 0.5 to 2 is 1; three times the way is out of bounds."""
     alone, full = np.array([0.5, 0.5], np.float32), np.array([2.0, 0.2], np.float32)
-    mix = compiled(mixed)
+    mix = jax.jit(mixed)
     for strength, expected in ((0, alone), (1, full), (3, [2.0, 0.2])):
         found = mix(alone, full, np.float32(strength), 0.2, 2.0)
         np.testing.assert_allclose(found, expected, rtol=1e-6)

@@ -10,7 +10,6 @@ import pytest
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 
 waves, ones = (
     optax.stateless_with_tree_map(rule)
@@ -72,7 +71,7 @@ def play(tx, gradients):
 def played(name):
     """All scenarios side by side, where a factory records and where it does not."""
     both = [FACTORIES[name](monitor=monitor) for monitor in (True, False)]
-    run = compiled(jax.vmap(lambda gradients: [play(tx, gradients) for tx in both]))
+    run = jax.jit(jax.vmap(lambda gradients: [play(tx, gradients) for tx in both]))
     return jax.tree.map(np.asarray, run(scenarios()))
 
 
@@ -110,7 +109,7 @@ def test_what_is_not_finite_is_not_remembered(name):
 def test_vmap_equals_a_single_run(name):
     """To within the rounding of a cosine that is 0 in exact arithmetic."""
     tx = FACTORIES[name](monitor=True)
-    alone = compiled(functools.partial(play, tx))(history())
+    alone = jax.jit(functools.partial(play, tx))(history())
     found = lane(played(name)[0], 0)
     properties.assert_trees_close(found, alone, rtol=1e-5, atol=1e-6)
 

@@ -10,7 +10,6 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 from neat_optax import by_path, plasticity
 from neat_optax.plasticity import trust_ratio
 from oracle import plasticity as oracle
@@ -21,7 +20,7 @@ G = np.array([1, -3], np.float32)  # the coefficients of its first step are .6 a
 
 
 def once(tx, gradient, params=None):
-    return compiled(lambda g, p: tx.update(g, tx.init(g), p)[0])(gradient, params)
+    return jax.jit(lambda g, p: tx.update(g, tx.init(g), p)[0])(gradient, params)
 
 
 TARGETS = {
@@ -32,7 +31,7 @@ TARGETS = {
 }
 
 
-@compiled
+@jax.jit
 def by_target(g, p, strength, ratio):
     """The first updates under each target."""
     base = optax.chain(optax.scale_by_sign(), optax.scale(0.5))
@@ -66,7 +65,7 @@ def test_strength_zero_is_the_base():
     bases = optax.scale_by_adam(), optax.trace(0.9), optax.scale_by_lion()
     first = lambda tx, g: tx.update(g, tx.init(g))[0]  # noqa: E731
     found, expected = (
-        compiled(lambda g, parts=parts: [first(tx, g) for tx in parts])(G)
+        jax.jit(lambda g, parts=parts: [first(tx, g) for tx in parts])(G)
         for parts in ([plasticity.modulate(b, strength=0.0) for b in bases], bases)
     )
     np.testing.assert_array_equal(found, expected)
@@ -115,7 +114,7 @@ def twice(tx, gradient):
         out, after = tx.update(g, tx.update(g, state)[1])
         return out, state, after
 
-    return compiled(steps)(gradient)
+    return jax.jit(steps)(gradient)
 
 
 def test_specs_of_a_state_with_leaves_left_out():
@@ -141,7 +140,7 @@ def test_records(ratio, share, shortened):
     tx = plasticity.modulate(
         optax.identity(), strength=1.0, ratio=ratio, mask=head, monitor=True
     )
-    _, state = compiled(lambda g: tx.update(g, tx.init(g)))(g)
+    _, state = jax.jit(lambda g: tx.update(g, tx.init(g)))(g)
     found = neo.diagnostics(state, g)
     expected = dict(
         modulation_norm=share * np.sqrt(10),
@@ -170,7 +169,7 @@ def test_records_where_nothing_can_be_added(base, gradient, active):
     tx = plasticity.modulate(
         base, target=plasticity.momentum_target(0.5), strength=1.0, monitor=True
     )
-    out, state = compiled(lambda g: tx.update(g, tx.init(g)))(gradient)
+    out, state = jax.jit(lambda g: tx.update(g, tx.init(g)))(gradient)
     updates = base.update(gradient, base.init(gradient))[0]
     assert neo.diagnostics(state)["modulation_active"].latest == active
     assert np.array_equal(out, updates) == (not active)

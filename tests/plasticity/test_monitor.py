@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 from neat_optax.plasticity import _monitor
 from neat_optax.plasticity._monitor import median
 
 LEVELS = [0.2, 0.2, 0.5, 1.0, 1.7, 2.0]
 
 
-MEDIAN = compiled(median)
+MEDIAN = jax.jit(median)
 
 
 def test_median_counts_those_at_the_ends():
@@ -25,7 +24,7 @@ def test_median_counts_those_at_the_ends():
     for length in (1, 4, 5):
         rows = itertools.combinations_with_replacement(LEVELS, length)
         x = np.array(list(rows), "f4")
-        found = compiled(jax.vmap(lambda row: median(row, 0.2, 2.0)))(x)
+        found = jax.jit(jax.vmap(lambda row: median(row, 0.2, 2.0)))(x)
         wanted = np.sort(x, axis=1)[:, (length - 1) // 2]
         np.testing.assert_allclose(found, wanted, atol=1.8 / 4096)
 
@@ -42,13 +41,13 @@ def test_counts():
     shapes = [(), (5,), (3, 4), (2, 3, 4)]
     arrays = [np.arange(math.prod(shape)).reshape(shape) for shape in shapes]
     count = lambda x: _monitor.counts([x < 2, x >= 0, x > 99])  # noqa: E731
-    for x, found in zip(arrays, compiled(lambda xs: [*map(count, xs)])(arrays)):  # noqa: B905
+    for x, found in zip(arrays, jax.jit(lambda xs: [*map(count, xs)])(arrays)):  # noqa: B905
         assert found.tolist() == [min(2, x.size), x.size, 0]
 
 
 def test_what_is_not_finite_is_recorded_as_zero():
     tx = neo.plasticity.scale_by_plasticity(monitor=True)
-    step = compiled(lambda g: tx.update(g, tx.init(g))[1].recorded)
+    step = jax.jit(lambda g: tx.update(g, tx.init(g))[1].recorded)
     found = [
         step({"a": np.array([1, entry, 3], "f4"), "b": np.array([2], "f4")})
         for entry in (0.0, np.nan, np.inf, 1e25)
@@ -62,7 +61,7 @@ def test_records():
     tx = neo.plasticity.scale_by_plasticity(
         [neo.plasticity.gradient(1.0)], monitor=True
     )
-    step = compiled(tx.update)
+    step = jax.jit(tx.update)
     _, state = step(g, tx.init(g))
     _, state = step(g, state)
     found = neo.diagnostics(state, g)

@@ -3,7 +3,6 @@
 import jax
 import numpy as np
 
-from compiling import compiled
 from neat_optax import plasticity
 from neat_optax.plasticity._plan import PlasticityState
 from plasticity_goldens import (
@@ -35,7 +34,7 @@ def test_coefficient(case):
     state = tx.init(grad)
     pairs = zip(("activity", "momentum", "variance"), averages, strict=True)
     kept = {name: x for name, x in pairs if name in state.averages}
-    step = compiled(lambda g, kept: tx.update(g, state._replace(averages=kept))[0])
+    step = jax.jit(lambda g, kept: tx.update(g, state._replace(averages=kept))[0])
     alpha = step(grad, kept)
     expected = np.asarray(case["expected"]["alpha"], np.float32)
     if case["name"] not in DIFFERENT:
@@ -60,7 +59,7 @@ def _times(kept, scale):
 def test_stabilizer(case):
     update = np.asarray(case["inputs"]["update"], np.float32)
     tx = stabilizer(case["config"])
-    actual = compiled(lambda u: tx.update(u, tx.init(u))[0])(update)
+    actual = jax.jit(lambda u: tx.update(u, tx.init(u))[0])(update)
     np.testing.assert_allclose(actual, case["expected"]["update"], **CLOSE)
 
 

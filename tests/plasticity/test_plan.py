@@ -6,7 +6,6 @@ import pytest
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 
 SCOPES = {
     "per_leaf": neo.per_leaf,
@@ -30,7 +29,7 @@ def spoilt(entry):
 @pytest.mark.parametrize("scope", SCOPES.values(), ids=SCOPES)
 def test_a_bad_entry_counts_as_zero_in_every_scope(scope):
     tx = neo.plasticity.scale_by_plasticity(scope=scope)
-    step = compiled(lambda g: tx.update(g, tx.init(g)))
+    step = jax.jit(lambda g: tx.update(g, tx.init(g)))
     expected = step(spoilt(0.0))
     for bad in (np.nan, np.inf, 1e25):
         found = step(spoilt(bad))
@@ -51,7 +50,7 @@ def test_many_at_once(scope):
     tx = neo.plasticity.scale_by_plasticity(scope=scope, monitor=True)
     step = lambda g: tx.update(g, tx.init(g))  # noqa: E731
     each = [draw(0), {**draw(1), "b": np.array([1, np.nan, 0, 2, 3], np.float32)}]
-    mapped, alone = compiled(jax.vmap(step)), compiled(step)
+    mapped, alone = jax.jit(jax.vmap(step)), jax.jit(step)
     both = mapped(jax.tree.map(lambda *x: np.stack(x), *each))
     for n, g in enumerate(each):
         found = jax.tree.map(lambda x, n=n: x[n], both)
@@ -79,6 +78,6 @@ def test_a_state_edited_by_hand_is_taken_as_it_is():
     tx = neo.plasticity.coefficients([neo.plasticity.activity(1)])
     state = tx.init(np.ones(2, np.float32))
     edited = {"activity": np.array([1.0, 3.0], np.float32) / np.float32(0.95)}
-    step = compiled(lambda g, s: tx.update(g, s)[0])
+    step = jax.jit(lambda g, s: tx.update(g, s)[0])
     alpha = step(np.zeros(2, np.float32), state._replace(averages=edited))
     np.testing.assert_allclose(alpha, [0.5, 1.5], rtol=1e-6)

@@ -9,7 +9,6 @@ import optax
 import pytest
 
 import neat_optax as neo
-from compiling import compiled
 from neat_optax import plasticity
 from oracle import plasticity as oracle
 from running import run
@@ -25,7 +24,7 @@ def test_learning_rates_of_groups():
     gradients = jax.tree.map(lambda x: x.astype(np.float32), history)
     for scope in (neo.per_leaf, neo.whole_tree):
         tx = neo.plasticity.modulate_rate(optax.identity(), strength=0.5, scope=scope)
-        out = compiled(functools.partial(played, tx))(gradients)
+        out = jax.jit(functools.partial(played, tx))(gradients)
         for name, own in signals.items():
             shared = np.mean([*signals.values()], axis=0)
             signal = np.array(own if scope is neo.per_leaf else shared)
@@ -54,7 +53,7 @@ def test_a_coefficient_of_zero_does_not_push_the_rate():
     g = np.array([0, 1], np.float32)
     parts = [plasticity.coefficients(minimum=0.0) for _ in range(2)]
     tx = neo.plasticity.modulate_rate(optax.identity(), *parts, strength=1.0)
-    update = compiled(lambda g: tx.update(g, tx.init(g))[0])(g)
+    update = jax.jit(lambda g: tx.update(g, tx.init(g))[0])(g)
     np.testing.assert_allclose(update, g, rtol=1e-6)
 
 
@@ -87,7 +86,7 @@ def test_records_of_groups():
     g = {name: np.arange(1, 5, dtype="f4") ** n for n, name in enumerate("abc")}
     scope = neo.by_label({"a": "one", "b": "one", "c": "two"})
     tx = neo.plasticity.modulate_rate(optax.identity(), scope=scope, monitor=True)
-    out, state = compiled(lambda g: tx.update(g, tx.init(g)))(g)
+    out, state = jax.jit(lambda g: tx.update(g, tx.init(g)))(g)
     multipliers = neo.diagnostics(state)["rate_multiplier"].per_leaf
     applied = [out[name][0] / g[name][0] for name in "bc"]
     np.testing.assert_allclose(multipliers, applied, rtol=1e-6)

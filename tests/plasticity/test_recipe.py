@@ -5,14 +5,13 @@ import optax
 import pytest
 
 import neat_optax as neo
-from compiling import compiled
 
 P = np.array([1, -2], np.float32)
 G = np.array([0.5, -0.25], np.float32)
 
 
 def stepped(tx):
-    return P + np.asarray(compiled(lambda: tx.update(G, tx.init(P), P)[0])())
+    return P + np.asarray(jax.jit(lambda: tx.update(G, tx.init(P), P)[0])())
 
 
 def test_by_hand():

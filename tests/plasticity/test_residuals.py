@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 from neat_optax import plasticity
 from oracle import plasticity as oracle
 
@@ -38,7 +37,7 @@ def first(tx, gradient):
 
 
 def once(tx, gradient):
-    return np.asarray(compiled(functools.partial(first, tx))(gradient))
+    return np.asarray(jax.jit(functools.partial(first, tx))(gradient))
 
 
 def direction(x):
@@ -46,7 +45,7 @@ def direction(x):
     return optax.stateless(lambda updates, params: x)  # noqa: ARG005
 
 
-@compiled
+@jax.jit
 def bound(g, moved, ratio):
     return first(plasticity.bound_residual(direction(moved), ratio), g)
 
@@ -60,7 +59,7 @@ def test_bound_agrees_with_the_oracle(seed, ratio):
     properties.assert_bound_holds(out, g, ratio)
 
 
-@functools.partial(compiled, static_argnames="match_norm")
+@functools.partial(jax.jit, static_argnames="match_norm")
 def orthogonal(g, moved, strength, ratio, match_norm):
     tx = plasticity.orthogonal_residual(
         direction(moved), strength=strength, ratio=ratio, match_norm=match_norm
@@ -100,7 +99,7 @@ def test_scope():
     moved = direction({"a": g["a"], "b": float32s(1)})
     apart = plasticity.bound_residual(moved, 1.0)
     together = plasticity.bound_residual(moved, 1.0, scope=neo.whole_tree)
-    found = compiled(lambda g: [first(tx, g)["b"] for tx in (apart, together)])(g)
+    found = jax.jit(lambda g: [first(tx, g)["b"] for tx in (apart, together)])(g)
     assert [x.item() for x in found] == [0, 1]
 
 
@@ -114,7 +113,7 @@ def test_zero_gradients_and_those_that_are_not_finite():
 
 def recorded(tx, gradient, params=None):
     """Each measure of the first step, by scope or by path."""
-    step = compiled(lambda g: tx.update(g, tx.init(g))[1])
+    step = jax.jit(lambda g: tx.update(g, tx.init(g))[1])
     found = neo.diagnostics(step(gradient), params)
     return {name: value.per_leaf for name, value in found.items()}
 
@@ -164,7 +163,7 @@ def test_records_of_scopes():
     }
     scope = neo.by_label({"a": "one", "b": "one", "c": "two"})
     tx = plasticity.bound_residual(optax.scale(2.0), 9.0, scope=scope, monitor=True)
-    _, state = compiled(lambda g: tx.update(g, tx.init(g)))(g)
+    _, state = jax.jit(lambda g: tx.update(g, tx.init(g)))(g)
     assert state.recorded.size.tolist() == [2, 2]
     np.testing.assert_allclose(state.recorded.latest.signal_norm, [5, 2**0.5], 1e-6)
     np.testing.assert_allclose(recorded(tx, g)["residual_share"], [1, 1], rtol=1e-6)

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 from neat_optax import by_path, plasticity, sparsity
 from oracle import plasticity as oracle
 
@@ -30,7 +29,7 @@ def played(tx, history):
 
 
 def once(tx, gradient):
-    return compiled(lambda g: tx.update(g, tx.init(g)))(gradient)
+    return jax.jit(lambda g: tx.update(g, tx.init(g)))(gradient)
 
 
 def draw_history(seed, steps=4, shape=(3, 2)):
@@ -54,7 +53,7 @@ def test_by_hand():
     np.testing.assert_allclose(state.averages["variance"], [0.01, 0.09], rtol=1e-5)
 
 
-@compiled
+@jax.jit
 def by_numbers(history, weights, decays, strength):
     """All updates of a history, with numbers that are not known in advance."""
     of_activity, of_gradient, of_memory = weights
@@ -110,7 +109,7 @@ def test_agrees_with_the_oracle_where_weights_are_known_in_advance():
         return found
 
     with jax.enable_x64():
-        found = compiled(updates)()
+        found = jax.jit(updates)()
     for name, (weights, numbers) in FIXED.items():
         given_numbers = oracle.Plasticity(*weights)._replace(**numbers)
         for t, update in enumerate(found[name]):
@@ -118,7 +117,7 @@ def test_agrees_with_the_oracle_where_weights_are_known_in_advance():
             np.testing.assert_allclose(update, alpha * history[t], rtol=1e-7)
 
 
-@compiled
+@jax.jit
 def both(history, strength):
     """The coefficients and the updates of a history."""
     makers = plasticity.coefficients, plasticity.scale_by_plasticity
@@ -133,7 +132,7 @@ def test_coefficients_stay_inside_and_nothing_ascends(seed, strength):
     assert np.all(updates * history >= 0)
 
 
-COEFFICIENTS = compiled(lambda history: played(plasticity.coefficients(), history)[0])
+COEFFICIENTS = jax.jit(lambda history: played(plasticity.coefficients(), history)[0])
 
 
 @given(SEEDS)
@@ -168,7 +167,7 @@ def test_strength_zero_is_the_gradient_alone():
     history = draw_history(3).astype(np.float32)
     gated = both(history, np.float32(0))[1]
     tx = plasticity.scale_by_plasticity(ALONE)
-    alone = compiled(lambda history: played(tx, history)[0])(history)
+    alone = jax.jit(lambda history: played(tx, history)[0])(history)
     properties.assert_trees_close(gated, alone)
 
 
@@ -194,7 +193,7 @@ def test_granularity():
 def alone_by_granularity(granularities, gradient):
     """The coefficients of the gradient alone, under each granularity."""
     parts = [plasticity.coefficients(ALONE, granularity=x) for x in granularities]
-    return compiled(lambda g: [tx.update(g, tx.init(g))[0] for tx in parts])(gradient)
+    return jax.jit(lambda g: [tx.update(g, tx.init(g))[0] for tx in parts])(gradient)
 
 
 def test_granularity_of_arrays_without_groups():
@@ -235,7 +234,7 @@ def test_leaves_that_a_mask_leaves_out():
 
 
 def test_what_is_not_finite_counts_as_zero():
-    run = compiled(lambda history: played(plasticity.scale_by_plasticity(), history))
+    run = jax.jit(lambda history: played(plasticity.scale_by_plasticity(), history))
     good = float32s([1, 0, -3], [1, 0, -3])
     expected = run(good)
     for bad in (np.nan, np.inf, -np.inf, 1e30):
@@ -249,7 +248,7 @@ def test_strength_as_a_schedule():
     gate = optax.linear_schedule(0.0, 1.0, 2)
     history = draw_history(5).astype(np.float32)
     tx = plasticity.scale_by_plasticity(strength=gate)
-    updates = compiled(lambda history: played(tx, history)[0])(history)
+    updates = jax.jit(lambda history: played(tx, history)[0])(history)
     for t, share in enumerate((0.0, 0.5, 1.0, 1.0)):
         fixed = both(history, np.float32(share))[1]
         properties.assert_trees_close(updates[t], fixed[t])
@@ -260,7 +259,7 @@ def test_composes_with_conflict_rules():
         neo.neat_correction(0.5), plasticity.neuroplastic(0.1, monitor=True)
     )
     g, p = float32s(1, -2, 0.5), float32s(1, 1, 1)
-    step, state = compiled(tx.update), compiled(tx.init)(p)
+    step, state = jax.jit(tx.update), jax.jit(tx.init)(p)
     for gradient in (g, -g):
         update, state = step(gradient, state, p)
         properties.assert_finite(update)

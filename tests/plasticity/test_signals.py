@@ -6,7 +6,6 @@ import numpy as np
 import optax
 import pytest
 
-from compiling import compiled
 from neat_optax import plasticity
 from neat_optax.plasticity import Average, Signal
 from neat_optax.plasticity._signals import check_signals
@@ -26,7 +25,7 @@ def test_a_signal_of_your_own_by_hand():
         return tx.update(second, state)
 
     first, second = (np.array(x, np.float32) for x in ([-1, 2], [1, 3]))
-    alpha, state = compiled(two)(first, second)
+    alpha, state = jax.jit(two)(first, second)
     np.testing.assert_allclose(state.averages["signs"], [0.25, 0.75])
     np.testing.assert_allclose(alpha, [0.5, 1.5], rtol=1e-6)
 
@@ -35,7 +34,7 @@ def test_what_is_not_finite_in_a_signal_of_your_own_counts_as_zero():
     raw = Signal("raw", 1.0, lambda g: jnp.abs(g))
     tx = plasticity.coefficients([raw], minimum=0.0, maximum=9.0)
     g = np.array([1, np.nan, 3, np.inf], np.float32)
-    alpha, _ = compiled(lambda g: tx.update(g, tx.init(g)))(g)
+    alpha, _ = jax.jit(lambda g: tx.update(g, tx.init(g)))(g)
     np.testing.assert_allclose(alpha, [1, 0, 3, 0], rtol=1e-6)
 
 
@@ -69,7 +68,7 @@ def test_schedules_are_read_at_each_step():
         first, state = tx.update(g, tx.init(g))
         return first, tx.update(g, state)[0]
 
-    first, second = compiled(two)(g)
+    first, second = jax.jit(two)(g)
     np.testing.assert_allclose(first, [0.5, 1.5], rtol=1e-6)
     np.testing.assert_allclose(second, [1, 1], rtol=1e-6)
 

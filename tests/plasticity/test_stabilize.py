@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 import neat_optax as neo
 import properties
-from compiling import compiled
 from neat_optax.plasticity import homeostatic, memoryless
 from oracle import plasticity as oracle
 from running import run
@@ -22,7 +21,7 @@ def float32s(*entries):
 
 
 def once(tx, update):
-    return compiled(lambda u: tx.update(u, tx.init(u)))(update)
+    return jax.jit(lambda u: tx.update(u, tx.init(u)))(update)
 
 
 def test_clip_leaf_norm():
@@ -32,7 +31,7 @@ def test_clip_leaf_norm():
     assert out["short"].item() == 0.25
 
 
-@compiled
+@jax.jit
 def gains(sizes, rate):
     """The gains of updates of the given root mean squares."""
     tx = neo.plasticity.stabilize(0.5, rate, minimum=0.01, maximum=50.0)
@@ -83,7 +82,7 @@ def test_scopes_share_one_gain():
 
 
 def test_what_is_zero_or_not_finite_keeps_the_gain():
-    step = compiled(neo.plasticity.stabilize(1.0, 1.0).update)
+    step = jax.jit(neo.plasticity.stabilize(1.0, 1.0).update)
     state = neo.plasticity.stabilize(1.0, 1.0).init(float32s(1, 1))
     _, state = step(float32s(4, 4), state)
     for bad in (float32s(0, 0), float32s(1, np.nan), float32s(np.inf, 1)):

@@ -44,7 +44,7 @@ def _watched(build: Callable) -> Callable:
     """An optimizer without correction, with the measures of one."""
     watch = neat_correction(0.0, opponent=gradient_ema(BETA), monitor=True)
 
-    def watched(rate, setting: Setting):
+    def watched(rate: optax.ScalarOrSchedule, setting: Setting):
         return monitor_update(optax.chain(watch, build(rate, setting)))
 
     return watched
@@ -54,11 +54,11 @@ def _plain(optimizer: Callable) -> Callable:
     return _watched(lambda rate, _: optimizer(rate))
 
 
-def _sgd(rate):
+def _sgd(rate: optax.ScalarOrSchedule):
     return optax.sgd(rate, momentum=BETA)
 
 
-def _adamw(rate):
+def _adamw(rate: optax.ScalarOrSchedule):
     return optax.adamw(rate, weight_decay=DECAY)
 
 

@@ -61,15 +61,25 @@ def recipe(
     return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=True)
 
 
+<<<<<<< HEAD
 def _neuroplastic(rate, setting: Setting):
     return recipe(rate, setting.neuroplastic)
 
 
 def _gradient_alone(rate, setting: Setting):
     return recipe(rate, {**setting.neuroplastic, **_ALONE})
+=======
+def _neuroplastic(rate: optax.ScalarOrSchedule, setting: Setting):
+    return neo.plasticity.neuroplastic(rate, monitor=True, **setting.neuroplastic)
 
 
-def _off(rate, setting: Setting):
+def _gradient_alone(rate: optax.ScalarOrSchedule, setting: Setting):
+    options = {**setting.neuroplastic, **_ALONE}
+    return neo.plasticity.neuroplastic(rate, monitor=True, **options)
+>>>>>>> experiments
+
+
+def _off(rate: optax.ScalarOrSchedule, setting: Setting):
     return _gradient_alone(rate, setting._replace(neuroplastic=_ones(setting)))
 
 
@@ -77,32 +87,32 @@ def _ones(setting: Setting) -> dict[str, Any]:
     return {**setting.neuroplastic, "minimum": 1.0, "maximum": 1.0}
 
 
-def _modulated(rate, setting: Setting):
+def _modulated(rate: optax.ScalarOrSchedule, setting: Setting):
     del setting
     scaled = neo.plasticity.modulate(optax.scale_by_adam(), monitor=True)
     return optax.chain(scaled, optax.scale_by_learning_rate(rate))
 
 
-def _l2_to_init(rate, setting: Setting):
+def _l2_to_init(rate: optax.ScalarOrSchedule, setting: Setting):
     del setting
     return optax.chain(neo.continual.l2_to_init(1e-2), optax.adam(rate))
 
 
-def _shrink_and_perturb(rate, setting: Setting):
+def _shrink_and_perturb(rate: optax.ScalarOrSchedule, setting: Setting):
     shrinking = neo.continual.shrink_and_perturb(
         1 - 1e-4, 1e-3, every=1, key=setting.key
     )
     return optax.chain(optax.adam(rate), shrinking)
 
 
-def _reset_dormant(rate, setting: Setting):
+def _reset_dormant(rate: optax.ScalarOrSchedule, setting: Setting):
     every = max(1, min(100, setting.steps // 10))  # a short run resets units too
     return neo.continual.reset_dormant(
         optax.adam(rate), _layers(setting), every=every, key=setting.key
     )
 
 
-def _continual_backprop(rate, setting: Setting):
+def _continual_backprop(rate: optax.ScalarOrSchedule, setting: Setting):
     return neo.continual.continual_backprop(
         optax.adam(rate), _layers(setting), key=setting.key
     )
@@ -192,4 +202,4 @@ CANDIDATES = {
         did=_did("replaces the least useful units"),
     ),
 }
-"""Watched by `training.optimizers` like all others."""
+"""Watched by `optimizers` like all others."""

@@ -13,7 +13,11 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, sparsity
-from neat_optax.experiments.candidates.candidate import Candidate, Lineup
+from neat_optax.experiments.candidates.candidate import (
+    Candidate,
+    Lineup,
+    Setting,
+)
 from neat_optax.experiments.candidates.optimizers import ADAM_RATE
 from neat_optax.experiments.candidates.pruning_methods import (
     METHODS,
@@ -106,7 +110,9 @@ def lineup(prune: Sequence[str], rules: Rules) -> Lineup:
     )
 
 
-def _dense(rate, setting) -> optax.GradientTransformation:
+def _dense(
+    rate: optax.ScalarOrSchedule, setting: Setting
+) -> optax.GradientTransformation:
     del setting
     return optax.adam(rate)
 
@@ -115,7 +121,7 @@ def _candidate(pruning: Pruning, rules: Rules) -> Candidate:
     method = METHODS[pruning.method]
     method.check(pruning.name, rules)
 
-    def build(rate, setting):
+    def build(rate: optax.ScalarOrSchedule, setting: Setting):
         plan = Plan(optax.adam(rate), setting.steps, setting.key, rules)
         return method.make(plan, pruning.amount)
 

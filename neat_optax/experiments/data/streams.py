@@ -75,7 +75,7 @@ def task_view(text: str | None, epochs: int) -> EpochView | None:
         return None
     view = parse(text).view
 
-    def at_epoch(seed, number, split):
+    def at_epoch(seed: jax.Array, number: jax.Array, split: Split):
         key = jax.random.fold_in(jax.random.key(3), seed)
         return view(jax.random.fold_in(key, number // epochs), split)
 
@@ -85,7 +85,7 @@ def task_view(text: str | None, epochs: int) -> EpochView | None:
 def health(task: Task) -> Callable[[Any, Split], dict[str, jax.Array]]:
     """What is known to go wrong in long training, of parameters and examples."""
 
-    def monitor(params, split):
+    def monitor(params: optax.Params, split: Split):
         dormant = dormant_fraction(task.activity(params, split.x))
         return {"dormant": dormant, "weight_norm": optax.tree.norm(params)}
 

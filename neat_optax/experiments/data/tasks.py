@@ -57,7 +57,7 @@ def make_task(
     init, build = make_network(data)
     forward = functools.partial(_forward, build)
 
-    def logits(params, x):
+    def logits(params: optax.Params, x: Any):
         return build(params)(x)
 
     loss = _label_losses if data.multi_label else _losses
@@ -94,13 +94,13 @@ def make_network(
     make = functools.partial(kind, data.train.x.shape[1], data.num_classes)
     graph = nnx.split(make(rngs=nnx.Rngs(0)))[0]
 
-    def init(rngs):
+    def init(rngs: nnx.Rngs):
         return nnx.as_pure(nnx.state(make(rngs=rngs), nnx.Param))
 
     return init, lambda params: nnx.merge(graph, params)
 
 
-def _forward(build: Callable[[Any], nnx.Module], params, x):
+def _forward(build: Callable[[Any], nnx.Module], params: optax.Params, x: Any):
     """Logits, and the mean activation of each hidden unit."""
     record = nnx.capture(
         lambda model, x: model(x), nnx.Intermediate, method_outputs=nnx.Intermediate
@@ -109,30 +109,32 @@ def _forward(build: Callable[[Any], nnx.Module], params, x):
     return logits, layer_activity(outputs, HIDDEN)
 
 
-def _losses(logits, y) -> jax.Array:
+def _losses(logits: jax.Array, y: Any) -> jax.Array:
     """[examples]: cross-entropy."""
     return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
 
 
-def _label_losses(logits, y) -> jax.Array:
+def _label_losses(logits: jax.Array, y: Any) -> jax.Array:
     """[examples, labels]: cross-entropy of each label."""
     return optax.losses.sigmoid_binary_cross_entropy(logits, y)
 
 
-def _losses_of(loss, logits, params, batch: Split) -> jax.Array:
+def _losses_of(
+    loss: Callable, logits: Callable, params: optax.Params, batch: Split
+) -> jax.Array:
     return loss(logits(params, batch.x), batch.y)
 
 
-def _mean_losses(losses: Losses, params, batch: Split) -> jax.Array:
+def _mean_losses(losses: Losses, params: optax.Params, batch: Split) -> jax.Array:
     return jnp.mean(losses(params, batch), axis=0)
 
 
-def _of_batch(loss, forward: Forward):
-    def mean_loss(params, batch: Split):
+def _of_batch(loss: Callable, forward: Forward):
+    def mean_loss(params: optax.Params, batch: Split):
         logits, activity = forward(params, batch.x)
         return jnp.mean(loss(logits, batch.y)), activity
 
-    def gradients(params, batch: Split):
+    def gradients(params: optax.Params, batch: Split):
         of_params = jax.value_and_grad(mean_loss, has_aux=True)
         (losses, activity), grads = of_params(params, batch)
         return {"losses": losses, "unit_activity": activity}, grads
@@ -141,32 +143,36 @@ def _of_batch(loss, forward: Forward):
 
 
 def _of_groups(losses: Losses, num_players: int | None):
-    def of_example(params, example: Split):
+    def of_example(params: optax.Params, example: Split):
         one = jax.tree.map(lambda x: x[None], example)
         return jnp.mean(losses(params, one))
 
     return _with_losses(value_and_example_grads(of_example, num_players=num_players))
 
 
-def _with_losses(value_and_grads):
-    def gradients(params, batch: Split):
+def _with_losses(value_and_grads: Callable):
+    def gradients(params: optax.Params, batch: Split):
         losses, grads = value_and_grads(params, batch)
         return {"losses": losses}, grads
 
     return gradients
 
 
-def _shared(of_labels, init, data: Data) -> Any:
+def _shared(of_labels: Losses, init: Callable, data: Data) -> Any:
     params = jax.eval_shape(lambda: init(nnx.Rngs(0)))
     return shared_params(of_labels, params, data.train)
 
 
-def _class_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+def _class_scores(
+    logits: Callable, params: optax.Params, split: Split
+) -> dict[str, jax.Array]:
     chosen = jnp.argmax(logits(params, split.x), axis=-1)
     return {"accuracy": jnp.mean(chosen == split.y)}
 
 
-def _label_scores(logits, params, split: Split) -> dict[str, jax.Array]:
+def _label_scores(
+    logits: Callable, params: optax.Params, split: Split
+) -> dict[str, jax.Array]:
     """Accuracy is the mean over labels, which is 1 - the Hamming loss."""
     chosen, present = logits(params, split.x) > 0, jnp.asarray(split.y) > 0
     right = chosen == present

@@ -103,7 +103,7 @@ def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> No
     frames = [_frame(states[i], i) for i in range(0, len(states), every)]
     shown = round(1000 * cartpole.SECONDS * every)
 
-    def save(file):
+    def save(file: Any):
         frames[0].save(
             file,
             format="GIF",

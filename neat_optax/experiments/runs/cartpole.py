@@ -88,11 +88,11 @@ def episode(
       9.0
     """
 
-    def goes_on(carry):
+    def goes_on(carry: Any):
         state, count = carry
         return ~fallen(state) & (count < num_steps)
 
-    def body(carry):
+    def body(carry: Any):
         state, count = carry
         return step(state, policy(state)), count + 1
 
@@ -123,7 +123,7 @@ def record(
       the episode's return: the first `return + 1` states are the episode.
     """
 
-    def body(carry, _):
+    def body(carry: Any, _):
         state, count = carry
         done = fallen(state)
         state = jnp.where(done, state, step(state, policy(state)))

@@ -78,14 +78,14 @@ def digits(parts: datasets.Data | None = None) -> Task:
     parts = datasets.load("digits") if parts is None else parts
     init, apply = _network((64, 64, 10), nnx.relu)
 
-    def fitness(params, key, images=parts.train):
+    def fitness(params: Any, key: jax.Array, images: datasets.Split = parts.train):
         del key
         logits, labels = apply(params, images.x), jnp.asarray(images.y)
         losses = optax.softmax_cross_entropy_with_integer_labels(logits, labels)
         return -jnp.mean(losses)
 
-    def accuracy(part):
-        def score(params, key):
+    def accuracy(part: datasets.Split):
+        def score(params: Any, key: jax.Array):
             del key
             return jnp.mean(jnp.argmax(apply(params, part.x), axis=-1) == part.y)
 
@@ -123,11 +123,11 @@ def balance() -> Task:
     """
     init, apply = _network((4, 32, 2), nnx.tanh)
 
-    def act(params, state):
+    def act(params: Any, state: jax.Array):
         return jnp.argmax(apply(params, state))
 
-    def mean_return(count):
-        def score(params, key):
+    def mean_return(count: int):
+        def score(params: Any, key: jax.Array):
             return jnp.mean(
                 cartpole.episodes(lambda state: act(params, state), key, count)
             )
@@ -164,10 +164,10 @@ def sum_of_weights() -> Task:
     the same. It shows what a search does, and takes no time.
     """
 
-    def init(key):
+    def init(key: jax.Array):
         return {"kernel": jax.nn.initializers.lecun_normal()(key, (3, 1))}
 
-    def fitness(params, key):
+    def fitness(params: Any, key: jax.Array):
         del key
         return -jnp.sum(jnp.abs(params["kernel"]))
 
@@ -246,11 +246,11 @@ def _network(sizes: tuple[int, int, int], activation: Any) -> tuple[Any, Any]:
     model = nnx.eval_shape(lambda: Perceptron(sizes, activation, rngs=nnx.Rngs(0)))
     graph, _ = nnx.split(model)
 
-    def init(key):
+    def init(key: jax.Array):
         fresh = Perceptron(sizes, activation, rngs=nnx.Rngs(key))
         return nnx.to_pure_dict(nnx.state(fresh, nnx.Param))
 
-    def apply(params, x):
+    def apply(params: Any, x: Any):
         return nnx.merge(graph, nnx.State(params))(x)
 
     return init, apply

@@ -91,7 +91,7 @@ def make_candidate(
     steps = config.num_epochs * (len(data.train.y) // config.batch_size)
     rate_of = SCHEDULES[config.schedule]
 
-    def optimizer(rate, key):
+    def optimizer(rate: Any, key: jax.Array):
         setting = Setting(config.alpha, task, steps, key, config.neuroplastic)
         return build(rate_of(rate, steps), setting)
 

@@ -45,7 +45,8 @@ class RunFolder:
     def save(self, optimizer: str, epoch: int, replicas: Any, rows: Any) -> None:
         """Replaces an optimizer's checkpoint by one after `epoch` epochs."""
         both = ocp.args.Composite(
-            state=ocp.args.StandardSave(replicas), rows=ocp.args.JsonSave(rows)
+            state=ocp.args.StandardSave(replicas),
+            rows=ocp.args.JsonSave({"rows": rows}),
         )
         with _manager(self._checkpoints(optimizer)) as manager:
             manager.save(epoch, args=both)
@@ -78,7 +79,7 @@ def restore(folder: pathlib.Path, like: Any) -> tuple[int, Any, list[dict]] | No
         if epoch is None:
             return None
         found = manager.restore(epoch, args=both)
-    return epoch, found.state, found.rows
+    return epoch, found.state, found.rows["rows"]
 
 
 def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:

@@ -69,15 +69,17 @@ def make_trainer(
     seen = data[:2] if view is None else data
     parts = jax.tree.map(jnp.asarray, seen)
 
-    def optimizer(seed, rate):
+    def optimizer(seed: jax.Array, rate: jax.Array):
         return build(rate, jax.random.fold_in(jax.random.key(2), seed))
 
-    def init_one(seed, rate):
+    def init_one(seed: jax.Array, rate: jax.Array):
         rngs = nnx.Rngs(jax.random.fold_in(jax.random.key(0), seed))
         params = task.init(rngs)
         return Replicas(params, optimizer(seed, rate).init(params))
 
-    def epoch_one(replica, seed, rate, number, parts):
+    def epoch_one(
+        replica: Replicas, seed: jax.Array, rate: jax.Array, number: Any, parts: Any
+    ):
         if view is not None:
             parts = [view(seed, number, part) for part in parts]
         train, validation, *test = parts
@@ -113,7 +115,9 @@ def _over_replicas(epoch_one: Callable, in_turn: bool) -> Callable:
     if not in_turn or jax.default_backend() != "cpu":
         return jax.vmap(epoch_one, (0, 0, 0, None, None))
 
-    def one_by_one(replicas, seeds, rates, number, parts):
+    def one_by_one(
+        replicas: Replicas, seeds: jax.Array, rates: jax.Array, number: Any, parts: Any
+    ):
         return jax.lax.map(
             lambda replica: epoch_one(*replica, number, parts), (replicas, seeds, rates)
         )
@@ -121,7 +125,7 @@ def _over_replicas(epoch_one: Callable, in_turn: bool) -> Callable:
     return one_by_one
 
 
-def _shuffle(key, size: int, batch_size: int) -> jax.Array:
+def _shuffle(key: jax.Array, size: int, batch_size: int) -> jax.Array:
     """The numbers of the examples in random order, by batch.
 
     No copy of the data is made, which every replica would have one of.
@@ -131,7 +135,14 @@ def _shuffle(key, size: int, batch_size: int) -> jax.Array:
     return order.reshape(count, batch_size)
 
 
-def _step(task: Task, optimizer, measures, train: Split, replica: Replicas, order):
+def _step(
+    task: Task,
+    optimizer: optax.GradientTransformation,
+    measures: Measures,
+    train: Split,
+    replica: Replicas,
+    order: jax.Array,
+):
     batch = Split(train.x[order], train.y[order])
     extra, gradients = task.gradients(replica.params, batch)
     updates, opt_state = optax.with_extra_args_support(optimizer).update(

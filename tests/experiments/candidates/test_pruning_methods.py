@@ -49,10 +49,10 @@ def train(method, amount, **rules):
 
 
 LAYERS = {
-    "trunk": {"first": (8, 16), "second": (16, 8)},
-    "last": (8, 4),
+    "trunk": {"first": (16, 64)},
+    "last": (64, 16),
 }
-"""A chain such as the network's, and smaller."""
+"""A chain such as the network's, of fewer arrays."""
 
 
 def drawn(scale, seed):
@@ -93,20 +93,20 @@ SPARSE = [(name, (2, 4) if name == "n:m" else 0.8) for name in METHODS]
 
 @pytest.mark.parametrize(("method", "amount"), SPARSE)
 def test_every_method_ends_as_sparse_as_asked(method, amount):
-    ends_as_sparse_as_asked(method, descend(method, amount)[1], 5e-3)
+    ends_as_sparse_as_asked(method, descend(method, amount)[1])
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("method", "amount"), SPARSE)
 def test_every_method_learns_and_ends_as_sparse_as_asked(method, amount):
     params, found = train(method, amount)
-    ends_as_sparse_as_asked(method, found, 2e-3)
+    ends_as_sparse_as_asked(method, found)
     assert TASK.scores(params, SPLIT)["accuracy"] > 0.6
 
 
-def ends_as_sparse_as_asked(method, found, room):
+def ends_as_sparse_as_asked(method, found):
     expected = 0.5 if method == "n:m" else 0.8
-    assert expected - 1e-4 <= found[-1] < expected + ROOM.get(method, room)
+    assert expected - 1e-4 <= found[-1] < expected + ROOM.get(method, 2e-3)
     late = found[plan().ramp + 1 :]
     assert np.ptp(late) < 0.01  # time is left to recover
 
@@ -116,9 +116,9 @@ def test_ramps_and_shots_begin_when_they_should():
         descend(name, 0.8)[1] for name in ("once", "linear", "cubic")
     )
     assert (once[:10] == 0).all()
-    np.testing.assert_allclose(once[10:], 0.8, atol=5e-3)
-    np.testing.assert_allclose(linear[15], 0.4, atol=5e-3)  # half way to step 30
-    np.testing.assert_allclose(cubic[15], 0.7, atol=5e-3)  # 1 - (1 / 2) ** 3
+    np.testing.assert_allclose(once[10:], 0.8, atol=2e-3)
+    np.testing.assert_allclose(linear[15], 0.4, atol=2e-3)  # half way to step 30
+    np.testing.assert_allclose(cubic[15], 0.7, atol=2e-3)  # 1 - (1 / 2) ** 3
     assert linear[29] < linear[30]
 
 
@@ -126,16 +126,24 @@ def test_ramps_and_shots_begin_when_they_should():
 def test_some_are_sparse_from_the_first_step_on(method):
     found = descend(method, 0.8)[1]
     assert (found > 0.8 - 1e-6).all()
-    np.testing.assert_allclose(found[:4], 0.8, atol=5e-3)
+    np.testing.assert_allclose(found[:4], 0.8, atol=2e-3)
+
+
+@pytest.mark.parametrize(
+    "allocate", ["erk", "uniform", pytest.param("global", marks=pytest.mark.slow)]
+)
+def test_allocations_have_the_same_total(allocate):
+    params, found = descend("cubic", 0.8, allocate=allocate)
+    np.testing.assert_allclose(found[-1], 0.8, atol=2e-3)
+    leaves = sparsity.leaf_sparsities(params).values()
+    shares = [float(leaf.sparsity) for leaf in leaves]
+    assert (np.ptp(shares) < 0.01) == (allocate == "uniform")
 
 
 @pytest.mark.parametrize("allocate", ALLOCATIONS)
-def test_allocations_have_the_same_total(allocate):
-    params, found = descend("cubic", 0.8, allocate=allocate)
-    np.testing.assert_allclose(found[-1], 0.8, atol=5e-3)
-    leaves = sparsity.leaf_sparsities(params).values()
-    shares = [float(leaf.sparsity) for leaf in leaves]
-    assert (np.ptp(shares) < 0.02) == (allocate == "uniform")
+def test_allocations_are_those_that_are_named(allocate):
+    division = plan(allocate=allocate).division
+    assert (division["scope"], division["allocation"]) == ALLOCATIONS[allocate]
 
 
 @pytest.mark.parametrize("score", SCORES)
@@ -151,13 +159,10 @@ def test_scores_prune(score):
 
 def test_hidden_units_are_pruned_with_their_biases_and_classes_are_not():
     params, _ = descend("cubic", 0.75, granularity="units", allocate="uniform")
-    for layer, kept in (
-        (params["trunk"]["first"], 4),
-        (params["trunk"]["second"], 2),
-    ):
-        alive = (layer["kernel"] != 0).any(axis=0)
-        assert int(alive.sum()) == kept
-        np.testing.assert_array_equal(layer["bias"] != 0, alive)
+    layer = params["trunk"]["first"]
+    alive = (layer["kernel"] != 0).any(axis=0)
+    assert int(alive.sum()) == 16
+    np.testing.assert_array_equal(layer["bias"] != 0, alive)
     assert (params["last"]["kernel"] != 0).all()
 
 
