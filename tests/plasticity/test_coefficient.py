@@ -1,5 +1,6 @@
 """The way to a coefficient, and its bounds."""
 
+import jax
 import numpy as np
 
 from neat_optax.plasticity._coefficient import clipped, mixed

@@ -1,5 +1,6 @@
 """Signals, their guards, and their sums on both roads."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest

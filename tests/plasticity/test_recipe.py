@@ -1,5 +1,6 @@
 """The recipe is the chain that it says it is."""
 
+import jax
 import numpy as np
 import optax
 import pytest

@@ -61,22 +61,12 @@ def recipe(
     return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=True)
 
 
-<<<<<<< HEAD
 def _neuroplastic(rate, setting: Setting):
     return recipe(rate, setting.neuroplastic)
 
 
 def _gradient_alone(rate, setting: Setting):
     return recipe(rate, {**setting.neuroplastic, **_ALONE})
-=======
-def _neuroplastic(rate: optax.ScalarOrSchedule, setting: Setting):
-    return neo.plasticity.neuroplastic(rate, monitor=True, **setting.neuroplastic)
-
-
-def _gradient_alone(rate: optax.ScalarOrSchedule, setting: Setting):
-    options = {**setting.neuroplastic, **_ALONE}
-    return neo.plasticity.neuroplastic(rate, monitor=True, **options)
->>>>>>> experiments
 
 
 def _off(rate: optax.ScalarOrSchedule, setting: Setting):

@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from neat_optax.experiments.candidates import plasticities
 from neat_optax.experiments.commands import config_file
 from neat_optax.experiments.commands.evolve_config import EvolveOptions
 from neat_optax.experiments.commands.options import TrainOptions
