@@ -47,7 +47,7 @@ def next_to_mean(
       num_players: the number of players.
     """
     descent = optax.chain(aggregator, optax.scale(-1.0))
-    own = neo.monitor_update_conflict(descent, num_players)
+    own = neo.monitor_update_conflict(descent, num_players=num_players)
     mean = aggregators.mean(num_players=num_players, monitor=True)
 
     def init_fn(params: optax.Params) -> _NextToMean:
