@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import properties
+import running
 from neat_optax import by_path
 from neat_optax import evolution as evo
 
@@ -103,11 +104,12 @@ def test_scan_equals_a_loop(name):
     tx, given = TABLE[name], population()
     start = given, tx.init(given)
     looped = play(jitted(name), *start)
-    scanned, _ = jax.lax.scan(
-        lambda carry, key: (step_of(tx)(*carry, key), None),
-        start,
-        jax.random.split(KEY, 3),
+    play_scanned = running.quick_jit(
+        lambda carry, keys: jax.lax.scan(
+            lambda carry, key: (step_of(tx)(*carry, key), None), carry, keys
+        )[0]
     )
+    scanned = play_scanned(start, jax.random.split(KEY, 3))
     properties.assert_trees_close(scanned, looped, rtol=1e-5)
     for found in (looped, scanned):
         properties.assert_same_types(found, start)
@@ -125,8 +127,24 @@ def test_vmap_over_seeds_equals_a_loop(name):
 
 
 @EVERY
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
-def test_sharded_equals_unsharded(name, axis_type):
+def test_sharded_equals_unsharded(name):
+    check_sharded(name, AxisType.Explicit)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        name
+        if name in ("breeder", "minimal_criterion")
+        else pytest.param(name, marks=pytest.mark.slow)
+        for name in TABLE
+    ],
+)
+def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
+    check_sharded(name, AxisType.Auto)
+
+
+def check_sharded(name, axis_type):
     tx, given = TABLE[name], population()
     expected = play(jitted(name), given, tx.init(given))
     mesh = jax.make_mesh((8,), ("individuals",), axis_types=(axis_type,))
