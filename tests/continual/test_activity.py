@@ -31,7 +31,7 @@ def test_activities_of_an_nnx_model():
     _, outputs = run(inputs())
     first = np.asarray(nnx.relu(model.first(inputs())))
     second = np.asarray(model.trunk(first))
-    measure = compiled(lambda given: layer_activity(given, NNX_LAYERS[:-1]))
+    measure = jax.jit(lambda given: layer_activity(given, NNX_LAYERS[:-1]))
     for given in (outputs, nnx.as_pure(outputs)):
         activity = measure(given)
         np.testing.assert_allclose(activity["first"], first.mean(axis=0), rtol=1e-6)
