@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from gates import Gate, show
 
 from neat_optax import evolution
-from neat_optax.experiments.commands.evolve_config import make_config
+from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
 from neat_optax.experiments.runs import evolve_experiment
 from neat_optax.experiments.runs.evolve_tasks import (
     FRESH_EPISODES,
@@ -28,7 +28,7 @@ GENERATIONS = 3
 def cartpole_gates(first, seeds):
     """Who is solved, and the first generation whose best passes fresh episodes."""
     task = make_task("cartpole")
-    options = {"population": 20, "seeds": seeds, "seed": first}
+    options = EvolveOptions(task="cartpole", population=20, seeds=seeds, seed=first)
     config = make_config(options, task)
     with tempfile.TemporaryDirectory() as path:
         folder = RunFolder(path, "cartpole", {})

@@ -154,6 +154,8 @@ def chosen(tree: Any, mask: Mask | None, default: Any = everything) -> list[int]
 
 def _spread(mask: Any, tree: Any) -> list[bool]:
     """One flag for each leaf of the tree, of which the mask covers a prefix."""
+    if not jax.tree.leaves(tree):
+        return []  # as where optax asks for the structure of a state
     treedef = jax.tree.structure(mask)
     try:
         parts = treedef.flatten_up_to(tree)

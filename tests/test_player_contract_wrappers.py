@@ -82,7 +82,7 @@ def test_vmap_over_seeds_equals_a_loop(name):
     gradients = runs.at(runs.gradients(1), 0)
 
     def run(key):
-        tx = SEEDED[name](key)
+        tx = SEEDED[name](key=key)
         return tx.update(gradients, tx.init(runs.PARAMS), runs.PARAMS)[0]
 
     keys = jax.random.split(jax.random.key(0), 3)

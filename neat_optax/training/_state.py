@@ -21,6 +21,7 @@ class PlayerTrainState(TrainState):
     Example:
       >>> import jax.numpy as jnp, optax
       >>> import neat_optax as neo
+      >>> correction = neo.neat_correction(1.0, opponent=neo.opponents.given())
       >>> tx = optax.chain(correction, optax.sgd(1.0))
       >>> state = PlayerTrainState.create(
       ...     apply_fn=None, params={"w": jnp.array([0.0, 0.0])}, tx=tx

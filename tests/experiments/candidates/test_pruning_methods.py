@@ -93,7 +93,7 @@ SPARSE = [(name, (2, 4) if name == "n:m" else 0.8) for name in METHODS]
 
 @pytest.mark.parametrize(("method", "amount"), SPARSE)
 def test_every_method_ends_as_sparse_as_asked(method, amount):
-    ends_as_sparse_as_asked(method, descend(method, amount)[1])
+    ends_as_sparse_as_asked(method, descend(method, amount)[1], room=1 / 2048)
 
 
 @pytest.mark.slow
@@ -104,9 +104,10 @@ def test_every_method_learns_and_ends_as_sparse_as_asked(method, amount):
     assert TASK.scores(params, SPLIT)["accuracy"] > 0.6
 
 
-def ends_as_sparse_as_asked(method, found):
+def ends_as_sparse_as_asked(method, found, room=1e-4):
+    """Within `room` below: the share of one weight where there are few."""
     expected = 0.5 if method == "n:m" else 0.8
-    assert expected - 1e-4 <= found[-1] < expected + ROOM.get(method, 2e-3)
+    assert expected - room <= found[-1] < expected + ROOM.get(method, 2e-3)
     late = found[plan().ramp + 1 :]
     assert np.ptp(late) < 0.01  # time is left to recover
 

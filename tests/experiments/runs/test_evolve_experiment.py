@@ -107,7 +107,7 @@ def test_ticks_come_with_checkpoints_and_at_the_end(tmp_path):
     def tick(seed, state, over):
         seen.append((seed, int(state.generation), over))
         saved = tmp_path / "mine" / "checkpoints" / f"seed-{seed}"
-        assert (saved / f"{state.generation}.npz").exists()
+        assert (saved / f"generation_{state.generation}").exists()
 
     run(tmp_path, tick=tick)
     of_one = [(2, False), (4, False), (6, False), (6, True)]

@@ -58,8 +58,12 @@ def test_networks_have_the_sizes_they_say(name):
     assert shapes == SIZES[name]
 
 
-def test_fitness_does_not_depend_on_chunks(task):
+@pytest.mark.parametrize(
+    "name", ["sum", "digits", pytest.param("cartpole", marks=pytest.mark.slow)]
+)
+def test_fitness_does_not_depend_on_chunks(name):
     """Rounding aside: what is multiplied at once changes the order of sums."""
+    task = made(name)
     params, key = fresh(task.name, 1, 7), jax.random.key(2)
 
     @jax.jit
