@@ -386,12 +386,10 @@ wrappers and on a mesh holds for the rest, which the slow tier asks."""
 
 
 def select(*rooms):
-    """Names whose factory is in one of these rooms of the package."""
-    return tuple(
-        name
-        for name, entry in TABLE.items()
-        if entry.factory.__module__.split(".")[1] in rooms
-    )
+    """Names whose factory is in one of these rooms, chains of this file in `compat`."""
+    modules = {name: entry.factory.__module__ for name, entry in TABLE.items()}
+    found = {n: f"{module}.compat".split(".")[1] for n, module in modules.items()}
+    return tuple(name for name, room in found.items() if room in rooms)
 
 
 def each(names=tuple(TABLE), fast=tuple(TABLE)):

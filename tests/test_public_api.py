@@ -79,7 +79,11 @@ def test_what_is_common_to_many_functions_is_given_by_keyword():
     common = {"num_players", "key", "scope", "mask", "monitor"}
     pure = {"offspring", "perturb", "init_gaussian", "search", "select"}  # key first
     pure |= {"random_weights", "reset_moments"}
-    pure |= {"apply_mask", "keep_mask", "straight_through"}  # a mask is what they are of
+    pure |= {
+        "apply_mask",
+        "keep_mask",
+        "straight_through",
+    }  # a mask is what they are of
     found = {}
     for name, value in NAMES.items():
         if inspect.isfunction(value) and name.rpartition(".")[2] not in pure:

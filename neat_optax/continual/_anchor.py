@@ -20,6 +20,7 @@ class L2ToInitState(NamedTuple):
 
 def l2_to_init(
     strength: optax.ScalarOrSchedule,
+    *,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Weight decay towards the initial parameters instead of zero: L2 Init.

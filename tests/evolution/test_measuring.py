@@ -21,7 +21,7 @@ def test_the_history_describes_the_population_that_was_scored():
         NEARBY,
         np.zeros(1, np.float32),
         generations=1,
-        population=population,
+        population_size=population,
     )
     row = {name: values[0] for name, values in found.history.items()}
     assert (row["best"], row["mean"], row["std"]) == (1.0, 0.5, 0.5)

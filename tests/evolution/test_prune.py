@@ -66,6 +66,7 @@ def test_children_inherit_the_mask_of_their_first_parent():
     np.testing.assert_array_equal(found, masks[first_parents])
 
 
+@pytest.mark.slow  # bit for bit, so compiled in earnest
 def test_masks_are_those_of_the_weights_at_the_time():
     """As `make_mask` gives them for each individual by itself."""
     step = evo.prune_population(evo.chain(BREEDER), 0.5, scope=neo.whole_tree)
