@@ -47,7 +47,10 @@ jax.monitoring.register_event_duration_secs_listener(_count)
 
 def pytest_addoption(parser):
     parser.addoption("--slow", action="store_true", help="run the slow tier too")
-    parser.addoption("--only-slow", action="store_true", help="run the slow tier alone")
+    parser.addoption("--only-slow", action="store_true", help="run only the slow tier")
+    parser.addoption(
+        "--dearest", type=int, default=10, help="files to show the cost of"
+    )
 
 
 def pytest_collection_modifyitems(config, items):
@@ -89,9 +92,10 @@ def pytest_testnodedown(node):
         spent[file][1] += seconds
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
+    shown = config.getoption("--dearest")
     dearest = sorted(spent.items(), key=lambda pair: -pair[1][1])
     total = [sum(column) for column in zip(*spent.values(), strict=True)] or [0, 0.0]
     terminalreporter.section("what the dearest files cost")
-    for name, (compiles, seconds) in [("all files", total), *dearest[:10]]:
+    for name, (compiles, seconds) in [("all files", total), *dearest[:shown]]:
         terminalreporter.line(f"{compiles:6.0f} compiles {seconds:7.1f} CPU s  {name}")

@@ -1,6 +1,6 @@
 """A linen train state whose optimizer gets extra arguments.
 
-NNX needs none: `nnx.Optimizer.update(model, grads, losses=losses)` hands them on.
+NNX needs none: `nnx.Optimizer.update(model, grads, losses=losses)` passes them on.
 """
 
 from typing import Any
@@ -62,7 +62,9 @@ def _bind(tx: optax.GradientTransformation, extra: dict[str, Any]):
     """An optimizer that gets `extra` whenever it is called, and must reduce players."""
     update = optax.with_extra_args_support(tx).update
 
-    def update_fn(updates, state, params=None):
+    def update_fn(
+        updates: optax.Updates, state: Any, params: optax.Params | None = None
+    ) -> tuple[optax.Updates, Any]:
         updates, state = update(updates, state, params, **extra)
         _checks.check_same_structure("updates", updates, "params", params)
         return updates, state

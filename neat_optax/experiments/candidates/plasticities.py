@@ -61,11 +61,11 @@ def recipe(
     return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=True)
 
 
-def _neuroplastic(rate, setting: Setting):
+def _neuroplastic(rate: optax.ScalarOrSchedule, setting: Setting):
     return recipe(rate, setting.neuroplastic)
 
 
-def _gradient_alone(rate, setting: Setting):
+def _gradient_alone(rate: optax.ScalarOrSchedule, setting: Setting):
     return recipe(rate, {**setting.neuroplastic, **_ALONE})
 
 

@@ -50,7 +50,7 @@ def train(method, amount, **rules):
 
 LAYERS = {
     "trunk": {"first": (16, 64)},
-    "last": (64, 16),
+    "last": (64, 32),
 }
 """A chain such as the network's, of fewer arrays."""
 
