@@ -50,6 +50,12 @@ TABLE = {
     ),
 }
 EVERY = pytest.mark.parametrize("name", TABLE)
+SHELLS = "refine", "chain"
+"""They hold one of each way to change a population; the rest is of the slow tier."""
+OF_SHELLS = pytest.mark.parametrize(
+    "name",
+    [n if n in SHELLS else pytest.param(n, marks=pytest.mark.slow) for n in TABLE],
+)
 KEY = jax.random.key(4)
 
 
@@ -99,7 +105,7 @@ def test_jit_changes_nothing(name):
     properties.assert_same_types(found, expected)
 
 
-@EVERY
+@OF_SHELLS
 def test_scan_equals_a_loop(name):
     tx, given = TABLE[name], population()
     start = given, tx.init(given)
@@ -115,7 +121,7 @@ def test_scan_equals_a_loop(name):
         properties.assert_same_types(found, start)
 
 
-@EVERY
+@OF_SHELLS
 def test_vmap_over_seeds_equals_a_loop(name):
     given = population()
     keys = jax.random.split(jax.random.key(1), 3)
@@ -126,7 +132,7 @@ def test_vmap_over_seeds_equals_a_loop(name):
         properties.assert_trees_close(one, run(key), rtol=1e-5)
 
 
-@EVERY
+@OF_SHELLS
 def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)
 
