@@ -9,8 +9,10 @@ another one with each commit. Files at the top of `tests/` guard the ground floo
 
 import argparse
 import pathlib
+import re
 import subprocess
 
+SLOW = re.compile(r"mark\.slow|\bfast=")  # or what names the few that are fast
 PROJECT = pathlib.Path(__file__).parents[1]
 
 
@@ -27,7 +29,7 @@ def main() -> None:
     files = sorted(
         path.relative_to(PROJECT)
         for path in PROJECT.glob("tests/**/test_*.py")
-        if "mark.slow" in path.read_text()
+        if SLOW.search(path.read_text())
     )
     called = [file for file in files if room(file) in rooms] or files
     third = len(files) // 3
