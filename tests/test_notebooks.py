@@ -13,7 +13,7 @@ NOTEBOOKS = sorted(pathlib.Path(__file__).parents[1].glob("notebooks/*.ipynb"))
 def test_notebook_runs_from_top_to_bottom(path):
     notebook = nbformat.read(path, as_version=4)
     assert all(not cell.get("outputs") for cell in notebook.cells)
-    NotebookClient(notebook, timeout=300).execute()
+    NotebookClient(notebook, timeout=900).execute()
     pictures = [
         output
         for cell in notebook.cells
