@@ -28,6 +28,31 @@ def test_the_default_is_the_default_optimizer():
     properties.assert_trees_equal(*updates)
 
 
+def test_an_l1_penalty_shrinks_by_its_share_of_the_learning_rate():
+    """Without a gradient: .5 * .25 off the first weight, and the second is gone."""
+    config = neo.compat.NEATConfig(learning_rate=0.5, sparsity_l1=0.25)
+    tx, still = neo.compat.from_config(config), np.zeros((1, 2), np.float32)
+    _, after, _ = running.run(tx, still, np.float32([2.0, -0.1]))
+    assert after.tolist() == [[1.875, 0.0]]
+
+
+def test_noise_is_measured_against_an_average_with_the_opponents_decay():
+    """e = (9, 0), |g| = 10 and |g - e| = 17: noise 17/19, beside a conflict of .6."""
+    config = neo.compat.NEATConfig(
+        learning_rate=1.0,
+        beta=0.0,
+        adaptive_alpha=True,
+        opponent_ema_decay=0.5,
+        gradient_noise_decay=0.0,
+        adaptive_correction_decay=0.0,
+    )
+    gradients = np.float32([[18.0, 0.0], [-6.0, 8.0]])
+    tx = neo.compat.from_config(config)
+    updates, _, _ = running.run(tx, gradients, np.zeros(2, np.float32))
+    alpha = 0.25 * (1 + 0.6 + 17 / 19)
+    np.testing.assert_allclose(updates[1], [6 - 6 * 0.6 * alpha, -8], rtol=1e-6)
+
+
 @pytest.mark.parametrize("config", [None, {"alpha": 0.5}, 0.1])
 def test_what_is_no_configuration_is_refused(config):
     with pytest.raises(ValueError, match=r"^`config` must be a NEATConfig, got "):
