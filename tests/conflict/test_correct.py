@@ -125,6 +125,12 @@ def test_adapt_alpha_by_hand():
     np.testing.assert_allclose(decide(rule, WATCHED, 2).strength, 0.475, rtol=1e-6)
 
 
+def test_conflict_and_noise_are_averaged_with_decays_of_their_own():
+    """.25 * (1 + .5 * .6 + .25 * .8 - .5 * .25 * .4) = .3625."""
+    rule = neo.adapt_alpha(0.25, conflict_decay=0.5, noise_decay=0.75)
+    np.testing.assert_allclose(decide(rule, WATCHED).strength, 0.3625, rtol=1e-6)
+
+
 def test_adapt_alpha_ignores_unsteadiness_and_stays_in_range():
     rule = neo.adapt_alpha(0.25, conflict_decay=0.5, noise_decay=0.5)
     turning = WATCHED._replace(steadiness=np.float32(-1.0))
