@@ -74,6 +74,12 @@ def test_complex_parts_are_ordered_separately():
     np.testing.assert_array_equal(update, [2 + 8j])
 
 
+def test_a_mean_in_float16_does_not_overflow():
+    """40000 + 40000 is infinite in float16."""
+    g = np.full((3, 2), 4e4, np.float16)
+    assert reduced(g, 0).tolist() == [4e4, 4e4]
+
+
 def test_order_of_players_does_not_matter():
     g = np.random.default_rng(1).normal(size=(5, 7)).astype(np.float32)
     np.testing.assert_allclose(reduced(g, 1), reduced(g[::-1], 1), rtol=1e-6)

@@ -159,6 +159,14 @@ def test_low_precision_is_kept(fn):
 
 
 @BOTH
+def test_gradients_have_the_dtypes_of_both_parts(fn):
+    parts = np.ones(3, jnp.bfloat16), np.ones(3, jnp.float16)
+    value_and_grad = fn(lambda p: jnp.sum(p).astype(jnp.float32), 4)
+    _, grads = jax.eval_shape(value_and_grad, KEY, Gaussian(*parts))
+    assert [part.dtype for part in grads] == [jnp.bfloat16, jnp.float16]
+
+
+@BOTH
 def test_aux_and_other_arguments(fn):
     def with_aux(p, scale):
         return scale * jnp.sum(p), p[0]

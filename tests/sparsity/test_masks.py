@@ -17,7 +17,7 @@ import neat_optax as neo
 import samplers
 from neat_optax._leaves import by_path, kernels
 from neat_optax.sparsity import apply_mask, blocks, make_mask, units
-from neat_optax.sparsity._masks import count_kept
+from neat_optax.sparsity._masks import combine, count_kept
 
 SHAPES = {"a": {"w": (6, 4), "bias": (5,)}, "b": (3, 2, 4), "c": (9, 1)}
 RAMP = optax.linear_schedule(0.0, 0.8, 10)
@@ -159,6 +159,14 @@ def test_apply_mask_leaves_exact_zeros_whatever_stood_there():
     assert (found["n"].tolist(), found["n"].dtype) == ([0, 0], jnp.int32)
     half = apply_mask(jnp.ones(2, jnp.bfloat16), jnp.array([True, False]))
     assert (half.tolist(), half.dtype) == ([1.0, 0.0], jnp.bfloat16)
+
+
+def test_an_update_of_low_precision_leaves_exact_zeros():
+    """-0.1 in bfloat16 is -0.10009765625."""
+    w, mask = np.float32([0.1, 2.0]), np.array([False, True])
+    update = np.full(2, 0.5, jnp.bfloat16)
+    moved = jax.jit(lambda u: optax.apply_updates(w, combine(u, w, mask)))(update)
+    assert moved.tolist() == [0.0, 2.5]
 
 
 @pytest.mark.parametrize(
