@@ -128,6 +128,15 @@ def test_an_exchange_moves_no_weight_that_stays():
     np.testing.assert_array_equal(before["bias"], after["bias"])
 
 
+def test_an_exchange_keeps_the_moments_of_weights_that_stay():
+    """trace = .9 * trace + gradient."""
+    (_, old, _), (_, new, grads) = rigl()[2:4]
+    stays = old.mask["first"] & new.mask["first"]
+    before, after = (s.inner[0].trace["first"][stays] for s in (old, new))
+    expected = 0.9 * before + grads["first"][stays]
+    np.testing.assert_allclose(after, expected, rtol=1e-5, atol=1e-6)
+
+
 INNER = {
     "adam": (optax.adam(0.01), lambda s: [s[0].mu, s[0].nu]),
     "momentum": (optax.sgd(0.01, momentum=0.9), lambda s: [s[0].trace]),
