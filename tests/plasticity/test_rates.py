@@ -57,6 +57,17 @@ def test_a_coefficient_of_zero_does_not_push_the_rate():
     np.testing.assert_allclose(update, g, rtol=1e-6)
 
 
+def test_extra_arguments_reach_the_optimizer():
+    def scaled(updates, state, params=None, *, factor):
+        del params
+        return factor * updates, state
+
+    inner = optax.GradientTransformationExtraArgs(lambda _: optax.EmptyState(), scaled)
+    tx, g = neo.plasticity.modulate_rate(inner, strength=0.0), np.float32([[1.0, -2.0]])
+    updates, _, _ = run(tx, g, g[0], factor=np.float32([3.0]))
+    np.testing.assert_allclose(updates, [[3.0, -6.0]], rtol=1e-6)
+
+
 def test_records():
     """The signal is log 2, or log 4 at the second step."""
     twice = optax.stateless_with_tree_map(lambda g, _: 2 * g)
