@@ -58,6 +58,13 @@ def test_the_noise_has_the_spread_of_the_start():
     assert np.all(after["bias"] == 0)
 
 
+def test_equal_leaves_get_noise_of_their_own():
+    tx = neo.continual.shrink_and_perturb(0.0, 1.0, every=1)
+    kernel = PARAMS["kernel"][:4]
+    after = played(tx, {"first": kernel, "second": kernel}, 1)[0]
+    assert abs(np.corrcoef(after["first"].flat, after["second"].flat)[0, 1]) < 0.3
+
+
 def test_shrunk_to_nothing_a_network_is_initialized_again():
     ones = lambda key, shape, dtype: jnp.ones(shape, dtype)  # noqa: ARG005, E731
     tx = neo.continual.shrink_and_perturb(0.0, 1.0, every=1, init=ones)

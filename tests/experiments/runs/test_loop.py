@@ -111,6 +111,17 @@ def test_replicas_pair_rates_with_seeds_and_start_alike():
     assert not np.array_equal(kernel[0], kernel[1])
 
 
+def test_each_epoch_has_an_order_of_its_own():
+    """From one start, epochs of different numbers end in different places."""
+    trainer = make(build=sgd, rates=(0.5,), seeds=1, measures=lambda _: {})
+    ends = [
+        np.asarray(trainer.epoch(trainer.init(), number)[0].params["last"]["kernel"])
+        for number in (0, 1, 0)
+    ]
+    assert not np.array_equal(ends[0], ends[1])
+    np.testing.assert_array_equal(ends[0], ends[2])
+
+
 def test_an_epoch_is_the_same_alone_and_among_replicas():
     pair = make(rates=(0.1, 0.5), seeds=1)
     both, _ = pair.epoch(pair.init(), 3)
