@@ -12,7 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Literal
+
+from neat_optax import _program
 
 _NAMES = """
     abs acos acosh add add_any asin asinh atan atan2 atanh cbrt ceil clamp conj
@@ -50,7 +51,7 @@ def _follow(jaxpr: Any, known: list[np.ndarray], leaves: int) -> list[np.ndarray
 
     def read(var: Any) -> np.ndarray:
         none = _uniform(np.zeros(leaves, bool), var.aval.ndim)
-        return none if isinstance(var, Literal) else found.get(var, none)
+        return none if _program.is_literal(var) else found.get(var, none)
 
     if _mutates(jaxpr):
         return _everything(jaxpr.outvars, known, leaves)
@@ -88,9 +89,9 @@ def _results(eqn: Any, known: list[np.ndarray], leaves: int) -> list[np.ndarray]
     if name == "stop_gradient":
         return [np.zeros_like(x) for x in everything]
     if name in _CALLS:
-        return _follow(_called(eqn), known, leaves)
+        return _follow(_program.called(eqn), known, leaves)
     if name in _CUSTOM:
-        return _custom(_follow(_called(eqn), known, leaves), everything)
+        return _custom(_follow(_program.called(eqn), known, leaves), everything)
     if name in _ELEMENTWISE:
         return [_elementwise(known)]
     if name in _REDUCTIONS:
@@ -108,11 +109,6 @@ def _everything(
     for x in known:
         union = union | _anywhere(x)
     return [_uniform(union, var.aval.ndim) for var in variables]
-
-
-def _called(eqn: Any) -> Any:
-    body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-    return body.jaxpr if isinstance(body, ClosedJaxpr) else body
 
 
 def _custom(results: list[np.ndarray], everything: list[np.ndarray]):

@@ -5,12 +5,16 @@ that it comes from, and the parameters that it was combined with. A chain has on
 before each layer, and no parameter but its bias between the two.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Literal
+
+from neat_optax import _program
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 _INPUT = "the input"
 _NAMES = """
@@ -36,7 +40,7 @@ class _Known(NamedTuple):
 
 def trace(
     apply: Callable[..., Any], arrays: Mapping[str, Any], x: tuple
-) -> ClosedJaxpr:
+) -> "ClosedJaxpr":
     """The program of `apply(arrays, x)`: arrays of `x` are traced, the rest is not.
 
     Matrix products have full precision, so that what differs between two programs is
@@ -62,28 +66,18 @@ def _is_array(leaf: Any) -> bool:
     return hasattr(leaf, "dtype")
 
 
-def coarsest_precision(closed: ClosedJaxpr) -> float:
+def coarsest_precision(closed: "ClosedJaxpr") -> float:
     """The largest relative rounding error of any operation."""
     dtypes = {
         getattr(var.aval, "dtype", None)
-        for eqn in _equations(closed.jaxpr)
+        for eqn in _program.equations(closed.jaxpr)
         for var in eqn.outvars
     }
     inexact = [d for d in dtypes if d is not None and jnp.issubdtype(d, jnp.inexact)]
     return max((float(jnp.finfo(dtype).eps) for dtype in inexact), default=0.0)
 
 
-def _equations(jaxpr: Any) -> Iterator[Any]:
-    for eqn in jaxpr.eqns:
-        yield eqn
-        for value in eqn.params.values():
-            for part in value if isinstance(value, tuple) else (value,):
-                inner = part.jaxpr if isinstance(part, ClosedJaxpr) else part
-                if hasattr(inner, "eqns"):
-                    yield from _equations(inner)
-
-
-def layer_order(closed: ClosedJaxpr, arrays: Mapping[str, Any]) -> tuple[str, ...]:
+def layer_order(closed: "ClosedJaxpr", arrays: Mapping[str, Any]) -> tuple[str, ...]:
     """The paths of the layers from input to output, of a trace made by `trace`.
 
     Raises:
@@ -119,7 +113,7 @@ def _follow(jaxpr: Any, known: list[_Known], chain: list[str]) -> list[_Known]:
     found = dict(zip(jaxpr.invars, known, strict=True))
 
     def read(var: Any) -> _Known:
-        return _Known() if isinstance(var, Literal) else found.get(var, _Known())
+        return _Known() if _program.is_literal(var) else found.get(var, _Known())
 
     for eqn in jaxpr.eqns:
         results = _results(eqn, [read(var) for var in eqn.invars], chain)
@@ -130,9 +124,7 @@ def _follow(jaxpr: Any, known: list[_Known], chain: list[str]) -> list[_Known]:
 def _results(eqn: Any, known: list[_Known], chain: list[str]) -> list[_Known]:
     name = eqn.primitive.name
     if name in _CALLS:
-        body = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-        inner: Any = body.jaxpr if isinstance(body, ClosedJaxpr) else body
-        return _follow(inner, known, chain)
+        return _follow(_program.called(eqn), known, chain)
     if name in _UNCHANGED or (name in _SAME_IF_SHAPE and _keeps_shape(eqn)):
         return [known[0]]
     if _is_layer(eqn, known):

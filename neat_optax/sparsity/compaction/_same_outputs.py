@@ -2,21 +2,25 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from neat_optax.sparsity.compaction._layer_order import array_leaves
+
+if TYPE_CHECKING:
+    from jax.extend.core import ClosedJaxpr
 
 Outputs = list[list[np.ndarray]]
 Run = Callable[[Mapping[str, Any], list[tuple]], Outputs]
 
 
-def compiled(program: ClosedJaxpr) -> Run:
+def compiled(program: "ClosedJaxpr") -> Run:
     """From arrays and inputs to the outputs for each input, widened."""
+    from jax.extend.core import jaxpr_as_fun  # slow to import
+
     call = jax.jit(jaxpr_as_fun(program))
 
     def run(arrays: Mapping[str, Any], inputs: list[tuple]) -> Outputs:

@@ -1,0 +1,37 @@
+"""What a traced program consists of, for those who read it.
+
+`jax.extend.core` is imported where it is needed: it costs as much as a tenth of JAX.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+
+def is_literal(var: Any) -> bool:
+    """Whether an operand is a number written into the program."""
+    from jax.extend.core import Literal
+
+    return isinstance(var, Literal)
+
+
+def opened(program: Any) -> Any:
+    """The jaxpr itself of one that may be closed over its constants."""
+    from jax.extend.core import ClosedJaxpr
+
+    return program.jaxpr if isinstance(program, ClosedJaxpr) else program
+
+
+def called(eqn: Any) -> Any:
+    """The jaxpr that an operation such as `jit` or `checkpoint` calls."""
+    return opened(eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")))
+
+
+def equations(jaxpr: Any) -> Iterator[Any]:
+    """Every operation, those of the jaxprs inside included."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for value in eqn.params.values():
+            for part in value if isinstance(value, tuple) else (value,):
+                inner = opened(part)
+                if hasattr(inner, "eqns"):
+                    yield from equations(inner)
