@@ -1,13 +1,19 @@
 """Settings that must be made before JAX starts; the slow tier; what tests compile."""
 
 import collections
+import importlib.metadata
 import os
 import sys
 import time
 
 DEVICES = "--xla_force_host_platform_device_count=8"
-QUICK = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK = "--xla_backend_optimization_level=0"
 """Compiling takes a fifth of the time; the slow tier compiles in earnest."""
+if importlib.metadata.version("jaxlib").startswith("0.10."):  # the next has no emitters
+    QUICK += (
+        " --xla_cpu_use_fusion_emitters=false --xla_llvm_disable_expensive_passes=true"
+        " --xla_cpu_parallel_codegen_split_count=1"
+    )
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what is set here
     in_earnest = any(argument.endswith("slow") for argument in sys.argv)
