@@ -3,6 +3,7 @@
 import collections
 import importlib.metadata
 import os
+import pathlib
 import sys
 import time
 
@@ -31,6 +32,7 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
+PAGES = pathlib.Path(__file__).parents[1] / "docs"
 COMPILED = "/jax/core/compile/backend_compile_duration"
 MOST_KEPT = 2000
 """Each compiled function takes maps of memory, of which Linux allows a process 65530:
@@ -60,6 +62,9 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
+    for item in items:
+        if item.path.parent == PAGES:  # their examples run eagerly, as a reader's do
+            item.add_marker("slow")
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = [item for item in items if not item.get_closest_marker("slow")]
     if config.getoption("--only-slow"):

@@ -73,7 +73,9 @@ def adaptive(**options):
 ADAPTIVE = dict(rules=adaptive(), watch_decay=0.9, monitor=True)
 
 
-def all_on(learning_rate=0.1, beta=0.9):
+def all_on(
+    learning_rate: optax.ScalarOrSchedule = 0.1, beta: optax.ScalarOrSchedule = 0.9
+):
     """Everything that neat-optim can switch on, chained."""
     opponent = neo.opponents.blended(
         neo.opponents.momentum(beta), neo.opponents.gradient_ema(0.75), 0.5
@@ -130,16 +132,19 @@ BLEND = neo.opponents.blended(
 TABLE = {
     "correction": Entry(neo.neat_correction, dict(alpha=0.5)),
     "correction momentum": Entry(
-        neo.neat_correction, dict(opponent=neo.opponents.momentum(0.5))
+        neo.neat_correction, dict(alpha=0.25, opponent=neo.opponents.momentum(0.5))
     ),
     "correction previous": Entry(
         neo.neat_correction, dict(alpha=1.0, opponent=neo.opponents.previous_gradient())
     ),
-    "correction blended": Entry(neo.neat_correction, dict(opponent=BLEND)),
-    "correction given": Entry(neo.neat_correction, dict(opponent=GIVEN)),
-    "correction whole tree": Entry(neo.neat_correction, dict(scope=neo.whole_tree)),
+    "correction blended": Entry(neo.neat_correction, dict(alpha=0.25, opponent=BLEND)),
+    "correction given": Entry(neo.neat_correction, dict(alpha=0.25, opponent=GIVEN)),
+    "correction whole tree": Entry(
+        neo.neat_correction, dict(alpha=0.25, scope=neo.whole_tree)
+    ),
     "correction by label": Entry(
-        neo.neat_correction, dict(scope=neo.by_label(by_rank), monitor=True)
+        neo.neat_correction,
+        dict(alpha=0.25, scope=neo.by_label(by_rank), monitor=True),
     ),
     "correction adaptive": Entry(neo.neat_correction, ADAPTIVE),
     "scale_by_neat": Entry(neo.scale_by_neat, dict(beta=0.9)),
@@ -377,7 +382,6 @@ SHELLS = (
     "grow_and_prune",
     "straight_through",
     "scale_by_plasticity",
-    "bound_residual",
     "modulate",
     "reset_dormant",
 )

@@ -265,7 +265,8 @@ def masked(tx, kept):
 
 def stepper(tx, entry):
     """The step of a wrapped transformation."""
-    tx = optax.with_extra_args_support(tx)
+    if not isinstance(tx, optax.MultiSteps):  # it passes extra arguments by itself
+        tx = optax.with_extra_args_support(tx)
     return lambda g, state, params: tx.update(g, state, params, **entry.extra(g))
 
 

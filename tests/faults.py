@@ -207,8 +207,8 @@ FAULTS = [
         "joined.append(part.astype(leaf.dtype))",
         "joined.append(part)",
         (
-            "tests/test_player_contract.py",
             "tests/aggregators/test_trimmed_mean.py",
+            "tests/test_player_contract_types.py",
         ),
     ),
     Fault(

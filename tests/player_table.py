@@ -98,7 +98,8 @@ TABLE = {
         ("weighting", *N),
     ),
     "modo": Entry(aggregators.modo, {**P, "step_size": 0.1, "decay": 0.1}, N),
-    "sdmgrad": Entry(aggregators.sdmgrad, P, (*N, "num_steps")),
+    # With the usual steps of length 10, a last digit of the Gramian turns the weights.
+    "sdmgrad": Entry(aggregators.sdmgrad, {**P, "step_size": 1.0}, (*N, "num_steps")),
     "pcd": Entry(aggregators.pcd, {**P, "tau": 0.1, "decay": 0.9}, N),
     "aggregate": Entry(
         aggregators.aggregate, {"weighting": aggregators.imtl_g_weights}, ("weighting",)

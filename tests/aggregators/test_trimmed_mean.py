@@ -77,7 +77,9 @@ def test_complex_parts_are_ordered_separately():
 def test_a_mean_in_float16_does_not_overflow():
     """40000 + 40000 is infinite in float16."""
     g = np.full((3, 2), 4e4, np.float16)
-    assert reduced(g, 0).tolist() == [4e4, 4e4]
+    update = reduced(g, 0)
+    assert_same_types(update, g[0])
+    assert update.tolist() == [4e4, 4e4]
 
 
 def test_order_of_players_does_not_matter():

@@ -96,7 +96,9 @@ def jitted(name):
     return jax.jit(step_of(TABLE[name]))
 
 
-@pytest.mark.parametrize("name", ["minimal_criterion", "chain"])
+@pytest.mark.parametrize(
+    "name", ["minimal_criterion", pytest.param("chain", marks=pytest.mark.slow)]
+)
 def test_jit_changes_nothing(name):
     tx, given = TABLE[name], population()
     expected = step_of(tx)(given, tx.init(given), KEY)
@@ -141,7 +143,7 @@ def test_sharded_equals_unsharded(name):
     "name",
     [
         name
-        if name in ("breeder", "minimal_criterion")
+        if name == "minimal_criterion"
         else pytest.param(name, marks=pytest.mark.slow)
         for name in TABLE
     ],
@@ -164,18 +166,15 @@ def check_sharded(name, axis_type):
 
 @EVERY
 def test_generations_compile_once(name):
-    tx, given = TABLE[name], population()
-    traced = []
-
-    def step(given, state, key):
-        traced.append(0)
-        return step_of(tx)(given, state, key)
-
-    play(jax.jit(step), given, tx.init(given), count=4)
-    assert len(traced) == 1
+    """A generation returns the types that it takes, and so is traced once."""
+    tx = TABLE[name]
+    start = jax.eval_shape(lambda given: (given, tx.init(given)), population())
+    found = jax.eval_shape(step_of(tx), *start, KEY)
+    properties.assert_same_types(found, start)
+    properties.assert_no_retrace(found, start)
 
 
-@EVERY
+@OF_SHELLS
 def test_the_same_key_gives_the_same_bits(name):
     tx, given = TABLE[name], evaluated(population())
     state = tx.init(given)

@@ -71,6 +71,7 @@ def first_steps():
 
 
 @pytest.mark.parametrize("name", NAMES)
+@pytest.mark.slow
 def test_candidates_measure_conflict_and_what_they_change(name):
     measures = first_steps()[name][0]
     assert (measures["correction_ratio"] > 0) == (name not in ("mean", "control"))

@@ -246,6 +246,7 @@ def test_options_of_a_file_count_and_those_of_the_command_line_win(searched, tmp
     assert len(searched) == 3
 
 
+@pytest.mark.slow
 def test_ctrl_c_stops_after_a_checkpoint_and_what_is_printed_goes_on(
     tmp_path, capsys, monkeypatch
 ):

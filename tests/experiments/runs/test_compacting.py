@@ -56,6 +56,7 @@ def assert_units_were_cut(run, seeds):
     assert not list(run.path.glob(".*"))
 
 
+@pytest.mark.slow
 def test_units_without_weights_are_cut(run, monkeypatch):
     monkeypatch.setattr(compacting, "THRESHOLDS", (0.0,))
     assert_units_were_cut(run, {"0"})

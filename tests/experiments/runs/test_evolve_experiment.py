@@ -149,6 +149,7 @@ def test_data_reach_the_fitness_as_arguments(tmp_path):
     assert all(isinstance(image, jax.core.Tracer) for image in seen)
 
 
+@pytest.mark.slow
 def test_a_search_that_solves_its_task_ends(tmp_path):
     config = make_config(EvolveOptions(task="sum"), TASK)
     result = run(tmp_path, config)

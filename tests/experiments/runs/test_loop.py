@@ -122,6 +122,7 @@ def test_each_epoch_has_an_order_of_its_own():
     np.testing.assert_array_equal(ends[0], ends[2])
 
 
+@pytest.mark.slow
 def test_an_epoch_is_the_same_alone_and_among_replicas():
     pair = make(rates=(0.1, 0.5), seeds=1)
     both, _ = pair.epoch(pair.init(), 3)
@@ -164,6 +165,7 @@ def trains_like_the_batch(plain, players, number_of_epochs=2):
             np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_the_mean_of_players_trains_like_the_batch():
     """One by one or side by side, with players or without: the same numbers."""
     options = {"rates": (0.05, 0.1), "measures": lambda _: {}}
