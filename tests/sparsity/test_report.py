@@ -110,6 +110,7 @@ def test_sparse_arrays_multiply_as_the_dense_ones():
     np.testing.assert_array_equal(x @ found, x @ w)
 
 
+@pytest.mark.slow
 def test_what_becomes_a_sparse_array():
     found = to_bcoo(PARAMS)
     assert found["dense"]["bias"] is PARAMS["dense"]["bias"]
@@ -125,9 +126,10 @@ def test_what_becomes_a_sparse_array():
     assert (half.nse, half.dtype) == (1, jnp.bfloat16)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "axis_type",
-    [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)],
+    [AxisType.Explicit, AxisType.Auto],
     ids=str,
 )
 def test_on_a_mesh(axis_type):

@@ -49,7 +49,11 @@ def place(mesh):
 
 
 @pytest.mark.parametrize("name", TRANSFORMATIONS)
-@pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@pytest.mark.parametrize(
+    "axis_type",
+    [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)],
+    ids=str,
+)
 def test_sharded_equals_unsharded(name, axis_type):
     tx = TRANSFORMATIONS[name]
     expected, _ = run(tx, jax.tree.map(jnp.asarray, PARAMS))
