@@ -5,12 +5,15 @@ run is one `lax.scan` under one `jit`, kept for as long as its transformation li
 what goes in and comes out are NumPy arrays.
 """
 
+import contextlib
 import functools
 import weakref
+from unittest import mock
 
 import jax
 import numpy as np
 import optax
+from jax._src import compiler
 
 _KEPT = weakref.WeakKeyDictionary()
 _QUICK = {
@@ -43,6 +46,23 @@ def quick():
 def quick_jit(function):
     """`jax.jit` for what runs once, where compilation is all the cost."""
     return jax.jit(function, compiler_options=quick())
+
+
+@contextlib.contextmanager
+def quickly():
+    """Whatever is compiled inside is compiled with the options of `quick`.
+
+    For functions that tests do not compile themselves. JAX takes such options for one
+    function only, or for a whole process.
+    """
+    of_one, more = compiler.get_compile_options, quick()
+
+    def options(*arguments, env_options_overrides=None, **given):
+        overrides = more | (env_options_overrides or {})
+        return of_one(*arguments, env_options_overrides=overrides, **given)
+
+    with mock.patch.object(compiler, "get_compile_options", options):
+        yield
 
 
 def run(tx, gradients, params, *, state=None, move=True, **extra):

@@ -5,11 +5,11 @@ import jax
 import numpy as np
 import pytest
 
-from experiments import made_training
+from experiments import made_training, quick_training
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.tasks import make_task
 from neat_optax.experiments.runs import experiment
-from neat_optax.experiments.runs.experiment import load, make_candidate, run
+from neat_optax.experiments.runs.experiment import load, run
 from neat_optax.experiments.runs.files import RunFolder, plain
 
 CONFIG = TrainConfig(
@@ -39,10 +39,17 @@ def done(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def compiled():
+    """Finishes runs that are not made up, and share what they compile."""
+    with quick_training.quickly():
+        yield finish
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, compiled):
     """Like `done`, and not made up."""
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
-    return finish(folder)
+    return compiled(folder)
 
 
 def test_result_holds_what_was_asked(done):
@@ -142,9 +149,9 @@ PLAYERS = TrainConfig(
 
 
 @pytest.fixture(scope="module")
-def played(tmp_path_factory):
+def played(tmp_path_factory, compiled):
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
-    return folder, finish(folder, PLAYERS)
+    return folder, compiled(folder, PLAYERS)
 
 
 @pytest.mark.slow
@@ -174,8 +181,7 @@ def test_players_that_were_stopped_go_on_as_if_they_had_not(
 ):
     """With random numbers in the aggregator's state."""
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
-    config = dataclasses.replace(PLAYERS, aggregators=("pcgrad",))
-    resumed = stopped_and_resumed(config, tmp_path, 1)
+    resumed = stopped_and_resumed(PLAYERS, tmp_path, 3)  # after one epoch of PCGrad
     whole = played[1]["aggregators"]["pcgrad"]
     assert whole["curves"] == resumed["aggregators"]["pcgrad"]["curves"]
 
@@ -192,9 +198,9 @@ PRUNED = TrainConfig(
 
 
 @pytest.fixture(scope="module")
-def pruned(tmp_path_factory):
+def pruned(tmp_path_factory, compiled):
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
-    return folder, finish(folder, PRUNED)
+    return folder, compiled(folder, PRUNED)
 
 
 @pytest.mark.slow
@@ -220,7 +226,8 @@ def test_prunings_are_held_against_dense_training(pruned):
 def test_checkpoints_are_sparse(pruned):
     folder, result = pruned
     data = load(PRUNED)
-    like = make_candidate("cubic:0.8", PRUNED, make_task(data), data).init()
+    task = make_task(data)
+    like = experiment.make_candidate("cubic:0.8", PRUNED, task, data).init()
     epoch, replicas, _ = folder.restore("cubic:0.8", like)
     kernels = [x for x in jax.tree.leaves(replicas.params) if x.ndim == 3]
     zeros = sum(int((kernel == 0).sum()) for kernel in kernels)
