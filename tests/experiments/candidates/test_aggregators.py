@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 import neat_optax as neo
+import running
 from neat_optax import aggregators
 from neat_optax.experiments.candidates.aggregators import (
     AGGREGATORS,
@@ -91,7 +92,7 @@ def test_the_control_of_neat_steps_like_the_mean():
 def test_default_candidates_learn_and_measure(name):
     task = make_task(DATA, "tasks")
 
-    @jax.jit
+    @running.quick_jit
     def steps(rate):
         params = task.init(nnx.Rngs(0))
         tx = build(name, rate, task)
@@ -117,7 +118,7 @@ def test_default_candidates_learn_and_measure(name):
 def test_the_control_of_neat_trains_like_the_mean():
     task = make_task(DATA, "examples", 4)
 
-    @jax.jit
+    @running.quick_jit
     def first():
         params = task.init(nnx.Rngs(0))
         _, gradients = task.gradients(params, SPLIT)

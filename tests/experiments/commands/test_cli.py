@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from experiments import made_training
+from experiments import made_training, quick_training
 from neat_optax.experiments.commands import cli
 from neat_optax.experiments.commands.cli import main
 from neat_optax.experiments.commands.evolve_config import EvolveOptions
@@ -35,6 +35,12 @@ def call(arguments, tmp_path):
 def quick(monkeypatch):
     """Runs take no time: their numbers are made up."""
     made_training.install(monkeypatch)
+
+
+@pytest.fixture
+def trained():
+    with quick_training.quickly():
+        yield
 
 
 def test_a_run_trains_from_end_to_end(tmp_path, capsys):
@@ -230,6 +236,7 @@ PLAYERS = "--epochs 2 --seeds 2 --learning-rate 0.003 --name played"
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("trained")
 def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
     quick = f"{PLAYERS} --players tasks --dataset yeast --batch-size 512"
     assert call(f"{quick} --aggregator mean", tmp_path) == 0
@@ -241,8 +248,7 @@ def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
 
 @pytest.mark.parametrize("made_up", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_examples_are_trained_next_to_the_mean(made_up, tmp_path, capsys, request):
-    if made_up:
-        request.getfixturevalue("quick")
+    request.getfixturevalue("quick" if made_up else "trained")
     quick = f"{PLAYERS} --players examples --dataset wine --batch-size 32"
     assert call(f"{quick} --aggregator pcgrad", tmp_path) == 0
     printed = " ".join(capsys.readouterr().out.split())
@@ -259,8 +265,7 @@ def test_examples_are_trained_next_to_the_mean(made_up, tmp_path, capsys, reques
 def test_prunings_are_trained_next_to_dense_training(
     made_up, tmp_path, capsys, request
 ):
-    if made_up:
-        request.getfixturevalue("quick")
+    request.getfixturevalue("quick" if made_up else "trained")
     quick = f"{QUICK} --name pruned --learning-rate 0.01 --epochs 3 --seeds 1"
     assert call(f"{quick} --prune once:0.8 --allocate global", tmp_path) == 0
     printed = " ".join(capsys.readouterr().out.split())

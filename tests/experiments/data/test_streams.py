@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from experiments import made_training
+from experiments import made_training, quick_training
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Split, load
@@ -103,7 +103,14 @@ def test_methods_are_held_against_adam(done):
     assert set(done[1]["differences"]) == {"l2-to-init", "reset-dormant"}
 
 
+@pytest.fixture
+def trained():
+    with quick_training.quickly():
+        yield
+
+
 @pytest.mark.slow
+@pytest.mark.usefixtures("trained")
 def test_a_stopped_stream_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 1)
     config = dataclasses.replace(CONFIG, optimizers=("reset-dormant",))

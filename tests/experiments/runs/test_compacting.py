@@ -5,6 +5,8 @@ import numpy as np
 import orbax.checkpoint as ocp
 import pytest
 
+import running
+from experiments import quick_training
 from neat_optax.experiments.commands.cli import main
 from neat_optax.experiments.runs import compacting
 from neat_optax.experiments.runs.compacting import choose, compact_run, open_run
@@ -17,7 +19,8 @@ PRUNINGS = "--prune once:0.75 --granularity units --allocate uniform"
 
 def train(root, more=""):
     command = f"train {QUICK} {PRUNINGS} {more} --name pruned --output"
-    assert main([*command.split(), str(root)]) == 0
+    with quick_training.quickly():
+        assert main([*command.split(), str(root)]) == 0
     return root / "pruned"
 
 
@@ -34,7 +37,8 @@ def run(finished, tmp_path):
 
 def assert_units_were_cut(run, seeds):
     """And nothing else has changed; what is written can be read."""
-    report = compact_run(run, choose(run, None), "small")
+    with running.quickly():
+        report = compact_run(run, choose(run, None), "small")
     assert report["candidate"] == "once:0.75"
     assert set(report["seeds"]) == seeds
     weights = ocp.StandardCheckpointer().restore((run.path / "small").resolve())
