@@ -88,7 +88,7 @@ def test_mean_is_stuck_from_two_starts():
         ("fairgrad", 25_000),
         ("mgda", 32_000),
         ("imtl_g", 36_000),
-        ("config", 96_000),
+        ("conflict_free", 96_000),
         ("pcgrad", 120_000),
     ],
 )
