@@ -81,14 +81,14 @@ FAULTS = [
         ("tests/compat",),
     ),
     Fault(
-        "nnqp-no-interior",
-        "off by one",
+        "nnqp-flat",
+        "dropped guard",
         "neat_optax/aggregators/_solvers/_nnqp.py",
-        "return unsolved & (attempt < len(methods))",
-        "return unsolved & (attempt < len(methods) - 1)",
+        "    length = jnp.where(move.flat, 0, length)\n",
+        "",
         (
+            "tests/aggregators/test_families.py",
             "tests/aggregators/solvers/test_nnqp.py",
-            "tests/aggregators/test_upgrad.py",
         ),
     ),
     Fault(

@@ -19,6 +19,9 @@ from neat_optax.aggregators._solvers._nnqp import nnqp
 from neat_optax.aggregators._typing import Array, Float
 
 MAX_JUMPS = 40
+FEASIBLE = 1e-3
+"""Residual above which no direction gives all players that gain: rounding stays far
+below."""
 
 
 class Push(NamedTuple):
@@ -89,8 +92,10 @@ def _search(problem: _Problem, length: jax.Array) -> _Search:
         tried = search.next
         point, residual = _nearest(problem, tried)
         distance = _length(problem, point)
-        better = (distance <= problem.radius + tolerance) & (distance > search.reached)
-        inside = distance <= problem.radius
+        feasible = residual <= FEASIBLE
+        near = feasible & (distance <= problem.radius + tolerance)
+        better = near & (distance > search.reached)
+        inside = feasible & (distance <= problem.radius)
         low = jnp.where(inside, jnp.maximum(search.low, tried), search.low)
         high = jnp.where(inside, search.high, jnp.minimum(search.high, tried))
         jump = _jump(problem, point)
@@ -123,7 +128,8 @@ def _nearest(problem: _Problem, gain: jax.Array):
     """Weights to add to `g_0` so that every player gains its demand times `gain`."""
     linear = problem.gains - gain * problem.demand
     linear = jnp.where(problem.active, linear, 1.0)
-    unit = jnp.maximum(jnp.max(jnp.abs(jnp.where(problem.active, linear, 0))), 1e-30)
+    unmet = jnp.max(-linear)
+    unit = jnp.where(unmet > 0, unmet, 1.0)
     solution = nnqp(problem.matrix, (linear / unit)[None])
     return solution.point[0] * unit, solution.residual[0]
 
