@@ -1,5 +1,7 @@
 """Reductions of players on a mesh of eight devices."""
 
+import functools
+
 import jax
 import numpy as np
 from jax.sharding import AxisType, NamedSharding
@@ -66,16 +68,24 @@ def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
     check_sharded(name, AxisType.Auto)
 
 
+GRADIENTS = runs.at(runs.gradients(1, like=PARAMS), 0)
+
+
+@functools.cache
+def unsharded(name):
+    tx, step = table.TABLE[name].stepper()
+    alone = running.quick_jit(lambda g, params: step(g, tx.init(params), params)[0])
+    return jax.device_get(alone(GRADIENTS, PARAMS))
+
+
 def check_sharded(name, axis_type):
     tx, step = table.TABLE[name].stepper()
-    gradients = runs.at(runs.gradients(1, like=PARAMS), 0)
-    alone = running.quick_jit(lambda g, params: step(g, tx.init(params), params)[0])
-    expected = alone(gradients, PARAMS)
+    expected = unsharded(name)
     mesh = _mesh(axis_type)
     with jax.set_mesh(mesh):
         placed = _place(PARAMS, mesh, SPECS)
         state = tx.init(placed)
-        sent = _place(gradients, mesh, WIDE)
+        sent = _place(GRADIENTS, mesh, WIDE)
         update, after = running.quick_jit(step)(sent, state, placed)
     properties.assert_trees_close(update, expected, rtol=2e-5, atol=1e-5)
     properties.assert_same_types(after, state)

@@ -140,7 +140,7 @@ def _decide(
     """Runs the weighting on every scope."""
 
     def one_scope(players: Players, own: Any):
-        decision, new = weighting.weights(players, own)
+        decision, new = weighting.decide(players, own)
         weights = jnp.where(players.present, decision.weights, 0)
         return decision._replace(weights=weights), _tree.cast_like(new, own)
 

@@ -48,7 +48,7 @@ def cr_mogm_weighting(
         return CRMOGMState(inner.init(num_players), blank, jnp.zeros((), bool))
 
     def decide(players: Players, state: CRMOGMState):
-        decision, inner_state = inner.weights(players, state.inner)
+        decision, inner_state = inner.decide(players, state.inner)
         average = jnp.where(state.started, state.weights, decision.weights)
         share = value_at(decay, players.step)
         weights = cr_mogm_weights(decision.weights, average, share)

@@ -69,6 +69,17 @@ class Weighting(NamedTuple):
     needs_losses: bool = False
     needs_num_players: bool = False
 
+    def decide(self, players: Players, state: Any) -> tuple[Decision, Any]:
+        """What `weights` answers, with one weight for each player."""
+        decision, new_state = self.weights(players, state)
+        found, count = jnp.shape(decision.weights), len(players.present)
+        if found != (count,):
+            raise ValueError(
+                f"`weighting` must return one weight for each of the {count} players, "
+                f"got shape {found} from {self.name}."
+            )
+        return decision, new_state
+
 
 def shares(present: Bool[Array, " P"], preference: Any = None) -> Float[Array, " P"]:
     """How much each player counts.

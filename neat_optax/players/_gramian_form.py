@@ -38,7 +38,7 @@ def gramian_form(
     weighting = neat_weighting(rules, opponent, reduction)
 
     def one_scope(players: Players, state: Any) -> tuple[Decision, Any]:
-        decision, new = weighting.weights(players, state)
+        decision, new = weighting.decide(players, state)
         weights = jnp.where(players.present, decision.weights, 0)
         return decision._replace(weights=weights), _tree.cast_like(new, state)
 
@@ -217,4 +217,4 @@ def neat_weights(
     present = everyone(gramian, present)
     step = jnp.zeros((), jnp.int32)
     players = Players(gramian, jnp.ones(()), present, None, None, gramian, step)
-    return weighting.weights(players, weighting.init(None))[0].weights
+    return weighting.decide(players, weighting.init(None))[0].weights

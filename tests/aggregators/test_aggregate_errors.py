@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+import neat_optax as neo
 from neat_optax import aggregators
 
 G = {
@@ -68,3 +69,21 @@ def test_other_errors():
         "`updates` must have floating or complex leaves, got int32",
         lambda: aggregators.mean().update(np.ones((2, 3), np.int32), None),
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "shape"),
+    [
+        (lambda gramian: gramian, "(3, 3)"),
+        (lambda gramian: gramian[0, 0], "()"),
+        (lambda gramian: gramian[:2, 0], "(2,)"),
+    ],
+)
+@pytest.mark.parametrize("scope", [neo.whole_tree, neo.per_leaf], ids=["tree", "leaf"])
+def test_a_rule_of_ones_own_must_return_one_weight_for_each_player(rule, shape, scope):
+    message = (
+        "`weighting` must return one weight for each of the 3 players, got shape "
+        f"{shape} from <lambda>."
+    )
+    with pytest.raises(ValueError, match=re.escape(message)):
+        reduced(aggregators.aggregate(rule, scope=scope), G)

@@ -59,6 +59,12 @@ OF_SHELLS = pytest.mark.parametrize(
 KEY = jax.random.key(4)
 
 
+@pytest.fixture(scope="module", autouse=True)
+def compiled_quickly():
+    with running.quickly():
+        yield
+
+
 def population(n=16):
     keys = jax.random.split(jax.random.key(7))
     return evo.unevaluated(
