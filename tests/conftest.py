@@ -8,13 +8,13 @@ import sys
 import time
 
 DEVICES = "--xla_force_host_platform_device_count=8"
-QUICK = "--xla_backend_optimization_level=0"
+QUICK = (
+    "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+    " --xla_cpu_parallel_codegen_split_count=1"
+)
 """Compiling takes a fifth of the time; the slow tier compiles in earnest."""
-if importlib.metadata.version("jaxlib").startswith("0.10."):  # the next has no emitters
-    QUICK += (
-        " --xla_cpu_use_fusion_emitters=false --xla_llvm_disable_expensive_passes=true"
-        " --xla_cpu_parallel_codegen_split_count=1"
-    )
+if importlib.metadata.version("jaxlib").startswith("0.10."):
+    QUICK += " --xla_cpu_use_fusion_emitters=false"  # later ones end at the name
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers inherit what is set here
     in_earnest = any(argument.endswith("slow") for argument in sys.argv)
@@ -34,23 +34,27 @@ hypothesis.settings.load_profile("repeatable")
 
 PAGES = pathlib.Path(__file__).parents[1] / "docs"
 COMPILED = "/jax/core/compile/backend_compile_duration"
-MOST_KEPT = 2000
-"""Each compiled function takes maps of memory, of which Linux allows a process 65530:
-XLA ends in a segmentation fault where a process keeps many more functions than this."""
+MOST_MAPS = 40_000
+"""Compiled functions take maps of memory, of which Linux allows a process 65,530; XLA
+ends in a segmentation fault where there are no more."""
 
 spent: dict[str, list[float]] = collections.defaultdict(lambda: [0, 0.0])
 """Compiles and CPU seconds by test file."""
-current = {"file": "", "kept": 0}
+current = {"file": ""}
 
 
 def _count(event: str, duration: float, **_) -> None:
     del duration
     if event == COMPILED:
         spent[current["file"]][0] += 1
-        current["kept"] += 1
 
 
 jax.monitoring.register_event_duration_secs_listener(_count)
+
+
+def _maps() -> int:
+    maps = pathlib.Path("/proc/self/maps")
+    return maps.read_bytes().count(b"\n") if maps.exists() else 0
 
 
 def pytest_addoption(parser):
@@ -79,9 +83,8 @@ def pytest_collection_modifyitems(config, items):
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item):
     file = item.nodeid.partition("::")[0]
-    if file != current["file"] and current["kept"] > MOST_KEPT:
+    if file != current["file"] and _maps() > MOST_MAPS:
         jax.clear_caches()
-        current["kept"] = 0
     current["file"] = file
     before = time.process_time()
     result = yield

@@ -63,7 +63,7 @@ def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)
 
 
-@table.each(fast=("player_neat",))
+@table.each((*table.SHELLS, "aligned_mtl", "trimmed_mean"), fast=("player_neat",))
 def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
     check_sharded(name, AxisType.Auto)
 
