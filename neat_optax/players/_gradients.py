@@ -1,10 +1,10 @@
 """From a loss function to gradients with a leading player axis.
 
-Both functions read a loss as a plain function of its parameters, so that they work for
-any pytree: a linen dictionary, an NNX state, or arrays.
+Both functions read losses as plain functions of their parameters, so that they work
+for any pytree: a linen dictionary, an NNX state, or arrays.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -15,28 +15,42 @@ from neat_optax import _checks
 
 
 def value_and_player_grads(
-    loss_fn: Callable[..., Any], *, has_aux: bool = False
+    loss_fn: Callable[..., Any] | Sequence[Any] | Mapping[str, Any],
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
-    r"""The losses of all players and the gradient of each, from one forward pass.
+    r"""The losses of all players, and the gradient of each.
 
     .. math:: g_i = \nabla_p \ell_i(p), \qquad i = 1, \dots, P
 
-    One forward pass, and one backward pass mapped over the players. Memory: the
-    gradients, `P` times the parameters, and the backward pass of `P` players at once.
+    From one function of all losses: one forward pass, and one backward pass mapped over
+    the players. That is the cheapest where the players share a trunk. What they do not
+    share is differentiated for all of them, and a loss that is 0/0 spoils every row.
+
+    From one function for each player: a forward and a backward pass of its own, so that
+    players with batches of their own cost no more than their sum, and a loss that is
+    not finite spoils its own row only, which aggregators then drop.
 
     Args:
       loss_fn: a function `loss_fn(params, *args, **kwargs)` that returns the players'
-        losses, an array of shape [P], or `(losses, aux)` with `has_aux`.
-      has_aux: whether `loss_fn` returns something besides the losses.
+        losses, an array of shape [P], or `(losses, aux)` with `has_aux`; or a sequence
+        or dictionary of functions that take these arguments and return the loss of one
+        player, a number, or `(loss, aux)`.
+      has_aux: whether something is returned besides losses.
+      chunk_size: of one function of all losses, how many rows are computed at a time:
+        memory for the backward pass of so many players. All of them by default.
 
     Returns:
       A function of the same arguments that returns `(losses, gradients)`, or
       `((losses, aux), gradients)` with `has_aux`, in the manner of
-      `jax.value_and_grad`. The gradients have the structure of `params`, with leaves
-      of shape [P, ...].
+      `jax.value_and_grad`. The losses have the shape [P], the gradients the structure
+      of `params`, with leaves of shape [P, ...]; players are in the order of the
+      functions, and their `aux` in a list or dictionary like theirs.
 
     Raises:
-      ValueError: when it is traced, if the losses are not real floats of shape [P].
+      ValueError: when it is traced, if the losses are not real floats of shape [P], or
+        that of one player not one real float.
 
     Example:
       >>> import jax.numpy as jnp
@@ -45,9 +59,17 @@ def value_and_player_grads(
       >>> losses, gradients = of_players(jnp.array(0.0))
       >>> print(losses, gradients)
       [1. 4.] [-2.  4.]
+      >>> terms = {"residual": lambda p: p**2, "boundary": lambda p: 1 - p}
+      >>> losses, gradients = value_and_player_grads(terms)(jnp.array(3.0))
+      >>> print(losses, gradients)
+      [ 9. -2.] [ 6. -1.]
     """
-    _checks.check_function("loss_fn", loss_fn)
     _checks.check_bool("has_aux", has_aux)
+    if chunk_size is not None:
+        _checks.check_count("chunk_size", chunk_size, minimum=1)
+    if isinstance(loss_fn, Sequence | Mapping):
+        return _of_each(loss_fn, has_aux)
+    _checks.check_function("loss_fn", loss_fn)
 
     def value_and_grads(
         params: optax.Params, *args: Any, **kwargs: Any
@@ -58,10 +80,53 @@ def value_and_player_grads(
 
         losses, pullback, aux = jax.vjp(split, params, has_aux=True)
         _check_losses(losses, "[P]", 1)
-        (gradients,) = jax.vmap(pullback)(jnp.eye(len(losses), dtype=losses.dtype))
+        rows = jnp.eye(len(losses), dtype=losses.dtype)
+        (gradients,) = _map(pullback, rows, chunk_size)
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
+
+
+def _of_each(
+    loss_fns: Sequence[Any] | Mapping[str, Any], has_aux: bool
+) -> Callable[..., tuple[Any, Any]]:
+    """Of functions of one loss each: a backward pass of its own for every player."""
+    named = isinstance(loss_fns, Mapping)
+    functions = list(loss_fns.values() if named else loss_fns)
+    if not functions:
+        raise ValueError(f"`loss_fn` must have at least one function, got {loss_fns}.")
+    for function in functions:
+        _checks.check_function("loss_fn", function)
+
+    def value_and_grads(
+        params: optax.Params, *args: Any, **kwargs: Any
+    ) -> tuple[Any, Any]:
+        def of_player(function: Callable[..., Any]):
+            def split(params: optax.Params) -> tuple[Any, Any]:
+                out = function(params, *args, **kwargs)
+                loss, aux = out if has_aux else (out, None)
+                _check_losses(loss, "[]", 0)
+                return loss, aux
+
+            return jax.value_and_grad(split, has_aux=True)(params)
+
+        found = [of_player(function) for function in functions]
+        losses = jnp.stack([loss for (loss, _), _ in found])
+        gradients = jax.tree.map(
+            lambda *x: jnp.stack(x), *[grads for _, grads in found]
+        )
+        aux = [aux for (_, aux), _ in found]
+        aux = dict(zip(loss_fns, aux, strict=True)) if named else aux
+        return ((losses, aux) if has_aux else losses), gradients
+
+    return value_and_grads
+
+
+def _map(function: Callable[..., Any], rows: Any, chunk_size: int | None) -> Any:
+    """All rows at once, or some at a time."""
+    if chunk_size is None:
+        return jax.vmap(function)(rows)
+    return jax.lax.map(function, rows, batch_size=chunk_size)
 
 
 def value_and_example_grads(
@@ -69,6 +134,7 @@ def value_and_example_grads(
     *,
     num_players: int | None = None,
     has_aux: bool = False,
+    chunk_size: int | None = None,
 ) -> Callable[..., tuple[Any, Any]]:
     r"""The loss and the gradient of every example, or of every group of examples.
 
@@ -85,6 +151,8 @@ def value_and_example_grads(
       num_players: number of groups, a divisor of the batch; by default every example
         is a player.
       has_aux: whether `loss_fn` returns something besides the loss.
+      chunk_size: how many players are computed at a time: memory for the activations
+        of so many. All of them by default.
 
     Returns:
       A function `(params, *batch)`, where every leaf of `batch` has a leading example
@@ -108,6 +176,8 @@ def value_and_example_grads(
     _checks.check_bool("has_aux", has_aux)
     if num_players is not None:
         _checks.check_count("num_players", num_players, minimum=1)
+    if chunk_size is not None:
+        _checks.check_count("chunk_size", chunk_size, minimum=1)
 
     of_player = jax.value_and_grad(_of_group(loss_fn, has_aux), has_aux=True)
 
@@ -116,8 +186,9 @@ def value_and_example_grads(
         players = size if num_players is None else num_players
         _check_divides(players, size)
         groups = _reshaped(batch, 1, (players, size // players))
-        of_players = jax.vmap(of_player, (None, *[0] * len(batch)))
-        (losses, aux), gradients = of_players(params, *groups)
+        (losses, aux), gradients = _map(
+            lambda group: of_player(params, *group), groups, chunk_size
+        )
         aux = _reshaped(aux, 2, (size,))
         return ((losses, aux) if has_aux else losses), gradients
 

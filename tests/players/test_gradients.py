@@ -52,6 +52,78 @@ def test_one_forward_pass_serves_all_players():
     assert len(calls) == 1
 
 
+def loss_of(index):
+    return lambda params, x, y: example_loss(params, x[index], y[index])
+
+
+@pytest.mark.parametrize(
+    "functions",
+    [
+        [loss_of(i) for i in range(4)],
+        tuple(loss_of(i) for i in range(4)),
+        {name: loss_of(i) for i, name in enumerate("zyxw")},
+    ],
+    ids=lambda x: type(x).__name__,
+)
+def test_a_function_for_each_player_gives_the_same_in_their_order(functions):
+    found = jax.jit(value_and_player_grads(functions))(PARAMS, X, Y)
+    assert_trees_close(found, of_players(PARAMS, X, Y))
+
+
+def test_a_loss_that_is_not_finite_spoils_its_own_row():
+    def broken(params, _, y):
+        return jnp.sum(params["w"] * y[:3]) / jnp.sum(0 * y)
+
+    found = jax.jit(value_and_player_grads([loss_of(0), broken]))(PARAMS, X, Y)
+    losses, gradients = found
+    expected = of_players(PARAMS, X, Y)[1]
+    np.testing.assert_allclose(gradients["w"][0], expected["w"][0], rtol=1e-6)
+    assert not np.isfinite(losses[1]) and not np.any(np.isfinite(gradients["w"][1]))
+
+
+def test_players_with_batches_of_their_own_cost_their_sum():
+    def task(index):
+        return lambda p, xs: jnp.mean(jnp.tanh(jnp.tanh(xs[index] @ p) @ p) ** 2)
+
+    def flops(players):
+        of_each = value_and_player_grads([task(i) for i in range(players)])
+        arguments = jnp.ones((16, 16)), [jnp.ones((16, 16))] * players
+        return jax.jit(of_each).lower(*arguments).compile().cost_analysis()["flops"]
+
+    assert flops(8) < 4.5 * flops(2)
+
+
+def test_aux_of_each_player_comes_back_like_the_functions():
+    functions = {"b": lambda p: (p, {"x": p + 1}), "a": lambda p: (2 * p, ())}
+    of_each = jax.jit(value_and_player_grads(functions, has_aux=True))
+    (losses, aux), gradients = of_each(np.float32(3))
+    np.testing.assert_allclose(losses, [3, 6])
+    np.testing.assert_allclose(gradients, [1, 2])
+    assert aux == {"b": {"x": 4.0}, "a": ()}
+
+
+@pytest.mark.parametrize("chunk_size", [1, 3, 4, 7])
+def test_chunks_change_nothing(chunk_size):
+    in_chunks = jax.jit(value_and_player_grads(all_losses, chunk_size=chunk_size))
+    assert_trees_close(in_chunks(PARAMS, X, Y), of_players(PARAMS, X, Y))
+    in_chunks = jax.jit(value_and_example_grads(example_loss, chunk_size=chunk_size))
+    assert_trees_close(in_chunks(PARAMS, X, Y), of_examples(PARAMS, X, Y))
+
+
+def test_memory_of_chunks_does_not_grow_with_the_players():
+    def loss(params, x):
+        return jnp.mean(jnp.tanh(jnp.tanh(x @ params) @ params) ** 2)
+
+    def temporaries(players, **how):
+        of_each = value_and_example_grads(loss, **how)
+        arguments = jnp.ones((8, 8)), jnp.ones((players, 256, 8))
+        compiled = jax.jit(of_each).lower(*arguments).compile()
+        return compiled.memory_analysis().temp_size_in_bytes
+
+    assert temporaries(64, chunk_size=2) < 1.5 * temporaries(8, chunk_size=2)
+    assert temporaries(64) > 4 * temporaries(64, chunk_size=2)
+
+
 def test_example_gradients_agree_with_player_gradients():
     assert_trees_close(of_examples(PARAMS, X, Y), of_players(PARAMS, x=X, y=Y))
 
@@ -133,6 +205,12 @@ def test_a_batch_that_cannot_be_divided_is_refused(batch, message):
         jax.eval_shape(of_pairs, PARAMS, *batch)
 
 
+def test_the_loss_of_one_player_is_one_number():
+    with pytest.raises(ValueError, match=r"shape \[\], got float32 of shape \(3,\)"):
+        of_each = value_and_player_grads([lambda p: p.sum(), lambda p: p])
+        jax.eval_shape(of_each, np.ones(3, np.float32))
+
+
 def test_the_loss_of_an_example_is_one_number():
     message = r"real floats of shape \[\], got float32 of shape \(3,\)"
     with pytest.raises(ValueError, match=message):
@@ -144,6 +222,12 @@ def test_the_loss_of_an_example_is_one_number():
     ("make", "message"),
     [
         (lambda: value_and_player_grads(3), "`loss_fn` must be a function, got 3"),
+        (lambda: value_and_player_grads([all_losses, 3]), "be a function, got 3"),
+        (lambda: value_and_player_grads({}), "must have at least one function, got {}"),
+        (
+            lambda: value_and_player_grads(all_losses, chunk_size=0),
+            "`chunk_size` must be an integer >= 1, got 0",
+        ),
         (
             lambda: value_and_player_grads(all_losses, has_aux=1),
             "`has_aux` must be True or False, got 1",
