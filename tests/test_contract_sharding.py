@@ -72,7 +72,7 @@ def test_sharded_equals_unsharded(name):
     _check_sharded(name, AxisType.Explicit)
 
 
-@contract.each(fast=("scale_by_neat", "prune_to_sparsity", "modulate"))
+@contract.each(contract.SHELLS, ("scale_by_neat", "prune_to_sparsity", "modulate"))
 def test_sharded_on_a_mesh_whose_axes_are_automatic(name):
     _check_sharded(name, AxisType.Auto)
 
