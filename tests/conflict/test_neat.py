@@ -212,6 +212,7 @@ def test_agrees_with_the_oracle_in_float32(number):
 @pytest.mark.slow
 @settings(max_examples=30)
 @given(samplers.configs(), samplers.seeds)
+@running.quickly()
 def test_any_configuration_agrees_with_the_oracle(config, seed):
     _check_in_float32(config, [seed])
     _check_in_float64(config, [seed])
