@@ -32,7 +32,8 @@ hypothesis.settings.register_profile(
 )
 hypothesis.settings.load_profile("repeatable")
 
-PAGES = pathlib.Path(__file__).parents[1] / "docs"
+PROJECT = pathlib.Path(__file__).parents[1]
+EXAMPLES = {PROJECT / "docs", PROJECT / "neat_optax"}
 COMPILED = "/jax/core/compile/backend_compile_duration"
 MOST_MAPS = 40_000
 """Compiled functions take maps of memory, of which Linux allows a process 65,530; XLA
@@ -67,7 +68,9 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if item.path.parent == PAGES:  # their examples run eagerly, as a reader's do
+        if not EXAMPLES.isdisjoint(
+            item.path.parents
+        ):  # they run eagerly, as a reader's
             item.add_marker("slow")
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = [item for item in items if not item.get_closest_marker("slow")]

@@ -67,7 +67,7 @@ def _padded(x):
     return (*spec, *[None] * (x.ndim - len(spec)))
 
 
-@contract.each(fast=contract.SHELLS)
+@contract.each(fast=("contest", "modulate"))
 def test_sharded_equals_unsharded(name):
     _check_sharded(name, AxisType.Explicit)
 

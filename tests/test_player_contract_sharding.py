@@ -58,7 +58,7 @@ def test_shardings_are_types_on_an_explicit_mesh(name):
         assert not any(tuple(axes)[len(spec) :]), (key, axes)
 
 
-@table.each(fast=("pcgrad", "m_config", "player_neat pairwise"))
+@table.each(fast=("m_config",))
 def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)
 

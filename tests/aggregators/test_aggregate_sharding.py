@@ -33,6 +33,7 @@ def compiled_on_a_mesh(scope):
 
 
 @pytest.mark.parametrize("scope", [neo.per_leaf, neo.whole_tree], ids=["leaf", "tree"])
+@pytest.mark.slow
 def test_one_all_reduce_of_the_gramian_and_no_gather(scope):
     tx, g, placed, state, program = compiled_on_a_mesh(scope)
     update, _ = program(placed, state)

@@ -23,6 +23,7 @@ from layer_chains import (
 )
 
 
+@pytest.mark.slow
 def test_scan_equals_single_steps():
     params = with_dead_units()
     tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=2)
@@ -58,6 +59,7 @@ def test_vmap_equals_single_runs():
     "axis_type",
     [pytest.param(AxisType.Auto, marks=pytest.mark.slow), AxisType.Explicit],
 )
+@pytest.mark.slow
 def test_sharded_equals_unsharded(axis_type):
     """Units are divided among devices, as incoming and as outgoing weights."""
     params = with_dead_units()

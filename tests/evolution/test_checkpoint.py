@@ -146,6 +146,7 @@ def test_a_folder_of_an_earlier_version_is_refused(tmp_path):
     assert names(tmp_path) == ["4", "4.npz", "search.json"]
 
 
+@pytest.mark.slow
 def test_modules_and_python_resume_too(tmp_path):
     model = nnx.Sequential(*[nnx.Linear(2, 2, rngs=nnx.Rngs(i)) for i in range(2)])
     x = np.ones(2, np.float32)

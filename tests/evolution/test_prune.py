@@ -128,6 +128,7 @@ PRODUCT = [
 
 
 @pytest.mark.parametrize(("axis_type", "score"), PRODUCT)
+@pytest.mark.slow
 def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
     step = evo.prune_population(
         parents_as_they_are(), 0.5, scope=neo.whole_tree, score=score
@@ -151,6 +152,7 @@ def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
     "inner",
     [parents_as_they_are(), pytest.param(BREEDER, marks=pytest.mark.slow)],
 )
+@pytest.mark.slow
 def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well(inner):
     step = evo.prune_population(inner, 0.5)
     given = population(8)

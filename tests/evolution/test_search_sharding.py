@@ -48,6 +48,7 @@ def run(params, breeder):
 @pytest.mark.parametrize(
     "breeder", [CLOSER, pytest.param(BREEDER, marks=pytest.mark.slow)]
 )
+@pytest.mark.slow
 def test_sharded_equals_unsharded(kind, breeder):
     rng = np.random.default_rng(0)
     params = {

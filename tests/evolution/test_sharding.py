@@ -62,6 +62,7 @@ def products(*options, fast):
     ("axis_type", "batch_size", "players"),
     products((None, True), (3, False), fast=(AxisType.Explicit, 3, False)),
 )
+@pytest.mark.slow
 def test_sharded_equals_unsharded(axis_type, batch_size, players):
     loss = losses if players else lambda p: jnp.sum(losses(p))
     fn = jax.jit(es_value_and_grad(loss, 0.2, 7, batch_size=batch_size))

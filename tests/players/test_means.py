@@ -99,6 +99,7 @@ def test_the_metric_divides_gradient_and_opponent():
     np.testing.assert_allclose(inside.go, [12.0 - 0.5] * 2)
 
 
+@pytest.mark.slow
 def test_blocks_keep_no_array_of_all_players(monkeypatch):
     """As on a lone CPU; shapes that no other test has, since traces are kept."""
     monkeypatch.setattr(_stacked, "in_blocks", lambda: True)

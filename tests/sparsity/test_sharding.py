@@ -54,6 +54,7 @@ def place(mesh):
     [AxisType.Explicit, pytest.param(AxisType.Auto, marks=pytest.mark.slow)],
     ids=str,
 )
+@pytest.mark.slow
 def test_sharded_equals_unsharded(name, axis_type):
     tx = TRANSFORMATIONS[name]
     expected, _ = run(tx, jax.tree.map(jnp.asarray, PARAMS))

@@ -80,6 +80,7 @@ def test_candidates_measure_conflict_and_what_they_change(name):
     assert all(np.isfinite(x).all() for x in measures.values())
 
 
+@pytest.mark.slow
 def test_the_control_of_neat_steps_like_the_mean():
     (_, mean), (_, control) = (first_steps()[name] for name in ("mean", "control"))
     for name, leaf in mean.items():

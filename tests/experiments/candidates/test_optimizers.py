@@ -53,6 +53,7 @@ def results():
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
+@pytest.mark.slow
 def test_every_candidate_measures_conflict(name):
     params, state = results()[name]
     measured = diagnostics(state)

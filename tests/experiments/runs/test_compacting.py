@@ -71,6 +71,7 @@ def test_units_of_all_seeds_are_cut(tmp_path):
     assert_units_were_cut(open_run(train(tmp_path, "--seeds 2")), {"0", "1"})
 
 
+@pytest.mark.slow
 def test_nothing_is_overwritten(run):
     (run.path / "compact.json").write_text("{}")
     with pytest.raises(ValueError, match=r"`output` must be a new name, got compact: "):
@@ -83,6 +84,7 @@ def test_nothing_is_overwritten(run):
         compact_run(run, "once:0.75", "../elsewhere")
 
 
+@pytest.mark.slow
 def test_a_candidate_is_chosen_by_name_or_by_sparsity(run):
     assert choose(run, "dense") == "dense"
     assert choose(run, None) == "once:0.75"
@@ -100,6 +102,7 @@ def test_a_run_of_optimizers_needs_a_name(tmp_path):
         choose(plain, None)
 
 
+@pytest.mark.slow
 def test_what_is_no_finished_run_is_named(run, tmp_path):
     with pytest.raises(ValueError, match="`run` must be the folder of a run, got"):
         open_run(tmp_path / "nothing")
@@ -112,6 +115,7 @@ def test_what_is_no_finished_run_is_named(run, tmp_path):
 
 
 @pytest.mark.parametrize("finished", [True, False])
+@pytest.mark.slow
 def test_a_run_that_evolves_is_refused(finished, tmp_path):
     (tmp_path / "config.json").write_text('{"task": "digits"}')
     if finished:
@@ -130,6 +134,7 @@ def test_several_labels_are_refused(tmp_path):
         compact_run(run, "neat")
 
 
+@pytest.mark.slow
 def test_a_lost_checkpoint_is_named(run):
     shutil.rmtree(run.path / "checkpoints" / "once-0.75")
     with pytest.raises(ValueError, match=r"`run` must hold a checkpoint of once:0\.75"):

@@ -61,6 +61,7 @@ def interrupted_at(call):
 @pytest.mark.parametrize(
     "call", [2, 5, *(pytest.param(x, marks=pytest.mark.slow) for x in (1, 3, 4, 8))]
 )
+@pytest.mark.slow
 def test_a_run_that_was_cut_off_ends_as_if_it_had_not_been(call, whole, tmp_path):
     """Bit for bit: after a chunk, between seeds, and in the second of them."""
     with pytest.raises(KeyboardInterrupt):
@@ -135,6 +136,7 @@ def test_tensorboard_is_written_while_it_runs(tmp_path):
     assert len(written(file)["best"]) == 4
 
 
+@pytest.mark.slow
 def test_data_reach_the_fitness_as_arguments(tmp_path):
     seen = []
 
