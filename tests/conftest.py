@@ -68,10 +68,8 @@ def pytest_addoption(parser):
 
 def pytest_collection_modifyitems(config, items):
     for item in items:
-        if not EXAMPLES.isdisjoint(
-            item.path.parents
-        ):  # they run eagerly, as a reader's
-            item.add_marker("slow")
+        if not EXAMPLES.isdisjoint(item.path.parents):
+            item.add_marker("slow")  # they run eagerly, as a reader's code does
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = [item for item in items if not item.get_closest_marker("slow")]
     if config.getoption("--only-slow"):
