@@ -67,7 +67,8 @@ def pytest_addoption(parser):
 
 
 def pytest_collection_modifyitems(config, items):
-    for item in items:
+    whole = config.args_source == config.ArgsSource.TESTPATHS
+    for item in items if whole or config.getoption("--only-slow") else ():
         if not EXAMPLES.isdisjoint(item.path.parents):
             item.add_marker("slow")  # they run eagerly, as a reader's code does
     slow = [item for item in items if item.get_closest_marker("slow")]

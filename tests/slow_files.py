@@ -4,8 +4,8 @@
 
 Those that guard a room in which a file has changed. A third of the tier is what fits
 into a run of CI: where more or none are called for, it is a third of them or of all,
-another one each day. Files at the top of `tests/` guard the ground floor. The examples of
-pages and docstrings are always among them.
+another one each day. Files at the top of `tests/` guard the ground floor. Pages and
+docstrings are always among them, for their examples.
 """
 
 import argparse
@@ -35,12 +35,8 @@ def main() -> None:
     )
     called = [file for file in files if room(file) in rooms] or files
     third = len(files) // 3
-    print(
-        "docs",
-        "neat_optax",
-        *(called if len(called) <= third else called[turn::3]),
-        sep="\n",
-    )
+    chosen = called if len(called) <= third else called[turn::3]
+    print("docs", "neat_optax", *chosen, sep="\n")
 
 
 def room(path: pathlib.PurePath) -> str:
