@@ -16,13 +16,18 @@ For the figures of one thread:
 import argparse
 import json
 import pathlib
+import sys
 
 import jax
-from aggregator_accuracy import accuracy_gates
-from aggregator_time import transformation_gates, weighting_gates
-from gates import show
 
-DATA = pathlib.Path(__file__).parent.parent / "tests" / "data" / "aggregators.json"
+TESTS = pathlib.Path(__file__).parent.parent / "tests"
+DATA = TESTS / "data" / "aggregators.json"
+sys.path.append(str(TESTS))  # which hold the exact solutions
+
+from aggregator_accuracy import accuracy_gates  # noqa: E402
+from aggregator_time import transformation_gates, weighting_gates  # noqa: E402
+from gates import show  # noqa: E402
+from projection_gates import family_gates, size_gates  # noqa: E402
 
 
 def main():
@@ -36,10 +41,12 @@ def main():
     if options.only != "time":
         recorded = json.loads(DATA.read_text())
         show(list(accuracy_gates(recorded, 10 if options.quick else 100)))
+        show(list(family_gates(3 if options.quick else 30)))
     if options.only != "accuracy":
         rounds = 3 if options.quick else 15
         gates = list(weighting_gates(rounds))
         show(gates + list(transformation_gates(rounds, options.quick)))
+        show(list(size_gates(rounds, options.quick)))
 
 
 if __name__ == "__main__":
