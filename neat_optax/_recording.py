@@ -78,10 +78,11 @@ def diagnostics(opt_state: Any, params: Any = None) -> dict[str, Diagnostic]:
       players with a negative inner product), `worst_cosine` between two players,
       `min_norm` (the length of the shortest convex combination, which is 0 at a Pareto
       stationary point), `min_norm_ratio` (the same over the shortest gradient),
-      `residual` of the solver, `dropped` (players left out because they are not
-      finite), and for each player `weights` and `player_alignment`, its cosine with
-      the aggregated gradient. `monitor_update_conflict` adds `update_conflict`,
-      `harmed` and `update_cosines`.
+      `residual` of the solver, `coherence` (the length of the aggregated gradient over
+      the summed lengths of its terms), `dropped` (players left out because they are not
+      finite), for each player `weights` and `player_alignment`, its cosine with the
+      aggregated gradient, and `cosines` [P, P] between the players.
+      `monitor_update_conflict` adds `update_conflict`, `harmed` and `update_cosines`.
 
       `scale_by_plasticity` with `monitor=True` has, of the coefficients, `plasticity`
       (their mean), `plasticity_std`, `plasticity_median`, `plasticity_min`,
@@ -135,8 +136,8 @@ def _summarize(
         for column in zip(*read, strict=True)
     )
     return Diagnostic(
-        latest=_tree.safe_divide(size @ latest, jnp.sum(size)),
-        mean=_tree.safe_divide(size @ mean, jnp.sum(size)),
+        latest=_tree.safe_divide(jnp.tensordot(size, latest, 1), jnp.sum(size)),
+        mean=_tree.safe_divide(jnp.tensordot(size, mean, 1), jnp.sum(size)),
         per_leaf=mean if params is None else _by_path(name, mean, len(read), params),
     )
 

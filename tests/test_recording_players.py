@@ -19,6 +19,8 @@ PLAYER_NAMES = {
     "dropped",
     "weights",
     "player_alignment",
+    "coherence",
+    "cosines",
 }
 PLAYERS = {
     "a": np.float32([[1], [-1], [1]]),
@@ -58,6 +60,12 @@ def test_aggregators_by_hand():
         "residual": 0.0,
         "dropped": 0.0,
         "weights": [1.0, 1.0, 1.0],
+        "coherence": length / (np.sqrt(10) + np.sqrt(17) + 1),
+        "cosines": [
+            [1.0, -1 / np.sqrt(170), 1 / np.sqrt(10)],
+            [-1 / np.sqrt(170), 1.0, -1 / np.sqrt(17)],
+            [1 / np.sqrt(10), -1 / np.sqrt(17), 1.0],
+        ],
         "player_alignment": [
             10 / np.sqrt(10) / length,
             15 / np.sqrt(17) / length,

@@ -106,3 +106,13 @@ def test_needs_the_number_of_players():
         ValueError, match=r"`num_players` must be given for monitor=Tru"
     ):
         aggregators.mean(monitor=True)
+
+
+def test_an_update_that_is_left_of_long_terms_says_so():
+    """Opposed but for a tilt of 0.001: a float32 Gramian leaves a digit or two."""
+    j = np.array([[1.0, 0, 0], [-1, 1e-3, 0], [0, -1, 1]])
+    tx = aggregators.dual_proj(num_players=3, monitor=True)
+    _, state = stepping.step(tx, j)
+    assert 0 < state.recorded.latest.coherence[0] < 1e-3
+    _, state = stepping.step(tx, np.abs(j))
+    assert state.recorded.latest.coherence[0] > 0.5
