@@ -84,11 +84,11 @@ def test_mean_is_stuck_from_two_starts():
 @pytest.mark.parametrize(
     ("name", "num_steps"),
     [
-        ("nash_mtl", 24_000),
-        ("fairgrad", 25_000),
+        ("nash_mtl", 20_000),
+        ("fairgrad", 20_000),
         ("mgda", 32_000),
         ("imtl_g", 36_000),
-        ("conflict_free", 96_000),
+        ("conflict_free", 80_000),
         ("pcgrad", 120_000),
     ],
 )
