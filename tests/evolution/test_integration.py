@@ -4,10 +4,17 @@ import jax
 import jax.numpy as jnp
 import pytest
 
+import running
 from neat_optax import evolution as evo
 from neat_optax.experiments.runs import evolve_tasks
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compiled_quickly():
+    with running.quickly():
+        yield
 
 
 @pytest.mark.parametrize(
