@@ -370,6 +370,9 @@ FROM_VALUES = (
 )
 """Their states start from the parameters' values, not from their shapes alone."""
 
+REAL = ("nonnegative_lasso",)
+"""Complex numbers have no order."""
+
 CONTESTS = tuple(name for name in TABLE if name not in STATELESS)
 
 SHELLS = (

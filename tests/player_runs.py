@@ -117,9 +117,9 @@ def check_types(name, subtests):
     tx, step = entry.stepper()
     params = params_like(np.float32)
     state, grads = jax.eval_shape(tx.init, params), players_like(params)
-    for dtype in ("bfloat16", "float64"):
-        with subtests.test("dtypes are kept under cond too", dtype=dtype):
-            _check_dtype(tx, step, dtype)
+    for dtype, wide in (("bfloat16", False), ("float64", True), ("float32", True)):
+        with subtests.test("dtypes are kept under cond too", dtype=dtype, wide=wide):
+            check_dtype(tx, step, dtype, wide)
     with subtests.test("low precision gradients do not change the state's dtypes"):
         low = players_like(params_like(jnp.bfloat16))
         properties.assert_same_types(jax.eval_shape(step, low, state, params)[1], state)
@@ -146,8 +146,9 @@ def check_types(name, subtests):
     _check_init(name, tx, subtests)
 
 
-def _check_dtype(tx, step, dtype):
-    with jax.enable_x64(dtype == "float64"):
+def check_dtype(tx, step, dtype, wide):
+    """Of updates and state, where 64-bit mode is on or off."""
+    with jax.enable_x64(wide):
         params = params_like(jnp.dtype(dtype))
         state = jax.eval_shape(tx.init, params)
 

@@ -9,6 +9,7 @@ import inspect
 
 import jax.numpy as jnp
 import optax
+import pytest
 
 import contract
 import contract_runs as runs
@@ -29,6 +30,12 @@ def test_one_run_answers_what_needs_numbers(name, subtests):
 @HERE
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+@contract.each([n for n in contract.TABLE if n not in contract.REAL], fast=())
+def test_other_dtypes_in_64_bit_mode(name, dtype):
+    runs.check_dtype(*contract.TABLE[name].stepper(), dtype, wide=True)
 
 
 @contract.each(fast=())

@@ -13,6 +13,12 @@ def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "complex64"])
+@table.each(fast=())
+def test_other_dtypes_in_64_bit_mode(name, dtype):
+    runs.check_dtype(*table.TABLE[name].stepper(), dtype, wide=True)
+
+
 def test_map_params_does_not_see_through_a_partition():
     """It asks for the state of a placeholder, which has no leaf that is shared."""
     tx = table.TABLE["aggregate_shared"].build()

@@ -110,7 +110,7 @@ def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
     peaks = [_stacked.largest_entry(group.gradients) for group in groups]
     finite = jnp.all(jnp.isfinite(jnp.stack(peaks)), axis=0)
     blank = jnp.zeros((len(groups), len(finite), len(finite)), jnp.float32)
-    ones = jnp.ones(len(groups))
+    ones = jnp.ones(len(groups), jnp.float32)
     return _players(blank, blank, ones, finite, groups, extras, step)
 
 
@@ -148,9 +148,12 @@ def _gramians(groups: list[Group]):
     direct = jnp.stack([group.gramian() for group in groups])
     squares = jnp.diagonal(direct, axis1=1, axis2=2)
     in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
-    unscaled = jnp.ones(len(groups)), jnp.ones(squares.shape[1], bool)
+    ones = jnp.ones(len(groups), direct.dtype)
+    unscaled = ones, jnp.ones(squares.shape[1], bool)
     gramian, factor, finite = jax.lax.cond(
-        jnp.all(in_range), lambda: (direct, *unscaled), lambda: _rescaled(groups)
+        jnp.all(in_range),
+        lambda: (direct, *unscaled),
+        lambda: _rescaled(groups, direct.dtype),
     )
     cross = gramian
     if groups[0].second is not None:
@@ -161,7 +164,7 @@ def _gramians(groups: list[Group]):
     return gramian, cross, factor, finite
 
 
-def _rescaled(groups: list[Group]):
+def _rescaled(groups: list[Group], dtype: jnp.dtype):
     """The Gramians of gradients divided by their largest entry's power of 2."""
     peaks = jnp.stack([_stacked.largest_entry(group.gradients) for group in groups])
     finite = jnp.all(jnp.isfinite(peaks), axis=0)
@@ -169,7 +172,7 @@ def _rescaled(groups: list[Group]):
     exponent = jnp.frexp(largest)[1]
     exponent = jnp.where(largest > 0, exponent, 0)
     exponent = jnp.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)
-    factor = jnp.ldexp(jnp.ones(len(groups)), -exponent)
+    factor = jnp.ldexp(jnp.ones(len(groups), dtype), -exponent)
     pairs = zip(groups, factor, strict=True)
     gramian = jnp.stack([group.gramian(scale) for group, scale in pairs])
     return gramian, factor, finite

@@ -106,7 +106,7 @@ def sdmgrad_step(
         velocity = momentum * velocity + slope
         return project_simplex(weights - step_size * velocity, present), velocity
 
-    weights = weights.astype(jnp.result_type(weights, cross))
+    weights = weights.astype(jnp.result_type(weights, cross, preference))
     start = weights, jnp.zeros_like(weights)
     return jax.lax.fori_loop(0, num_steps, body, start)[0]
 
