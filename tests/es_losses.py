@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+import running
 from neat_optax.evolution import es_value_and_grad
 
 KEY = jax.random.key(3)
@@ -12,13 +13,13 @@ PARAMS = {"b": np.float32([0.5, -1.0]), "w": np.float32([[1.0, 2.0], [-1.0, 0.3]
 
 def gradients_of(*args, **kwargs):
     """`es_value_and_grad` in one compiled call."""
-    return jax.jit(es_value_and_grad(*args, **kwargs))
+    return running.quick_jit(es_value_and_grad(*args, **kwargs))
 
 
 def for_each(shapings, *args, **kwargs):
     """`es_value_and_grad` with each of the shapings, in one compiled call."""
     fns = [es_value_and_grad(*args, shaping=one, **kwargs) for one in shapings]
-    return jax.jit(lambda key, params: [fn(key, params) for fn in fns])
+    return running.quick_jit(lambda key, params: [fn(key, params) for fn in fns])
 
 
 def assert_trees_close(found, expected, rtol=1e-6, atol=0.0):

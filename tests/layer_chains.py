@@ -10,6 +10,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
+import running
 
 LAYERS = ("first", "second", "head")
 DEAD = (("first", 2), ("first", 5), ("second", 1))
@@ -89,7 +90,8 @@ def train(tx, params, steps, activity=None, grads=sines):
     What stands around an optimizer is compiled apart from it, and so changes none of
     its roundings.
     """
-    state, update, visited = jax.jit(tx.init)(params), jax.jit(tx.update), []
+    state, visited = running.quick_jit(tx.init)(params), []
+    update = running.quick_jit(tx.update)
     for _ in range(steps):
         given = FORWARD(params, inputs())[1] if activity is None else activity
         moves = GRADIENTS[grads](params)

@@ -8,6 +8,7 @@ import pytest
 from flax import linen, nnx
 
 import neat_optax as neo
+import running
 from layer_chains import inputs
 from neat_optax.continual import layer_activity
 
@@ -109,6 +110,7 @@ def accuracy_after_training(wrap):
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_a_dead_network_learns_again():
     dead = accuracy_after_training(optax.with_extra_args_support)
     revived = accuracy_after_training(

@@ -9,6 +9,7 @@ from jax.sharding import AxisType
 import layer_chains as chains
 import neat_optax as neo
 import properties
+import running
 from layer_chains import (
     ACTIVITY,
     DEAD,
@@ -50,7 +51,8 @@ def test_vmap_equals_single_runs():
         return carry[0]
 
     stacked = jax.tree.map(lambda *xs: np.stack(xs), *sets)
-    mapped, alone = jax.jit(jax.vmap(two_steps))(stacked), jax.jit(two_steps)
+    mapped = running.quick_jit(jax.vmap(two_steps))(stacked)
+    alone = running.quick_jit(two_steps)
     for params, one in zip(sets, chains.each(mapped, 2), strict=True):
         properties.assert_trees_close(one, alone(params), rtol=1e-4, atol=1e-5)
 
@@ -72,7 +74,7 @@ def test_sharded_equals_unsharded(axis_type):
         divided = jax.device_put(activity["first"], placed["first"]["bias"].sharding)
         activity = {**activity, "first": divided}
         carry = placed, jax.jit(tx.init)(placed)
-        step = jax.jit(lambda carry, seen: chains.one_step(tx, carry, seen))
+        step = running.quick_jit(lambda carry, seen: chains.one_step(tx, carry, seen))
         for _ in range(2):
             carry = step(carry, activity)
     found, placed_state = carry

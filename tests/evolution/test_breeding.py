@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import properties
+import running
 from neat_optax import evolution as evo
 from neat_optax.evolution import _draws
 from oracle import evolution as oracle
@@ -39,7 +40,7 @@ def bred_by(step, given, key=KEY):
 
 @functools.cache
 def update_of(step):
-    return jax.jit(step.update)
+    return running.quick_jit(step.update)
 
 
 SCORE = st.one_of(st.floats(-9, 9, width=32), st.sampled_from([np.nan, -np.inf]))
@@ -138,7 +139,7 @@ def test_one_generation_is_that_of_the_oracle(num_parents, rate):
     step = evo.breeder(selection, evo.uniform(num_parents), mutation, num_elites=2)
     bred, _ = bred_by(step, given)
 
-    @jax.jit
+    @running.quick_jit
     def drawn(given):
         select_key, vary_key = jax.random.split(KEY)
         parents = selection(select_key, given.fitness, (6, num_parents))

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+import running
 from neat_optax import evolution as evo
 from search_runs import CHAIN, NEARBY, PARAMS, assert_same_history, fitness, run
 
@@ -73,6 +74,7 @@ def test_sparsity_is_recorded_where_something_is_pruned():
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_sparsity_does_not_depend_on_the_chunks():
     whole, cut = (run(breeder=PRUNED, chunk=chunk).history for chunk in (20, 3))
     assert_same_history(cut, whole)

@@ -13,6 +13,7 @@ from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
 import properties
+import running
 from neat_optax import by_path
 from neat_optax import evolution as evo
 from neat_optax.evolution import BreederState
@@ -134,13 +135,13 @@ def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
         parents_as_they_are(), 0.5, scope=neo.whole_tree, score=score
     )
     given = population(16)
-    expected, _ = jax.jit(step.update)(KEY, given, step.init(given))
+    expected, _ = running.quick_jit(step.update)(KEY, given, step.init(given))
     mesh = jax.make_mesh((8,), ("n",), axis_types=(axis_type,))
     rows = NamedSharding(mesh, P("n"))
     with jax.set_mesh(mesh):
         placed = jax.device_put(given, rows)
         arguments = KEY, placed, step.init(placed)
-        compiled = jax.jit(step.update).lower(*arguments).compile()
+        compiled = running.quick_jit(step.update).lower(*arguments).compile()
         found, state = compiled(*arguments)
     properties.assert_trees_equal(found, expected)
     for leaf in jax.tree.leaves((found.params, state.pruning.mask)):
@@ -156,7 +157,7 @@ def test_each_device_prunes_the_individuals_that_it_holds(axis_type, score):
 def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well(inner):
     step = evo.prune_population(inner, 0.5)
     given = population(8)
-    expected, _ = jax.jit(step.update)(KEY, given, step.init(given))
+    expected, _ = running.quick_jit(step.update)(KEY, given, step.init(given))
     mesh = jax.make_mesh((4, 2), ("n", "m"), axis_types=(AxisType.Explicit,) * 2)
     specs = {"kernel": P("n", None, "m"), "bias": P("n", "m"), "n": P("n")}
     with jax.set_mesh(mesh):
@@ -166,7 +167,7 @@ def test_arrays_that_are_sharded_in_themselves_are_pruned_as_well(inner):
                 {name: NamedSharding(mesh, spec) for name, spec in specs.items()},
             )
         )
-        found, _ = jax.jit(step.update)(KEY, placed, step.init(placed))
+        found, _ = running.quick_jit(step.update)(KEY, placed, step.init(placed))
     properties.assert_trees_close(found, expected, rtol=1e-6)
     for a, b in zip(*map(jax.tree.leaves, (found.params, placed.params)), strict=True):
         assert a.sharding.is_equivalent_to(b.sharding, a.ndim)

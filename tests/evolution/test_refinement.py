@@ -10,6 +10,7 @@ import pytest
 
 import neat_optax as neo
 import properties
+import running
 from neat_optax import evolution as evo
 
 KEY = jax.random.key(0)
@@ -35,7 +36,7 @@ free = neo.by_path(lambda path, _: path == "w")
 
 
 def refined_by(step, given):
-    return jax.jit(step.update)(KEY, given, step.init(given))[0]
+    return running.quick_jit(step.update)(KEY, given, step.init(given))[0]
 
 
 def test_steps_are_those_of_the_optimizer_alone():

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import running
 from neat_optax import evolution as evo
 from neat_optax.evolution import _evaluating, _loading
 from search_runs import NEARBY
@@ -44,6 +45,7 @@ def test_batches_change_nothing():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [1, 4, 10, 64])
+@running.quickly()
 def test_batches_change_nothing_in_a_search(batch_size):
     whole, batched = run(), run(evo.of_individual(fitness, batch_size=batch_size))
     np.testing.assert_allclose(

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import running
 from neat_optax import evolution as evo
 
 BREEDER = evo.chain(evo.minimal_criterion(0.5), evo.breeder(evo.truncation(4)))
@@ -49,6 +50,7 @@ def run(params, breeder):
     "breeder", [CLOSER, pytest.param(BREEDER, marks=pytest.mark.slow)]
 )
 @pytest.mark.slow
+@running.quickly()
 def test_sharded_equals_unsharded(kind, breeder):
     rng = np.random.default_rng(0)
     params = {

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 
+import running
 from es_losses import (
     KEY,
     PARAMS,
@@ -110,9 +111,9 @@ def test_sigma_from_a_schedule_inside_the_step():
 @pytest.mark.parametrize("batch_size", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_jit_scan_and_vmap_over_seeds(batch_size):
     fn = es_value_and_grad(two_losses, 0.2, 8, batch_size=batch_size)
-    jitted = jax.jit(fn)
-    mapped = jax.jit(jax.vmap(fn, (0, None)))(keys(3), PARAMS)
-    scan = jax.jit(
+    jitted = running.quick_jit(fn)
+    mapped = running.quick_jit(jax.vmap(fn, (0, None)))(keys(3), PARAMS)
+    scan = running.quick_jit(
         lambda keys: jax.lax.scan(lambda _, key: (_, fn(key, PARAMS)), 0, keys)
     )
     scanned = scan(keys(3))[1]
@@ -125,6 +126,7 @@ def test_jit_scan_and_vmap_over_seeds(batch_size):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [None, 3])
+@running.quickly()
 def test_without_jit(batch_size):
     slopes = jnp.array([[1.0, 2.0], [-1.0, 0.5]])
     fn = es_value_and_grad(lambda p: slopes @ p, 0.2, 4, batch_size=batch_size)

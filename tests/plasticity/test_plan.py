@@ -6,6 +6,7 @@ import pytest
 
 import neat_optax as neo
 import properties
+import running
 
 SCOPES = {
     "per_leaf": neo.per_leaf,
@@ -50,7 +51,7 @@ def test_many_at_once(scope):
     tx = neo.plasticity.scale_by_plasticity(scope=scope, monitor=True)
     step = lambda g: tx.update(g, tx.init(g))  # noqa: E731
     each = [draw(0), {**draw(1), "b": np.array([1, np.nan, 0, 2, 3], np.float32)}]
-    mapped, alone = jax.jit(jax.vmap(step)), jax.jit(step)
+    mapped, alone = running.quick_jit(jax.vmap(step)), running.quick_jit(step)
     both = mapped(jax.tree.map(lambda *x: np.stack(x), *each))
     for n, g in enumerate(each):
         found = jax.tree.map(lambda x, n=n: x[n], both)

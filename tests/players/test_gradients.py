@@ -5,6 +5,8 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from jax.sharding import AxisType
+from jax.sharding import PartitionSpec as P
 
 from neat_optax import value_and_example_grads, value_and_player_grads
 
@@ -91,6 +93,25 @@ def test_players_with_batches_of_their_own_cost_their_sum():
         return jax.jit(of_each).lower(*arguments).compile().cost_analysis()["flops"]
 
     assert flops(8) < 4.5 * flops(2)
+
+
+@pytest.mark.parametrize("chunk_size", [None, 1])
+def test_inside_shard_map(chunk_size):
+    """Parameters that vary over the mesh give the gradients of each device's data."""
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+    of_both = value_and_player_grads(
+        lambda p, x: jnp.mean((x @ p) ** 2, axis=0), chunk_size=chunk_size
+    )
+
+    def mean_over_devices(p, x):
+        gradients = of_both(jax.lax.pcast(p, "data", to="varying"), x)[1]
+        return jax.lax.pmean(gradients, "data")
+
+    p = np.arange(6.0, dtype=np.float32).reshape(3, 2)
+    x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)
+    specs = dict(in_specs=(P(), P("data")), out_specs=P())
+    found = jax.jit(jax.shard_map(mean_over_devices, mesh=mesh, **specs))(p, x)
+    np.testing.assert_allclose(found, jax.jit(of_both)(p, x)[1], rtol=1e-5)
 
 
 def test_aux_of_each_player_comes_back_like_the_functions():

@@ -12,9 +12,9 @@ import pytest
 from flax import nnx
 
 import neat_optax as neo
+import running
 from neat_optax import by_path
 from neat_optax.sparsity import erdos_renyi_kernel, gradient_magnitude, random, uniform
-from running import run
 
 RNG = np.random.default_rng(5)
 SHAPES = {"first": (20, 30), "second": (30, 4), "bias": (4,)}
@@ -31,7 +31,7 @@ def grow_and_prune(*args, **options):
 
 def train(tx, params, steps):
     """Parameters, states and gradients of a run, one scan."""
-    found = jax.jit(lambda params: _train(tx, params, steps))(params)
+    found = running.quick_jit(lambda params: _train(tx, params, steps))(params)
     found = jax.tree.map(np.asarray, found)
     return [jax.tree.map(lambda x, s=step: x[s], found) for step in range(steps)]
 
@@ -56,7 +56,7 @@ def test_one_exchange_by_hand():
     )
     w = np.float32([[4.0, 1.0, 3.0, 2.0, 9.0, 9.0]])
     grads = np.float32([[[0.0] * 6], [[9.0, 0.5, 9.0, 5.0, 6.0, 0.1]]])
-    _, after, state = run(tx, grads, w)
+    _, after, state = running.run(tx, grads, w)
     assert after[0].tolist() == [[4.0, 1.0, 3.0, 2.0, 0.0, 0.0]]
     assert after[1].tolist() == [[4.0, 0.0, 3.0, 2.0, 0.0, 0.0]]
     assert state.mask.tolist() == [[True, False, True, True, True, False]]
@@ -252,6 +252,7 @@ def test_erdos_renyi_by_default():
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_an_nnx_model_trains_sparse_from_the_first_step():
     model = nnx.Sequential(
         nnx.Linear(8, 32, rngs=nnx.Rngs(0)),

@@ -7,6 +7,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import running
 from neat_optax._leaves import by_path, everything
 from neat_optax.sparsity import leaf_sparsities, make_mask, sparsity, summary, to_bcoo
 
@@ -98,6 +99,7 @@ def test_other_dtypes(dtype):
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_sparse_arrays_multiply_as_the_dense_ones():
     none = to_bcoo(PARAMS)["none"]
     assert (jnp.ones((2, 0)) @ none).tolist() == [[0.0] * 4] * 2

@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+import running
 from neat_optax.experiments.data import datasets
 from neat_optax.experiments.runs import cartpole, evolve_tasks
 from neat_optax.experiments.runs.evolve_tasks import (
@@ -66,7 +67,7 @@ def test_fitness_does_not_depend_on_chunks(name):
     task = made(name)
     params, key = fresh(task.name, 1, 7), jax.random.key(2)
 
-    @jax.jit
+    @running.quick_jit
     def scores(params):
         chunks = [evaluate(task.fitness, params, key, size) for size in (1, 3, 100)]
         return chunks, jax.vmap(lambda one: task.fitness(one, key))(params)
