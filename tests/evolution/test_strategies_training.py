@@ -7,8 +7,9 @@ import optax
 import pytest
 
 import neat_optax as neo
+import running
 from es_losses import KEY, PARAMS, gradients_of, keys, loss
-from neat_optax.evolution import Shaping, centered_ranks, raw
+from neat_optax.evolution import Shaping, centered_ranks, es_value_and_grad, raw
 
 
 def points():
@@ -33,7 +34,7 @@ def squared_errors(params, x, y):
 def train(fn, tx, steps):
     """Parameters after so many steps in one scan, and the first value."""
 
-    @jax.jit
+    @running.quick_jit
     def run(params, x, y):
         def step(carry, key):
             params, state = carry
@@ -56,7 +57,7 @@ def test_with_adam_a_small_network_learns(shaping):
     def of_all(params, x, y):
         return jnp.mean(squared_errors(params, x, y))
 
-    fn = gradients_of(of_all, 0.05, 32, shaping=shaping, batch_size=8)
+    fn = es_value_and_grad(of_all, 0.05, 32, shaping=shaping, batch_size=8)
     params, _ = train(fn, optax.adam(0.05), 200)
     before, after = of_all(network(), *points()), of_all(params, *points())
     assert after < 0.25 * before
@@ -70,7 +71,7 @@ def test_players_in_a_chain_with_what_corrects_conflicts(reduce):
     def of_halves(params, x, y):
         return jnp.mean(squared_errors(params, x, y).reshape(2, -1), axis=1)
 
-    fn = gradients_of(of_halves, 0.05, 32, batch_size=8)
+    fn = es_value_and_grad(of_halves, 0.05, 32, batch_size=8)
     params, first = train(fn, optax.chain(reduce, optax.adam(0.05)), 200)
     assert first.shape == (2,)
     assert np.all(of_halves(params, *points()) < 0.4 * first)
