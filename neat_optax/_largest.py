@@ -11,6 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
+
 
 def keep_largest(
     scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: Any
@@ -41,7 +43,8 @@ def keep_largest(
 
     # Usually all equals are wanted, since there is one: no second search then.
     all_wanted = wanted >= _count(equal)
-    first = jax.lax.cond(all_wanted, lambda: jnp.uint32(1), first_among_equals)
+    one = _tree.varying_like(jnp.uint32(1), wanted)
+    first = jax.lax.cond(all_wanted, lambda: one, first_among_equals)
     return [
         a | (e & (n >= first)) for a, e, n in zip(above, equal, numbers, strict=True)
     ]
@@ -73,7 +76,8 @@ def _largest_threshold(keys: Sequence[jax.Array], count: Any) -> jax.Array:
         reached = _count([key >= (threshold | bit) for key in keys])
         return jnp.where(reached >= count, threshold | bit, threshold)
 
-    return jax.lax.fori_loop(0, width, decide, jnp.zeros((), dtype))
+    none = _tree.varying_like(jnp.zeros((), dtype), _count([key > 0 for key in keys]))
+    return jax.lax.fori_loop(0, width, decide, none)
 
 
 def _numbers(arrays: Sequence[jax.Array]) -> list[jax.Array]:

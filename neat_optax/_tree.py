@@ -16,6 +16,16 @@ def widen(x: Any) -> jax.Array:
     return jnp.asarray(x, jnp.result_type(jnp.float32, x))
 
 
+def varying_like(constants: Any, like: jax.Array) -> Any:
+    """Constants as values that vary over a mesh as an array does in `jax.shard_map`.
+
+    There, loops and branches have to return the types that they take. Costs nothing:
+    XLA takes a choice between equals out again.
+    """
+    varies = jnp.any(like != like)
+    return jax.tree.map(lambda x: jnp.where(varies, x, x), constants)
+
+
 def inner(a: jax.Array, b: jax.Array) -> jax.Array:
     """Real inner product of two arrays of one shape, over all axes.
 

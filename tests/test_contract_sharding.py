@@ -61,6 +61,22 @@ def test_shardings_are_types_on_an_explicit_mesh(name):
         assert _padded(a) == _padded(b), (a, b)
 
 
+@contract.each(fast=("adapt_pruning",))
+def test_inside_shard_map(name):
+    """Tracing alone finds a loop or a branch that starts from what does not vary."""
+    tx, step = contract.TABLE[name].stepper()
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+
+    def two_steps(params, gradient):
+        params, gradient = jax.lax.pcast((params, gradient), "data", to="varying")
+        state = step(gradient, tx.init(params), params)[1]
+        return jax.lax.pmean(step(gradient, state, params)[0], "data")
+
+    specs = dict(in_specs=(P(), P()), out_specs=P())
+    found = jax.eval_shape(jax.shard_map(two_steps, mesh=mesh, **specs), PARAMS, PARAMS)
+    properties.assert_same_types(found, PARAMS)
+
+
 def _padded(x):
     """The axes of the mesh that divide each axis of the array."""
     spec = () if x.sharding is None else x.sharding.spec

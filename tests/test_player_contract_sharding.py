@@ -58,6 +58,23 @@ def test_shardings_are_types_on_an_explicit_mesh(name):
         assert not any(tuple(axes)[len(spec) :]), (key, axes)
 
 
+@table.each(fast=("upgrad", "nash_mtl"))
+def test_inside_shard_map(name):
+    """Tracing alone finds a loop or a branch that starts from what does not vary."""
+    tx, step = table.TABLE[name].stepper()
+    mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Auto,))
+
+    def two_steps(params, gradients):
+        params, gradients = jax.lax.pcast((params, gradients), "data", to="varying")
+        state = step(gradients, tx.init(params), params)[1]
+        return jax.lax.pmean(step(gradients, state, params)[0], "data")
+
+    specs = dict(in_specs=(P(), P()), out_specs=P())
+    mapped = jax.shard_map(two_steps, mesh=mesh, **specs)
+    found = jax.eval_shape(mapped, PARAMS, runs.players_like(PARAMS))
+    properties.assert_same_types(found, PARAMS)
+
+
 @table.each(fast=("m_config",))
 def test_sharded_equals_unsharded(name):
     check_sharded(name, AxisType.Explicit)

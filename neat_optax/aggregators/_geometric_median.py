@@ -108,7 +108,8 @@ def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Dec
         pull = pulls(weights)
         return _tree.safe_divide(pull, jnp.sum(pull))
 
-    weights = jax.lax.fori_loop(0, NUM_STEPS, body, preference)
+    start = _tree.varying_like(preference, gramian)
+    weights = jax.lax.fori_loop(0, NUM_STEPS, body, start)
     weights = jnp.where(floor > 0, weights, preference)
     left = pulls(weights) - jnp.sum(pulls(weights)) * weights
     squared = left @ jnp.matmul(gramian, left, precision="highest")

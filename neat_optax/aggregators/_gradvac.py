@@ -97,7 +97,8 @@ def gradvac_step(
         return jax.lax.fori_loop(0, count, meet, (start, own_targets))
 
     starts = jnp.diag(rows.active.astype(rows.norms.dtype))
-    held, aims = jax.vmap(met_by)(starts, orders, aims.astype(starts.dtype))
+    aims = _tree.varying_like(aims.astype(starts.dtype), rows.matrix)
+    held, aims = jax.vmap(met_by)(starts, orders, aims)
     weights = jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
     return weights, aims
 

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _checks, _stacked
+from neat_optax import _checks, _stacked, _tree
 from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players
 
@@ -149,7 +149,7 @@ def _gramians(groups: list[Group]):
     squares = jnp.diagonal(direct, axis1=1, axis2=2)
     in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
     ones = jnp.ones(len(groups), direct.dtype)
-    unscaled = ones, jnp.ones(squares.shape[1], bool)
+    unscaled = _tree.varying_like((ones, jnp.ones(squares.shape[1], bool)), direct)
     gramian, factor, finite = jax.lax.cond(
         jnp.all(in_range),
         lambda: (direct, *unscaled),

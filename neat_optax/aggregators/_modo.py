@@ -107,7 +107,7 @@ def sdmgrad_step(
         return project_simplex(weights - step_size * velocity, present), velocity
 
     weights = weights.astype(jnp.result_type(weights, cross, preference))
-    start = weights, jnp.zeros_like(weights)
+    start = _tree.varying_like((weights, jnp.zeros_like(weights)), cross)
     return jax.lax.fori_loop(0, num_steps, body, start)[0]
 
 

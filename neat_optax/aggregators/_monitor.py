@@ -33,7 +33,8 @@ def start(num_scopes: int, num_players: int) -> Recorded:
     zeros = jnp.zeros((num_scopes,), jnp.float32)
     rows = jnp.zeros((num_scopes, num_players), jnp.float32)
     pairs = jnp.zeros((num_scopes, num_players, num_players), jnp.float32)
-    blank = PlayerRecord(*[zeros] * 7, rows, rows, pairs)
+    scalars = zeros, zeros, zeros, zeros, zeros, zeros, zeros
+    blank = PlayerRecord(*scalars, rows, rows, pairs)
     return _recording.start(blank, zeros)
 
 

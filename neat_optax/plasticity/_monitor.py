@@ -106,6 +106,7 @@ def median(x: jax.Array, low: ArrayLike, high: ArrayLike) -> jax.Array:
         return edges[jnp.maximum(k - 1, 0)], edges[k]
 
     ends = jnp.asarray(low, x.dtype), jnp.asarray(high, x.dtype)
+    ends = _tree.varying_like(ends, x)
     return jax.lax.fori_loop(0, _ROUNDS, narrow, ends)[1]
 
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 
 
 def value_and_player_grads(
@@ -80,7 +80,8 @@ def value_and_player_grads(
 
         losses, pullback, aux = jax.vjp(split, params, has_aux=True)
         _check_losses(losses, "[P]", 1)
-        (gradients,) = _map(pullback, _rows(losses), chunk_size)
+        rows = jnp.eye(len(losses), dtype=losses.dtype)
+        (gradients,) = _map(pullback, _tree.varying_like(rows, losses), chunk_size)
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
@@ -119,12 +120,6 @@ def _of_each(
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
-
-
-def _rows(losses: jax.Array) -> jax.Array:
-    """The identity [P, P], as a value that varies over a mesh as the losses do."""
-    zero = jnp.where(losses > 0, jnp.zeros_like(losses), jnp.zeros_like(losses))
-    return jnp.eye(len(losses), dtype=losses.dtype) + zero[None]
 
 
 def _map(function: Callable[..., Any], rows: Any, chunk_size: int | None) -> Any:

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._typing import Array, Float
 
@@ -81,6 +82,7 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
 
     start, none = _start(problem), jnp.zeros((), jnp.int32)
     first = _Search(start, start, _residual(problem, start), none, none)
+    first = _tree.varying_like(first, rows.matrix)
     found = jax.lax.while_loop(going, body, first)
     solved = _all_gain(problem, found.best)
     return Bargain(

@@ -83,6 +83,7 @@ def nnqp(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]) -> Solution:
     zero = jnp.zeros_like(linear)
     role = jnp.where(_solved(linear, zero, linear), _DONE, _SEARCH)
     start = jnp.zeros((), jnp.int32), _Rows(zero, linear, zero, role)
+    start = _tree.varying_like(start, matrix)
     point = jax.lax.while_loop(going, body, start)[1].point
     violation = _violation(point, _times(point, matrix) + linear)
     return Solution(point, violation / jnp.maximum(_demand(linear), 1))
