@@ -86,13 +86,4 @@ def _decide_if(
     amount: Any,
 ) -> tuple[Any, Any]:
     """Jitted, so that a step outside of `jit` does not recompile its branches."""
-
-    def varying(state: Any, mask: Any) -> tuple[Any, Any]:
-        leaves = jax.tree.leaves(measured)
-        return (_tree.varying_like(state, leaves[0]) if leaves else state), mask
-
-    return jax.lax.cond(
-        due,
-        lambda: varying(*decide(score, *old, measured, amount)),
-        lambda: varying(*old),
-    )
+    return jax.lax.cond(due, lambda: decide(score, *old, measured, amount), lambda: old)
