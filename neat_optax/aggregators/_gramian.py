@@ -173,6 +173,7 @@ def _rescaled(groups: list[Group], dtype: jnp.dtype):
     exponent = jnp.where(largest > 0, exponent, 0)
     exponent = jnp.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)
     factor = jnp.ldexp(jnp.ones(len(groups), dtype), -exponent)
+    factor = _tree.varying_like(factor, peaks)
     pairs = zip(groups, factor, strict=True)
     gramian = jnp.stack([group.gramian(scale) for group, scale in pairs])
     return gramian, factor, finite
