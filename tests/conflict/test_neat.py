@@ -150,7 +150,11 @@ def test_every_listed_difference_is_recorded(name):
 
 
 def _oracle(config, tree, gradients):
-    """The oracle's parameters after each step, leaf by leaf."""
+    """The oracle's parameters after each step, leaf by leaf.
+
+    A correction as long as the gradient leaves a rounding of zero for an update. Where
+    its direction is remembered it decides the following steps: they have no answer.
+    """
     states = {key: reference.zeros_like(value) for key, value in tree.items()}
     params = tree
     for gradient in gradients:
@@ -161,6 +165,12 @@ def _oracle(config, tree, gradients):
         params = {key: step.param for key, step in steps.items()}
         states = {key: step.state for key, step in steps.items()}
         yield params
+        if any(_cancels(**step.metrics) for step in steps.values()):
+            return
+
+
+def _cancels(grad_norm, update_norm, **_):
+    return update_norm < 1e-6 * grad_norm
 
 
 SHAPES = {"vector": (3,), "cube": (2, 1, 2)}
