@@ -44,6 +44,7 @@ def test_one_run_with_optimized_machine_code(name, subtests):
 
 
 @contract.each(fast=EAGER)
+@running.quickly()
 def test_jit_equals_no_jit(name):
     tx, step = contract.TABLE[name].stepper()
     params = {"w": jnp.asarray(runs.PARAMS["w"])}

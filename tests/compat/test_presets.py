@@ -65,6 +65,7 @@ def test_is_the_authors_configuration(preset):
 
 @pytest.mark.slow
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.__name__)
+@running.quickly()
 def test_is_the_authors_configuration_where_nothing_is_recorded(preset):
     expected, _ = descend(neo.compat.from_config(PRESETS[preset]))
     properties.assert_trees_close(descend(preset())[0], expected, rtol=1e-6)

@@ -9,6 +9,7 @@ from jax.sharding import AxisType
 import layer_chains as chains
 import neat_optax as neo
 import properties
+import running
 from layer_chains import ACTIVITY, LAYERS, train
 
 PARAMS = chains.dense_params()
@@ -20,6 +21,7 @@ FAST = neo.continual.continual_backprop(
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_scan_equals_single_steps():
     def step(carry, _):
         return chains.one_step(FAST, carry), None
@@ -33,6 +35,7 @@ def test_scan_equals_single_steps():
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_vmap_equals_single_runs():
     sets = [PARAMS, chains.dense_params(4)]
 
@@ -48,6 +51,7 @@ def test_vmap_equals_single_runs():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("axis_type", [AxisType.Auto, AxisType.Explicit])
+@running.quickly()
 def test_sharded_equals_unsharded(axis_type):
     """Units are divided among devices, as incoming and as outgoing weights.
 

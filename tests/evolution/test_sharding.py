@@ -9,6 +9,7 @@ import pytest
 from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
+import running
 from neat_optax.evolution import (
     _pairs,
     es_value_and_grad,
@@ -63,6 +64,7 @@ def products(*options, fast):
     products((None, True), (3, False), fast=(AxisType.Explicit, 3, False)),
 )
 @pytest.mark.slow
+@running.quickly()
 def test_sharded_equals_unsharded(axis_type, batch_size, players):
     loss = losses if players else lambda p: jnp.sum(losses(p))
     fn = jax.jit(es_value_and_grad(loss, 0.2, 7, batch_size=batch_size))
@@ -84,6 +86,7 @@ def test_a_distribution_is_sharded_like_its_mean():
 
 @pytest.mark.slow
 @pytest.mark.parametrize("axis_type", KINDS)
+@running.quickly()
 def test_a_distribution_sharded_equals_unsharded(axis_type):
     fn = jax.jit(snes_value_and_grad(losses, 6, batch_size=4))
     expected = fn(KEY, init_gaussian(PARAMS, 0.2))[1]

@@ -7,6 +7,7 @@ the state, one number for each array, and added up the same way.
 import jax
 import numpy as np
 
+import running
 from neat_optax._recording import Recorded
 from plasticity_goldens import CASES, CLOSE, of, states_of
 
@@ -181,6 +182,7 @@ def ours(case):
 
 
 @of("optimizer", FAST)
+@running.quickly()
 def test_diagnostics(case):
     """What is not recorded, since no transformation does it, has no effect there."""
     found = ours(case)

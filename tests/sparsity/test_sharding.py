@@ -11,6 +11,7 @@ from jax.sharding import AxisType, NamedSharding
 from jax.sharding import PartitionSpec as P
 
 import neat_optax as neo
+import running
 from neat_optax.sparsity import blocks, erdos_renyi_kernel, units
 
 RNG = np.random.default_rng(0)
@@ -55,6 +56,7 @@ def place(mesh):
     ids=str,
 )
 @pytest.mark.slow
+@running.quickly()
 def test_sharded_equals_unsharded(name, axis_type):
     tx = TRANSFORMATIONS[name]
     expected, _ = run(tx, jax.tree.map(jnp.asarray, PARAMS))

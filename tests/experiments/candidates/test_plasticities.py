@@ -6,6 +6,7 @@ import optax
 import pytest
 from flax import nnx
 
+import running
 from neat_optax import diagnostics
 from neat_optax.experiments.candidates import plasticities
 from neat_optax.experiments.candidates.candidate import Setting
@@ -45,7 +46,7 @@ def test_every_candidate_takes_what_the_network_gives(name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", plasticities.CANDIDATES)
 def test_every_candidate_steps_and_is_measured(name):
-    before, after, measures = jax.jit(lambda: started(name, 2))()
+    before, after, measures = running.quick_jit(lambda: started(name, 2))()
     moved = jax.tree.map(lambda a, b: np.max(np.abs(a - b)), before, after)
     assert max(jax.tree.leaves(moved)) > 0
     assert "opposed" in measures

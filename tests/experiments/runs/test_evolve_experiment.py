@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import running
 from event_files import written
 from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
 from neat_optax.experiments.runs import evolve_experiment, files
@@ -32,6 +33,7 @@ def short_chunks(monkeypatch):
     monkeypatch.setattr(evolve_experiment, "CHECKPOINT_EVERY", 2)
 
 
+@running.quickly()
 def run(path, config=CONFIG, tick=lambda *_: None):
     folder = files.RunFolder(str(path), "mine", {"task": "sum"})
     return evolve_experiment.run(config, TASK, folder, tick)

@@ -3,6 +3,7 @@ import numpy as np
 import optax
 import pytest
 
+import running
 from neat_optax.conflict._neat import neat
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.data import datasets
@@ -123,6 +124,7 @@ def test_each_epoch_has_an_order_of_its_own():
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_an_epoch_is_the_same_alone_and_among_replicas():
     pair = make(rates=(0.1, 0.5), seeds=1)
     both, _ = pair.epoch(pair.init(), 3)
@@ -166,6 +168,7 @@ def trains_like_the_batch(plain, players, number_of_epochs=2):
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_the_mean_of_players_trains_like_the_batch():
     """One by one or side by side, with players or without: the same numbers."""
     options = {"rates": (0.05, 0.1), "measures": lambda _: {}}
@@ -175,6 +178,7 @@ def test_the_mean_of_players_trains_like_the_batch():
 
 
 @pytest.mark.slow
+@running.quickly()
 def test_the_mean_of_players_trains_the_network_like_the_batch(wine):
     options = {"rates": (0.05, 0.1), "measures": lambda _: {}, "data": wine}
     plain = make(build=sgd, task=make_task(wine), **options)
