@@ -10,6 +10,7 @@ def make_result():
     def one(low):
         return {
             "learning_rate": 0.2,
+            "learning_rates_tried": [0.2],
             "test_accuracy_interval": Interval(0.9, low, 1.8 - low),
             "mean_over_run": {"opposed": 0.25, "correction_ratio": 0.01},
             "curves": {
@@ -36,6 +37,7 @@ def make_player_result():
     def one(turn):
         return {
             "learning_rate": 0.0009,
+            "learning_rates_tried": [0.0009],
             "test_accuracy_interval": Interval(0.8, 0.78, 0.82),
             "test_macro_f1_interval": Interval(0.374, 0.3, 0.4),
             "mean_over_run": {
@@ -67,6 +69,7 @@ def make_pruning_result():
     def one(sparsity, accuracy):
         return {
             "learning_rate": 0.003,
+            "learning_rates_tried": [0.003],
             "test_accuracy_interval": Interval(
                 accuracy, accuracy - 0.01, accuracy + 0.01
             ),
@@ -97,6 +100,7 @@ def make_stream_result():
     def one(late):
         return {
             "learning_rate": 0.003,
+            "learning_rates_tried": [0.003],
             "test_accuracy_interval": Interval(0.94, 0.93, 0.95),
             "late_minus_early": Interval(late, late - 0.01, late + 0.01),
             "mean_over_run": {"plasticity": 0.8},

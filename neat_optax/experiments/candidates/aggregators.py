@@ -143,7 +143,6 @@ AGGREGATORS = Lineup(
     kind="aggregator",
     candidates=_CANDIDATES,
     default=("mean", "neat", "upgrad", "pcgrad"),
-    unit=ADAM_RATE,
     measures=player_measures,
     did=changes_gradient,
     in_turn=True,

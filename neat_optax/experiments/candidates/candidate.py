@@ -1,6 +1,7 @@
 """What is compared: named candidates, their controls, and the rates they try."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -54,7 +55,6 @@ class Lineup(NamedTuple):
     kind: str  # what a candidate is called
     candidates: dict[str, Candidate]
     default: tuple[str, ...]
-    unit: float  # the base rate that a learning rate given by the user refers to
     measures: Measures  # of an optimizer's state, at every step
     did: Callable[[dict[str, Any]], str]  # from a report to what the candidate did
     at_end: AtEnd = nothing  # of parameters and validation examples, after an epoch
@@ -79,12 +79,52 @@ class Lineup(NamedTuple):
         known = self.candidates[name]
         return (*((known.control,) if known.control else ()), *known.peers)
 
-    def rates(self, name: str, learning_rate: float | None) -> tuple[float, ...]:
-        """The learning rates to try: a grid, or one matched to the rate given."""
+    def rates(
+        self, name: str, given: Mapping[str, float], names: Iterable[str] = ()
+    ) -> tuple[float, ...]:
+        """The learning rates to try: as given, or a grid around the candidate's own.
+
+        A control that is given none tries those of whom it controls: what a rate does
+        is then no part of a difference.
+
+        Args:
+          name: of a candidate.
+          given: a rate by name, which is taken as it is.
+          names: all that are compared.
+        """
+        if name in given:
+            return (given[name],)
+        others = [x for x in names if self.candidates[x].control == name]
+        theirs = [rate for x in others for rate in self.rates(x, given)]
         base = self.candidates[name].base_rate
-        if learning_rate is not None:
-            return (_rounded(learning_rate * base / self.unit),)
-        return tuple(_rounded(base * factor) for factor in SPREAD)
+        grid = tuple(_rounded(base * factor) for factor in SPREAD)
+        return tuple(dict.fromkeys(theirs)) or grid
+
+
+def with_rate(kind: str, text: str) -> tuple[str, float | None]:
+    """The name and the learning rate that `adam:1e-3` or `adam` stand for.
+
+    Args:
+      kind: what a candidate is called.
+      text: NAME or NAME:RATE.
+
+    Example:
+      >>> with_rate("optimizer", "adam:1e-3"), with_rate("optimizer", "sgd")
+      (('adam', 0.001), ('sgd', None))
+    """
+    name, colon, written = text.partition(":")
+    if not colon:
+        return name, None
+    try:
+        rate = float(written)
+    except ValueError:
+        rate = math.nan
+    if not 0 < rate < math.inf:
+        raise ValueError(
+            f"`{kind}` must be a name, or NAME:RATE with a learning rate in (0, inf), "
+            f"got {text}."
+        )
+    return name, rate
 
 
 def changes_gradient(report: dict[str, Any]) -> str:

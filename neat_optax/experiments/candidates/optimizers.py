@@ -72,9 +72,7 @@ def _with_control(name: str, control: str, recipe: Callable, rate: float, about:
 _NEAT = ("control",)
 _CANDIDATES = {
     **_with_control("neat", "control", neat, NEAT_RATE, "NEAT against its momentum"),
-    "sgd": Candidate(
-        _plain(_sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD, matched rate", _NEAT
-    ),
+    "sgd": Candidate(_plain(_sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD", _NEAT),
     "adam": Candidate(_plain(optax.adam), ADAM_RATE, None, "Adam", _NEAT),
     "adamw": Candidate(
         _plain(_adamw),
@@ -129,7 +127,6 @@ OPTIMIZERS = Lineup(
         for name, known in plasticities.CANDIDATES.items()
     },
     default=("neat", "control", "sgd", "adam"),
-    unit=NEAT_RATE,
     measures=_measures,
     did=changes_gradient,
 )

@@ -102,7 +102,6 @@ def lineup(prune: Sequence[str], rules: Rules) -> Lineup:
             **{pruning.name: _candidate(pruning, rules) for pruning in prunings},
         },
         default=(CONTROL, *names),
-        unit=ADAM_RATE,
         measures=lambda _: {},
         did=_did,
         at_end=_size,

@@ -6,7 +6,11 @@ from typing import Any
 from neat_optax import _checks
 from neat_optax.experiments.candidates import plasticities, prunings
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import SCHEDULES, Lineup
+from neat_optax.experiments.candidates.candidate import (
+    SCHEDULES,
+    Lineup,
+    with_rate,
+)
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.commands.options import EPOCHS, TrainOptions
@@ -55,15 +59,35 @@ class TrainConfig(TrainOptions):
     @property
     def names(self) -> tuple[str, ...]:
         """What is compared."""
-        if self.prune:
-            return self.lineup.default
-        return self.optimizers if self.players is None else self.aggregators
+        return tuple(name for name, _ in self._asked)
+
+    @property
+    def given_rates(self) -> dict[str, float]:
+        """The learning rates that are given, by name: each is used as it is."""
+        rates = {name: rate or self.learning_rate for name, rate in self._asked}
+        return {name: rate for name, rate in rates.items() if rate is not None}
+
+    def rates(self, name: str) -> tuple[float, ...]:
+        """The learning rates that a candidate tries."""
+        return self.lineup.rates(name, self.given_rates, self.names)
+
+    def settings(self) -> dict[str, Any]:
+        """What decides on the numbers of a run: the content of `config.json`."""
+        return super().settings() | {"rates": self.given_rates or None}
 
     @property
     def num_epochs(self) -> int:
         """Passes over the data, over all tasks of a stream."""
         tasks = 1 if self.stream is None else streams.parse(self.stream).num_tasks
         return tasks * self.epochs
+
+    @property
+    def _asked(self) -> list[tuple[str, float | None]]:
+        """Every name, and the learning rate that stands after it."""
+        if self.prune:
+            return [(name, None) for name in self.lineup.default]
+        texts = self.optimizers if self.players is None else self.aggregators
+        return [with_rate(self.lineup.kind, text) for text in texts]
 
     @property
     def _rules(self) -> Rules:

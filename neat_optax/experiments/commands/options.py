@@ -4,7 +4,7 @@ A field that depends on others is None, or an empty tuple, where it is not asked
 """
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from tyro.conf import Fixed, Suppress, UseAppendAction, arg
@@ -34,17 +34,24 @@ def _hint(usual: str) -> str:
     return f"(default: {usual})"
 
 
-def _listed(lead: str, members: Mapping[str, Any]) -> str:
+def _listed(
+    lead: str, members: Mapping[str, Any], more: Callable[[Any], str] = lambda _: ""
+) -> str:
     """Help with a line for each member."""
-    return "\n".join([lead, *(f"{name}: {x.about}" for name, x in members.items())])
+    lines = [f"{name}: {x.about}{more(x)}" for name, x in members.items()]
+    return "\n".join([lead, *lines])
 
 
 def _candidates(lineup: Lineup, also: str = "") -> Any:
-    lead = "one to train, with its control; may be repeated"
+    lead = (
+        "one to train, with its control, at the rate after the colon; may be repeated"
+    )
     return arg(
         name=lineup.kind,
-        metavar="NAME",
-        help=_listed(lead, lineup.candidates),
+        metavar="NAME[:RATE]",
+        help=_listed(
+            lead, lineup.candidates, lambda x: f", rates near {x.base_rate:g}"
+        ),
         help_behavior_hint=_hint(", ".join(lineup.default) + also),
     )
 
@@ -129,8 +136,7 @@ class TrainOptions(RunOptions):
         float | None,
         arg(metavar="FLOAT", help_behavior_hint=_hint("each tries a grid of five")),
     ] = None
-    """one rate, in NEAT's scale or with --players or --prune in Adam's, others at the
-    matching rate"""
+    """the rate of all that have none of their own"""
     schedule: Annotated[
         str,
         arg(metavar="NAME", help=f"how the rate goes on: {', '.join(SCHEDULES)}"),

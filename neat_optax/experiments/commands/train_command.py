@@ -7,7 +7,7 @@ from typing import Any
 from rich.console import Console
 
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import Lineup
+from neat_optax.experiments.candidates.candidate import Lineup, with_rate
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.commands.config import TrainConfig
@@ -49,8 +49,14 @@ def make_config(options: TrainOptions) -> TrainConfig:
 
 
 def _names(lineup: Lineup, given: tuple[str, ...], asked: bool) -> tuple[str, ...]:
+    """The names with their controls, each with the rate that is given after it."""
     usual = lineup.default if asked else ()
-    return lineup.with_controls(tuple(map(_spelled, given)) or usual)
+    found = [with_rate(lineup.kind, _spelled(text)) for text in given or usual]
+    names = lineup.with_controls(tuple(name for name, _ in found))
+    if len(set(names)) < len(names):
+        return names  # which is refused
+    rates = {name: rate for name, rate in found if rate is not None}
+    return tuple(f"{x}:{rates[x]}" if x in rates else x for x in names)
 
 
 def _spelled(name: str) -> str:

@@ -24,7 +24,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     """Prints the table and the verdicts."""
     shown = _with_known_columns(layout(result), result)
     table = Table(
-        title=_title(result["config"]),
+        title=_title(result),
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,
@@ -66,14 +66,26 @@ def _note(shown: Layout, to_control: str, with_f1: bool, with_late: bool) -> str
     return "; ".join([*parts, shown.note] if shown.note else parts) + "."
 
 
-def _title(config: dict[str, Any]) -> str:
-    rate = "selected on validation" if config["learning_rate"] is None else "as given"
+def _title(result: dict[str, Any]) -> str:
+    config = result["config"]
     players = f", players: {config['players']}" if config["players"] else ""
     pruned = _pruned(config) if config.get("prune") else ""
     return (
         f"{config['dataset']}{players}{pruned}{_unusual(config)}, seeds: "
-        f"{config['seeds']}, epochs: {config['epochs']}, rate {rate}"
+        f"{config['seeds']}, epochs: {config['epochs']}, {_rate(result)}"
     )
+
+
+def _rate(result: dict[str, Any]) -> str:
+    """Where the learning rates come from."""
+    reports = result[layout(result).reports]
+    selected = [
+        name for name, x in reports.items() if len(x["learning_rates_tried"]) > 1
+    ]
+    if not selected:
+        return "rates as given"
+    whose = f" of {', '.join(selected)}" if len(selected) < len(reports) else ""
+    return f"rates{whose} selected on validation"
 
 
 def _unusual(config: dict[str, Any]) -> str:
@@ -95,7 +107,7 @@ def _pruned(config: dict[str, Any]) -> str:
 
 def _cells(report: dict[str, Any], difference: dict[str, Any] | None) -> list[str]:
     cells = [
-        f"{report['learning_rate']:.3g}",
+        f"{report['learning_rate']:g}",
         _percent(report["test_accuracy_interval"]),
     ]
     if F1 in report:

@@ -5,6 +5,7 @@ runs/<name>/compact/        the smaller networks' weights, an orbax checkpoint w
             compact.json    what was saved, written last
 """
 
+import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -59,7 +60,8 @@ def open_run(path: pathlib.Path) -> Finished:
                 f"options and --name {path.name} goes on with it."
             )
         result = json.loads((path / "result.json").read_text())
-        given = {key: x for key, x in options.items() if x is not None}
+        known = {field.name for field in dataclasses.fields(TrainConfig)}
+        given = {key: options[key] for key in known if options.get(key) is not None}
         lists = {key: tuple(x) for key, x in given.items() if isinstance(x, list)}
         config = TrainConfig(**{**given, **lists})
     except (json.JSONDecodeError, TypeError) as error:

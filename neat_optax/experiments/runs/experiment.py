@@ -104,7 +104,7 @@ def make_candidate(
         view=streams.task_view(config.stream, config.epochs),
         in_turn=lineup.in_turn,
         seeds=config.seeds,
-        rates=lineup.rates(name, config.learning_rate),
+        rates=config.rates(name),
         batch_size=config.batch_size,
     )
 
@@ -115,7 +115,7 @@ def _train(
     done, replicas, rows = folder.restore(name, trainer.init())
     for _ in range(done):
         tick(name)
-    tried = config.lineup.rates(name, config.learning_rate)
+    tried = config.rates(name)
     for epoch in range(done, config.num_epochs):
         start = time.perf_counter()
         replicas, measures = trainer.epoch(replicas, epoch)

@@ -7,6 +7,7 @@ from neat_optax.experiments.candidates.candidate import (
     SCHEDULES,
     SPREAD,
     changes_gradient,
+    with_rate,
 )
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import Rules
@@ -18,8 +19,33 @@ LINEUPS = (OPTIMIZERS, AGGREGATORS, lineup(("cubic", "2:4"), Rules()))
 @pytest.mark.parametrize("lineup", LINEUPS, ids=lambda x: x.kind)
 def test_all_candidates_are_tried_with_as_many_rates(lineup):
     for name in lineup.candidates:
-        assert len(lineup.rates(name, None)) == len(SPREAD)
-        assert len(lineup.rates(name, 0.1)) == 1
+        assert len(lineup.rates(name, {})) == len(SPREAD)
+
+
+@pytest.mark.parametrize("lineup", LINEUPS, ids=lambda x: x.kind)
+def test_a_rate_that_is_given_is_the_rate_that_is_used(lineup):
+    for name in lineup.candidates:
+        assert lineup.rates(name, {name: 1.23456789e-3}) == (1.23456789e-3,)
+
+
+def test_a_control_tries_the_rates_of_those_that_it_controls():
+    def of_mean(given, names):
+        return AGGREGATORS.rates("mean", given, names)
+
+    names = ("upgrad", "pcgrad", "neat", "mean")
+    given = {"upgrad": 0.5, "pcgrad": 0.25, "neat": 0.1}
+    assert of_mean(given, names) == (0.5, 0.25)
+    assert of_mean({"upgrad": 0.5, "pcgrad": 0.5}, names) == (0.5,)
+    assert of_mean(given | {"mean": 2.0}, names) == (2.0,)
+    grid = of_mean({}, ())
+    assert of_mean({}, names) == grid
+    assert of_mean({"upgrad": 0.5}, names) == (0.5, *grid)
+
+
+@pytest.mark.parametrize("rate", ["0", "-1", "nan", "inf", "", "fast"])
+def test_a_rate_is_a_number_above_zero(rate):
+    with pytest.raises(ValueError, match=f"`optimizer` must be .* got adam:{rate}."):
+        with_rate("optimizer", f"adam:{rate}")
 
 
 @pytest.mark.parametrize("lineup", LINEUPS, ids=lambda x: x.kind)

@@ -91,6 +91,7 @@ def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
         ("--stream permuted", "`stream` must be permuted:TASKS"),
         ("--config none.toml", "`config` must be a readable file, got none.toml"),
         ("--learning-rate -1", "`learning_rate` must be in (0, inf), got -1.0."),
+        ("--optimizer adam:fast", "NAME:RATE with a learning rate in (0, inf), got"),
         ("--batch-size 5000", "`batch_size` must be at most the 1077"),
         ("--players agents", "`players` must be one of examples, tasks, got agents."),
         ("--players tasks", "`dataset` must be one of several labels"),

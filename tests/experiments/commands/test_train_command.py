@@ -35,3 +35,37 @@ def test_names_may_have_underscores_for_dashes():
         options = TrainOptions(players="examples", aggregators=(name,))
         assert make_config(options).aggregators == ("dual-proj", "mean")
     assert make_config(TrainOptions(dataset="breast_cancer")).dataset == "breast-cancer"
+
+
+def test_a_rate_that_is_given_is_the_rate_that_is_used():
+    """By every optimizer, whatever it is tuned around by default."""
+    names = ("neat", "sgd", "adam", "lion")
+    config = make_config(TrainOptions(optimizers=names, learning_rate=1e-3))
+    for name in config.names:
+        assert config.rates(name) == (1e-3,)
+    assert set(config.settings()["rates"].values()) == {1e-3}
+
+
+def test_one_optimizer_has_a_rate_of_its_own():
+    names = ("adam:1e-3", "neat:0.30000001", "sgd")
+    config = make_config(TrainOptions(optimizers=names))
+    assert config.optimizers == ("adam:0.001", "neat:0.30000001", "control", "sgd")
+    assert config.names == ("adam", "neat", "control", "sgd")
+    assert config.rates("adam") == (0.001,)
+    assert config.rates("neat") == config.rates("control") == (0.30000001,)
+    assert config.rates("sgd") == OPTIMIZERS.rates("sgd", {})
+    assert config.settings()["rates"] == {"adam": 0.001, "neat": 0.30000001}
+    over = make_config(TrainOptions(optimizers=names, learning_rate=0.5))
+    assert over.rates("adam") == (0.001,)
+    assert over.rates("sgd") == over.rates("control") == (0.5,)
+    options = TrainOptions(players="examples", aggregators=("dual_proj:2e-3",))
+    assert make_config(options).rates("mean") == (2e-3,)
+
+
+def test_without_a_rate_none_is_written_down():
+    assert make_config(TrainOptions()).settings()["rates"] is None
+
+
+def test_a_name_is_given_once_whatever_its_rate():
+    with pytest.raises(ValueError, match="each name once, got adam, adam"):
+        make_config(TrainOptions(optimizers=("adam:1e-3", "adam")))

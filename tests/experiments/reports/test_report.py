@@ -81,3 +81,24 @@ def test_a_result_of_an_earlier_version_is_shown():
     assert "prune" not in result["config"]
     assert "at_end" not in result["optimizers"]["neat"]
     assert "90.00 ± 1.00" in printed(result, 100)
+
+
+@pytest.mark.parametrize(
+    ("tried", "title"),
+    [
+        ([[0.2], [0.2]], "epochs: 3, rates as given"),
+        ([[0.02, 0.2], [0.02, 0.2]], "epochs: 3, rates selected on validation"),
+        ([[0.2], [0.02, 0.2]], "epochs: 3, rates of control selected on validation"),
+    ],
+)
+def test_title_says_where_rates_come_from(tried, title):
+    result = make_result()
+    for one, rates in zip(result["optimizers"].values(), tried, strict=True):
+        one["learning_rates_tried"] = rates
+    assert title in " ".join(printed(result, 200).split())
+
+
+def test_a_rate_is_shown_as_it_is():
+    result = make_result()
+    result["optimizers"]["neat"]["learning_rate"] = 0.012345
+    assert " 0.012345 " in printed(result, 100)
