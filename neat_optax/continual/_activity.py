@@ -13,6 +13,8 @@ def layer_activity(
     outputs: Any,
     layers: Sequence[str],
     activation: Callable[[jax.Array], jax.Array] = jax.nn.relu,
+    *,
+    signed: bool = False,
 ) -> dict[str, jax.Array]:
     """The mean absolute activation of each unit, from recorded outputs of layers.
 
@@ -23,6 +25,8 @@ def layer_activity(
         in linen. They hold the outputs of layers, before their activation function.
       layers: paths of layers, as `reset_dormant` takes them.
       activation: the function that follows the layers.
+      signed: whether activations count with their sign, as `unit_mean=` of
+        `continual_backprop` needs it.
 
     Returns:
       For each layer [units], the mean of the size over all axes but the last, and
@@ -39,6 +43,7 @@ def layer_activity(
       [2.0, 0.0]
     """
     _checks.check_function("activation", activation)
+    _checks.check_bool("signed", signed)
     found: dict[str, list[jax.Array]] = {}
     pairs = zip(_tree.leaf_names(outputs), jax.tree.leaves(outputs), strict=True)
     for name, output in pairs:
@@ -51,12 +56,15 @@ def layer_activity(
                 f"`outputs` must hold the output of the layer {layer!r}, got those of "
                 f"{', '.join(found) or 'no layer'}."
             )
-    return {layer: _mean_size(found[layer], activation) for layer in layers}
+    return {layer: _mean(found[layer], activation, signed) for layer in layers}
 
 
-def _mean_size(
-    outputs: Sequence[jax.Array], activation: Callable[[jax.Array], jax.Array]
+def _mean(
+    outputs: Sequence[jax.Array],
+    activation: Callable[[jax.Array], jax.Array],
+    signed: bool,
 ) -> jax.Array:
-    sizes = [jnp.abs(_tree.widen(activation(output))) for output in outputs]
-    means = [jnp.mean(size, axis=tuple(range(size.ndim - 1))) for size in sizes]
+    active = [_tree.widen(activation(output)) for output in outputs]
+    counted = active if signed else [jnp.abs(x) for x in active]
+    means = [jnp.mean(x, axis=tuple(range(x.ndim - 1))) for x in counted]
     return jax.lax.stop_gradient(sum(means[1:], means[0]) / len(means))

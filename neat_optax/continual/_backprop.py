@@ -1,6 +1,7 @@
 """Continual backpropagation: the least useful units are reset, a few at a time."""
 
-from collections.abc import Callable, Sequence
+import functools
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -13,12 +14,18 @@ from neat_optax._largest import keep_largest
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at
 from neat_optax.continual import _units
+from neat_optax.continual._restart import restart
+from neat_optax.transforms._reset import check_entries, check_optimizer
+
+_NAME = "continual_backprop"
 
 
 class UnitRecord(NamedTuple):
     """What is known of the units of one layer."""
 
     utility: jax.Array  # [units] float32
+    mean: Any  # [units] float32, mean activations; () if no bias takes them over
+    seen: Any  # [units] float32, how much of a full average it is; () if not debiased
     age: jax.Array  # [units] int32, steps since the unit was new
     quota: jax.Array  # [] float32, units that are still to be replaced
 
@@ -33,44 +40,58 @@ class ContinualBackpropState(NamedTuple):
 
 def continual_backprop(
     optimizer: optax.GradientTransformation,
-    layers: Sequence[str],
+    layers: Sequence[str] | Mapping[str, str | Sequence[str]],
     *,
     replacement_rate: optax.ScalarOrSchedule = 1e-4,
     maturity: int = 100,
     utility_decay: optax.ScalarOrSchedule = 0.99,
+    debias: bool = True,
+    carry_mean: bool = False,
     init: Callable[..., jax.Array] | None = None,
     key: jax.Array | int = 0,
 ) -> optax.GradientTransformationExtraArgs:
     r"""Resets the least useful units of each layer, a small share at every step.
 
-    Each unit has a contribution utility, which starts at zero,
+    Each unit has a contribution utility, the average over its age :math:`n` of
 
-    .. math:: u_i \leftarrow \eta\, u_i + (1 - \eta)\, a_i \sum_k |w_{ik}|
+    .. math:: x_i = a_i \sum_k |w_{ik}|, \qquad
+        u_i = \frac{(1 - \eta) \sum_{j < n} \eta^j x_i^{(t - j)}}{1 - \eta^n}
 
     with :math:`a` its mean absolute activation and :math:`w_{ik}` its outgoing weights
-    before this step, and an age in steps. Units older than :math:`m` are mature. A
+    before this step. Units older than :math:`m` steps are mature. A
     layer with :math:`n` mature units adds :math:`\rho n` to its quota. The
     :math:`\lfloor c \rfloor` mature units with the lowest utility are replaced, with
     :math:`c` the quota, and are taken off it. A replaced unit is
     reset as in `reset_dormant`, and its utility and age are zero. Everything else takes
     the optimizer's step. Among equal utilities the later units go first. A
-    step whose activities are not finite leaves the utilities of that layer alone.
+    step whose activities are not finite leaves the averages of that layer alone.
 
     Args:
-      optimizer: any optimizer, learning rate included.
+      optimizer: an optimizer, learning rate included, as in `reset_moments`.
       layers: paths of layers, as in `reset_dormant`.
       replacement_rate: :math:`\rho` in [0, 1], or a schedule.
       maturity: :math:`m`, steps in which a new unit is safe.
       utility_decay: :math:`\eta` in [0, 1), or a schedule.
+      debias: False leaves out the denominator, as the article's equation does. With
+        decay :math:`\eta` a unit of age :math:`n` then counts for
+        :math:`1 - \eta^n` of its worth, so that those just replaced are replaced
+        again.
+      carry_mean: whether the bias of the next layer takes over what a replaced unit
+        contributed on average, as in the authors' code: its average activation, taken
+        like the utilities, times its outgoing weights after this step. The layers after
+        it then all need a bias.
       init: a function (key, shape, dtype) to a kernel, as in `reset_dormant`.
       key: a random key or a seed; the step is folded into it.
 
     Returns:
       An optimizer that needs `params` and the extra argument `unit_activity=`, as
-      `reset_dormant` does. Nothing may stand behind it in a chain.
+      `reset_dormant` does. With `carry_mean` it also takes `unit_mean=`, the mean
+      activations themselves; without it they are those of `unit_activity`, which is
+      right where no activation is negative. Nothing may stand behind it in a chain.
 
     Raises:
-      ValueError: as in `reset_dormant`.
+      ValueError: as in `reset_dormant`, and at init, if a bias is missing to which a
+        mean is carried.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -88,22 +109,32 @@ def continual_backprop(
     References:
       Dohare et al., "Loss of plasticity in deep continual learning", Nature, 2024,
       equation 1 and algorithm 1, which replaces one unit of a layer at a time; so does
-      this while the quota of a step stays below 1.
+      this while the quota of a step stays below 1. The denominator is that of the
+      authors' code and of equation 8 of the preprint. Their utility has the mean of the
+      outgoing weights' sizes for the sum, which orders the units of a layer in the same
+      way.
     """
     _checks.check_number("replacement_rate", replacement_rate, "[0, 1]")
     _checks.check_number("utility_decay", utility_decay, "[0, 1)")
     _checks.check_count("maturity", maturity, schedule=False)
+    _checks.check_bool("debias", debias)
+    _checks.check_bool("carry_mean", carry_mean)
     check_key("key", key)
     init = lecun_normal if init is None else init
     _checks.check_function("init", init)
-    layers = _units.check_layers(layers)
+    links = _units.check_layers(layers)
+    check_optimizer(optimizer)
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init_fn(params: optax.Params) -> ContinualBackpropState:
         _checks.check_inexact("params", params)
-        records = _units.per_layer(layers, params, _new_record)
-        step = jnp.zeros((), jnp.int32)
-        return ContinualBackpropState(step, records, optimizer.init(params))
+        new = functools.partial(_new_record, debias, carry_mean)
+        records = _units.per_layer(links, params, new)
+        if carry_mean and jax.tree.leaves(params):
+            _units.check_biases("carry_mean", links, params)
+        step, inner = jnp.zeros((), jnp.int32), optimizer.init(params)
+        check_entries(optimizer, inner, params)
+        return ContinualBackpropState(step, records, inner)
 
     def update_fn(
         updates: optax.Updates,
@@ -111,69 +142,107 @@ def continual_backprop(
         params: Any = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, ContinualBackpropState]:
-        caller = "continual_backprop"
-        _checks.check_update(updates, params, caller)
-        hidden = _units.find_hidden(layers, params)
-        seen = _units.read_activity(extra_args.get("unit_activity"), hidden, caller)
+        _checks.check_update(updates, params, _NAME)
+        hidden = _units.find_hidden(links, params)
+        seen = _observe(hidden, params, extra_args, carry_mean)
         rate = value_at(replacement_rate, state.step)
         decay = value_at(utility_decay, state.step)
-        contributions = _contributions(hidden, seen, params)
-        columns = zip(state.records, contributions, strict=True)
+        columns = zip(state.records, seen, strict=True)
         moves = [_advance(*column, decay, rate, maturity) for column in columns]
-        units = [flags for _, flags in moves]
+        units = [flags for _, flags, _ in moves]
+        means = [mean for _, _, mean in moves] if carry_mean else []
 
         stepped = optimizer.update(updates, state.inner, params, **extra_args)
         drawn = key_at(key, state.step)
-        moved, inner = _units.restart(
-            optimizer, hidden, init, units, drawn, stepped, params
+        moved, inner = restart(
+            optimizer, hidden, init, units, drawn, stepped, params, means
         )
-        step, records = _tree.increment(state.step), tuple(one for one, _ in moves)
+        step, records = _tree.increment(state.step), tuple(one for one, _, _ in moves)
         return moved, ContinualBackpropState(step, records, inner)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
 
 
-def _new_record(units: int) -> UnitRecord:
+def _new_record(debias: bool, carry_mean: bool, units: int) -> UnitRecord:
+    nothing = jnp.zeros(units, jnp.float32)
     return UnitRecord(
-        jnp.zeros(units, jnp.float32),
+        nothing,
+        jnp.zeros_like(nothing) if carry_mean else (),
+        jnp.zeros_like(nothing) if debias else (),
         jnp.zeros(units, jnp.int32),
         jnp.zeros((), jnp.float32),
     )
 
 
-def _contributions(
-    hidden: Sequence[_units.Hidden], seen: Sequence[jax.Array], params: optax.Params
-) -> list[jax.Array]:
-    """For each hidden layer [units], activity times the size of outgoing weights."""
+def _observe(
+    hidden: Sequence[_units.Hidden],
+    params: optax.Params,
+    extra_args: dict[str, Any],
+    carry_mean: bool,
+) -> list[tuple[jax.Array, Any]]:
+    """For each hidden layer [units]: activity times outgoing weights, and the means."""
+    given = extra_args.get("unit_activity")
+    activity = _units.read_activity(given, hidden, _NAME)
     weights = jax.tree.leaves(params)
-    return [
-        active * _units.outgoing_weight(weights[one.next], one.units)
-        for one, active in zip(hidden, seen, strict=True)
+    useful = [
+        active * _units.outgoing_weight(weights, one)
+        for one, active in zip(hidden, activity, strict=True)
     ]
+    means: list[Any] = [() for _ in hidden]
+    if carry_mean:
+        signed = extra_args.get("unit_mean")
+        means = activity
+        if signed is not None:
+            means = _units.read_means("unit_mean", signed, hidden, _NAME)
+    return list(zip(useful, means, strict=True))
 
 
 @jax.jit
 def _advance(
     record: UnitRecord,
-    contribution: jax.Array,
+    observed: tuple[jax.Array, Any],
     decay: ArrayLike,
     rate: ArrayLike,
     maturity: ArrayLike,
-) -> tuple[UnitRecord, jax.Array]:
-    """The next record of a layer, and which of its units are replaced."""
-    utility = decay * record.utility + (1 - decay) * contribution
-    utility = jnp.where(jnp.all(jnp.isfinite(utility)), utility, record.utility)
+) -> tuple[UnitRecord, jax.Array, Any]:
+    """The next record of a layer, which of its units are replaced, and their means."""
+    known = _average(record, observed, decay)
     age = _tree.increment(record.age)
     mature = age > maturity
     quota = record.quota + rate * jnp.sum(mature, dtype=jnp.float32)
     # Rounding does not lose a unit: a quota that adds up to 1 may be just below it.
     whole = jnp.floor(quota * (1 + 1e-5)).astype(jnp.int32)
-    replaced = _lowest_if(utility.astype(jnp.float32), mature, whole)
+    replaced = _lowest_if(known.utility.astype(jnp.float32), mature, whole)
     left = jnp.maximum(quota - jnp.sum(replaced, dtype=jnp.float32), 0)
-    aged = UnitRecord(
-        jnp.where(replaced, 0, utility), jnp.where(replaced, 0, age), left
+    lasting = jax.tree.map(
+        lambda x: jnp.where(replaced, 0, x), known._replace(age=age, quota=())
     )
-    return _tree.cast_like(aged, record), replaced
+    aged = lasting._replace(quota=left)
+    return _tree.cast_like(aged, record), replaced, known.mean
+
+
+def _average(
+    record: UnitRecord, observed: tuple[jax.Array, Any], decay: ArrayLike
+) -> UnitRecord:
+    """The record with its averages moved on, unless something is not finite.
+
+    An average of which only the share `seen` is there takes in more of what is new:
+    that is the division by `1 - decay**age`, for a decay that varies too.
+    """
+    seen, share = record.seen, 1 - jnp.asarray(decay)
+    if not isinstance(seen, tuple):
+        seen = decay * seen + share
+        share = _tree.safe_divide(share, seen)
+    utility, mean = jax.tree.map(
+        lambda old, new: old + share * (new - old),
+        (record.utility, record.mean),
+        observed,
+    )
+    moved = record._replace(utility=utility, mean=mean, seen=seen)
+    finite = jnp.all(jnp.isfinite(utility))
+    if not isinstance(mean, tuple):
+        finite &= jnp.all(jnp.isfinite(mean))
+    return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, record)
 
 
 def _lowest_if(utility: jax.Array, mature: jax.Array, count: jax.Array) -> jax.Array:

@@ -1,6 +1,6 @@
 """Dormant-neuron statistics and ReDo resets."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -12,6 +12,8 @@ from neat_optax import _checks, _tree
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at, when
 from neat_optax.continual import _units
+from neat_optax.continual._restart import restart
+from neat_optax.transforms._reset import check_entries, check_optimizer
 
 
 class ResetDormantState(NamedTuple):
@@ -81,7 +83,7 @@ def dormant_fraction(activity: Any, threshold: ArrayLike = 0.025) -> jax.Array:
 
 def reset_dormant(
     optimizer: optax.GradientTransformation,
-    layers: Sequence[str],
+    layers: Sequence[str] | Mapping[str, str | Sequence[str]],
     *,
     threshold: optax.ScalarOrSchedule = 0.025,
     every: int = 1000,
@@ -102,13 +104,16 @@ def reset_dormant(
     resets nothing in that layer.
 
     Args:
-      optimizer: any optimizer, learning rate included.
+      optimizer: an optimizer, learning rate included, as in `reset_moments`.
       layers: paths of Dense and Conv layers in the order in which they feed one
         another, such as `("trunk/first", "trunk/second", "head")`: each must have a
-        `kernel` [..., in, out], and may have a `bias`. The last one is not reset. A
-        Conv may feed a Dense layer through a flatten, channels last. Other parameters
+        `kernel` [..., in, out], and may have a `bias` [out]. The last one is not reset.
+        A Conv may feed a Dense layer through a flatten, channels last. Other parameters
         between them, such as those of normalization layers, stay as they are. With
-        `()` nothing is reset.
+        `()` nothing is reset. Where units feed several layers, a mapping from the path
+        of each hidden layer to those that it feeds, such as
+        `{"trunk": ("actor", "critic")}`. All inputs of a layer must be units of one
+        layer: what is concatenated or added up has no path here.
       threshold: :math:`\tau` at least 0, or a schedule.
       every: :math:`k`, steps from one reset to the next.
       init: a function (key, shape, dtype) to a kernel, as in `jax.nn.initializers`; by
@@ -124,7 +129,8 @@ def reset_dormant(
 
     Raises:
       ValueError: at init, if a layer has no kernel, or two of them do not fit; at
-        update, if `unit_activity` does not have a layer, or not its units.
+        update, if `unit_activity` does not have a layer, or not its units; and for
+        optimizers as in `reset_moments`.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -145,14 +151,16 @@ def reset_dormant(
     check_key("key", key)
     init = lecun_normal if init is None else init
     _checks.check_function("init", init)
-    layers, cadence = _units.check_layers(layers), when(0, every, None)
+    links, cadence = _units.check_layers(layers), when(0, every, None)
+    check_optimizer(optimizer)
     optimizer = optax.with_extra_args_support(optimizer)
 
     def init_fn(params: optax.Params) -> ResetDormantState:
         _checks.check_inexact("params", params)
-        sums = _units.per_layer(layers, params, lambda n: jnp.zeros(n, jnp.float32))
-        step = jnp.zeros((), jnp.int32)
-        return ResetDormantState(step, sums, optimizer.init(params))
+        sums = _units.per_layer(links, params, lambda n: jnp.zeros(n, jnp.float32))
+        step, inner = jnp.zeros((), jnp.int32), optimizer.init(params)
+        check_entries(optimizer, inner, params)
+        return ResetDormantState(step, sums, inner)
 
     def update_fn(
         updates: optax.Updates,
@@ -161,7 +169,7 @@ def reset_dormant(
         **extra_args: Any,
     ) -> tuple[optax.Updates, ResetDormantState]:
         _checks.check_update(updates, params, "reset_dormant")
-        hidden = _units.find_hidden(layers, params)
+        hidden = _units.find_hidden(links, params)
         given = extra_args.get("unit_activity")
         seen = _units.read_activity(given, hidden, "reset_dormant")
         sums = _tree.cast_like(
@@ -174,9 +182,7 @@ def reset_dormant(
 
         stepped = optimizer.update(updates, state.inner, params, **extra_args)
         drawn = key_at(key, state.step)
-        moved, inner = _units.restart(
-            optimizer, hidden, init, units, drawn, stepped, params
-        )
+        moved, inner = restart(optimizer, hidden, init, units, drawn, stepped, params)
         sums = tuple(jnp.where(due, 0, one) for one in sums)
         return moved, ResetDormantState(step, sums, inner)
 

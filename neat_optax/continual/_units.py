@@ -1,10 +1,10 @@
-"""Hidden units of a chain of layers, and resetting them.
+"""Hidden units of layers that feed one another, and what is known of them.
 
 A kernel is [..., in, out]. After a flatten its inputs are (positions, units), with the
 units fastest.
 """
 
-import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -13,52 +13,96 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax.transforms._reset import reset_moments
+
+Links = tuple[tuple[str, tuple[str, ...]], ...]
+"""The path of each hidden layer, with those of the layers that its units feed."""
+
+
+class Layer(NamedTuple):
+    """A layer; kernel and bias by the numbers of their leaves."""
+
+    kernel: int
+    bias: int | None
 
 
 class Hidden(NamedTuple):
-    """A hidden layer; kernels and biases by the numbers of their leaves."""
+    """A hidden layer, and the layers that its units feed."""
 
     layer: str
     units: int
-    kernel: int
-    bias: int | None
-    next: int  # the kernel that its units feed
+    own: Layer
+    next: tuple[Layer, ...]
 
 
-def check_layers(layers: Any) -> tuple[str, ...]:
-    """The paths of a chain of layers, or none; hashable."""
+def check_layers(layers: Any) -> Links:
+    """The links of a chain, or of layers that feed several others; hashable."""
+    if isinstance(layers, Mapping):
+        return _check_links(layers)
     given = isinstance(layers, (tuple, list)) and all(
         isinstance(layer, str) for layer in layers
     )
     if not given or len(layers) == 1 or len(set(layers)) < len(layers):
         raise ValueError(
             "`layers` must be the paths of two layers or more, each once, in their "
-            f"order, got {layers!r}."
+            "order, or a mapping from the path of each hidden layer to those that it "
+            f"feeds, got {layers!r}."
         )
-    return tuple(layers)
+    return tuple((one, (after,)) for one, after in itertools.pairwise(layers))
 
 
-def find_hidden(layers: Sequence[str], params: optax.Params) -> tuple[Hidden, ...]:
-    """The hidden layers of a chain: all but the last, which gives the output.
+def _check_links(layers: Mapping[Any, Any]) -> Links:
+    links, source = [], {}
+    for layer, fed in layers.items():
+        fed = (fed,) if isinstance(fed, str) else fed
+        paths = isinstance(fed, (tuple, list)) and fed
+        if not paths or not all(isinstance(path, str) for path in (layer, *fed)):
+            raise ValueError(
+                "`layers` must map the path of each hidden layer to one path or more, "
+                f"got {fed!r} for {layer!r}."
+            )
+        links.append((layer, tuple(fed)))
+        for path in fed:
+            if source.setdefault(path, layer) != layer:
+                raise ValueError(
+                    "`layers` must feed each layer from one other, whose units are all "
+                    f"of its inputs, got {path!r} after {source[path]!r} and {layer!r}."
+                )
+    return tuple(links)
+
+
+def find_hidden(links: Links, params: optax.Params) -> tuple[Hidden, ...]:
+    """The hidden layers: those that feed others.
 
     Raises:
-      ValueError: if a layer has no kernel, or the kernels do not fit each other.
+      ValueError: if a layer has no kernel, is not of the kind of Dense and Conv, or
+        the kernels do not fit each other.
     """
     numbers = {
         name.removesuffix("/value"): number
         for number, name in enumerate(_tree.leaf_names(params))
     }
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(params)]
-    kernels = [_kernel_of(layer, numbers, shapes) for layer in layers]
     hidden = []
-    for index, layer in enumerate(layers[:-1]):
-        shape, after = (shapes[kernel] for kernel in kernels[index : index + 2])
-        _check_fit(layer, shape, layers[index + 1], after)
-        bias = numbers.get(f"{layer}/bias")
-        one = Hidden(layer, shape[-1], kernels[index], bias, kernels[index + 1])
-        hidden.append(one)
+    for layer, fed in links:
+        own, *after = (_find(path, numbers, shapes) for path in (layer, *fed))
+        shape = shapes[own.kernel]
+        for path, one in zip(fed, after, strict=True):
+            _check_fit(layer, shape, path, shapes[one.kernel])
+        hidden.append(Hidden(layer, shape[-1], own, tuple(after)))
     return tuple(hidden)
+
+
+def _find(
+    layer: str, numbers: Mapping[str, int], shapes: Sequence[tuple[int, ...]]
+) -> Layer:
+    kernel, bias = _kernel_of(layer, numbers, shapes), numbers.get(f"{layer}/bias")
+    if bias is not None and shapes[bias] != shapes[kernel][-1:]:
+        raise ValueError(
+            "`layers` must be Dense and Conv layers with a bias of shape [units], got "
+            f"{layer!r} with a bias of shape {shapes[bias]} beside a kernel of shape "
+            f"{shapes[kernel]}."
+        )
+    return Layer(kernel, bias)
 
 
 def _kernel_of(
@@ -79,7 +123,8 @@ def _check_fit(
     layer: str, shape: tuple[int, ...], following: str, after: tuple[int, ...]
 ) -> None:
     units, inputs = shape[-1], after[-2]
-    flattened = len(after) == 2 and units and inputs % units == 0
+    conv_before_dense = len(shape) > 2 and len(after) == 2
+    flattened = conv_before_dense and units and inputs % units == 0
     if inputs != units and not flattened:
         raise ValueError(
             "`layers` must be in the order in which they feed one another, got "
@@ -88,8 +133,19 @@ def _check_fit(
         )
 
 
+def check_biases(name: str, links: Links, params: optax.Params) -> None:
+    """Raises unless every layer that is fed has a bias, for what `name` asks for."""
+    for one, (_, fed) in zip(find_hidden(links, params), links, strict=True):
+        for path, layer in zip(fed, one.next, strict=True):
+            if layer.bias is None:
+                raise ValueError(
+                    f"`{name}` must have a bias in each layer after a hidden one, got "
+                    f"none in {path!r}."
+                )
+
+
 def per_layer(
-    layers: Sequence[str], params: optax.Params, make: Callable[[int], Any]
+    links: Links, params: optax.Params, make: Callable[[int], Any]
 ) -> tuple[Any, ...]:
     """`make(units)` for each hidden layer.
 
@@ -97,177 +153,55 @@ def per_layer(
     of a state, the layers have no units.
     """
     if not jax.tree.leaves(params):
-        return tuple(make(0) for _ in layers[:-1])
-    return tuple(make(one.units) for one in find_hidden(layers, params))
+        return tuple(make(0) for _ in links)
+    return tuple(make(one.units) for one in find_hidden(links, params))
 
 
 def read_activity(
     activity: Any, hidden: Sequence[Hidden], caller: str
 ) -> list[jax.Array]:
     """The activities of each hidden layer, checked, in float32 or wider."""
+    return list(map(jnp.abs, read_means("unit_activity", activity, hidden, caller)))
+
+
+def read_means(
+    name: str, means: Any, hidden: Sequence[Hidden], caller: str
+) -> list[jax.Array]:
+    """An extra argument with one number for each unit of each hidden layer."""
     if not hidden:
         return []
-    _checks.check_given("unit_activity", activity, caller)
-    if not isinstance(activity, Mapping):
+    _checks.check_given(name, means, caller)
+    if not isinstance(means, Mapping):
         raise ValueError(
-            "`unit_activity` must be a mapping from the paths of layers to arrays "
-            f"[units], got {type(activity).__name__}."
+            f"`{name}` must be a mapping from the paths of layers to arrays "
+            f"[units], got {type(means).__name__}."
         )
-    return [_tree.unsharded(_activity_of(activity, one)) for one in hidden]
+    return [_tree.unsharded(_of_layer(name, means, one)) for one in hidden]
 
 
-def _activity_of(activity: Mapping[str, Any], hidden: Hidden) -> jax.Array:
-    if hidden.layer not in activity:
+def _of_layer(name: str, means: Mapping[str, Any], hidden: Hidden) -> jax.Array:
+    if hidden.layer not in means:
         raise ValueError(
-            f"`unit_activity` must have an entry for the layer {hidden.layer!r}, got "
-            f"entries for {', '.join(map(str, activity)) or 'no layer'}."
+            f"`{name}` must have an entry for the layer {hidden.layer!r}, got "
+            f"entries for {', '.join(map(str, means)) or 'no layer'}."
         )
-    found = activity[hidden.layer]
+    found = means[hidden.layer]
     if jnp.shape(found) != (hidden.units,):
         raise ValueError(
-            "`unit_activity` must have one number for each of the "
+            f"`{name}` must have one number for each of the "
             f"{hidden.units} units of {hidden.layer!r}, got shape {jnp.shape(found)}."
         )
-    return jnp.abs(_tree.widen(jax.lax.stop_gradient(found)))
+    return _tree.widen(jax.lax.stop_gradient(found))
 
 
-def outgoing_weight(kernel: jax.Array, units: int) -> jax.Array:
-    """The sum of the sizes of the outgoing weights of each unit."""
+def outgoing_weight(weights: Sequence[jax.Array], hidden: Hidden) -> jax.Array:
+    """The sum of the sizes of the outgoing weights of each unit, over all layers."""
+    sums = [_by_unit(weights[one.kernel], hidden.units) for one in hidden.next]
+    return sum(sums[1:], sums[0])
+
+
+def _by_unit(kernel: jax.Array, units: int) -> jax.Array:
     sizes = jnp.abs(_tree.widen(kernel))
     axes = tuple(axis for axis in range(kernel.ndim) if axis != kernel.ndim - 2)
     rows = _tree.unsharded(jnp.sum(sizes, axis=axes))
     return jnp.sum(rows.reshape(-1, units), axis=0)
-
-
-def restart(
-    optimizer: optax.GradientTransformationExtraArgs,
-    hidden: tuple[Hidden, ...],
-    init: Callable[..., jax.Array],
-    units: Sequence[jax.Array],
-    key: jax.Array,
-    stepped: tuple[optax.Updates, optax.OptState],
-    params: optax.Params,
-) -> tuple[optax.Updates, optax.OptState]:
-    """Resets some units after a step of the optimizer.
-
-    Args:
-      optimizer: whose step it was.
-      hidden: the hidden layers.
-      init: a function (key, shape, dtype) to a kernel.
-      units: for each hidden layer [units], whether a unit is reset.
-      key: for the new kernels.
-      stepped: the updates and the state that the optimizer returned.
-      params: the parameters before the step.
-
-    Returns:
-      The updates, which lead to the new weights of these units, and the state, with
-      their moments reset.
-    """
-    if not hidden:
-        return stepped
-    updates, state = stepped
-    found = jnp.any(jnp.stack([jnp.any(flags) for flags in units]))
-    updates = _renew_if(hidden, init, found, units, key, updates, params)
-    state = _forget_if(optimizer, hidden, found, units, state, updates, params)
-    return updates, state
-
-
-@functools.partial(jax.jit, static_argnames=("hidden", "init"))
-def _renew_if(
-    hidden: tuple[Hidden, ...],
-    init: Callable[..., jax.Array],
-    found: jax.Array,
-    units: Sequence[jax.Array],
-    key: jax.Array,
-    updates: optax.Updates,
-    params: optax.Params,
-) -> optax.Updates:
-    """Updates to new incoming weights, zero biases and zero outgoing weights."""
-    weights, treedef = jax.tree.flatten(params)
-    moves = treedef.flatten_up_to(updates)
-    touched = sorted(_marks(hidden, units, weights))
-
-    def renewed() -> list[jax.Array]:
-        marks = _marks(hidden, units, weights)
-        return [
-            _move(moves[n], weights[n], marks[n], init, jax.random.fold_in(key, n))
-            for n in touched
-        ]
-
-    def as_they_are() -> list[jax.Array]:
-        return [moves[n].astype(_exact(moves[n], weights[n])) for n in touched]
-
-    chosen = jax.lax.cond(found, renewed, as_they_are)
-    for number, move in zip(touched, chosen, strict=True):
-        moves[number] = move
-    return treedef.unflatten(moves)
-
-
-@functools.partial(jax.jit, static_argnames=("optimizer", "hidden"))
-def _forget_if(
-    optimizer: optax.GradientTransformationExtraArgs,
-    hidden: tuple[Hidden, ...],
-    found: jax.Array,
-    units: Sequence[jax.Array],
-    state: optax.OptState,
-    updates: optax.Updates,
-    params: optax.Params,
-) -> optax.OptState:
-    """Apart from the updates: in one branch with them, XLA copies the whole state."""
-
-    def forget() -> optax.OptState:
-        weights, treedef = jax.tree.flatten(params)
-        marks = _marks(hidden, units, weights)
-        nothing = jnp.zeros((), bool), jnp.zeros((), bool)
-        pairs = [marks.get(n, nothing) for n in range(len(weights))]
-        where = treedef.unflatten([into | out for into, out in pairs])
-        new = optax.apply_updates(params, updates)
-        return _tree.cast_like(reset_moments(optimizer, state, new, where), state)
-
-    return jax.lax.cond(found, forget, lambda: state)
-
-
-def _marks(
-    hidden: Sequence[Hidden], units: Sequence[jax.Array], weights: Sequence[jax.Array]
-) -> dict[int, tuple[jax.Array, jax.Array]]:
-    """For each leaf by its number: what comes into the units, and what goes out."""
-    nothing = jnp.zeros((), bool)
-    marks = {}
-    for one, flags in zip(hidden, units, strict=True):
-        for leaf in [one.kernel] if one.bias is None else [one.kernel, one.bias]:
-            out = marks.get(leaf, (nothing, nothing))[1]
-            marks[leaf] = _spread(flags, weights[leaf], -1), out
-        positions = weights[one.next].shape[-2] // one.units if one.units else 1
-        rows = jnp.tile(flags, positions)
-        marks[one.next] = nothing, _spread(rows, weights[one.next], -2)
-    return marks
-
-
-def _spread(flags: jax.Array, like: jax.Array, axis: int) -> jax.Array:
-    """Flags along one axis of an array, over the whole of it."""
-    shape = [1] * like.ndim
-    shape[axis] = flags.size
-    return flags.reshape(shape) | jnp.zeros_like(like, dtype=bool)
-
-
-def _move(
-    update: jax.Array,
-    weight: jax.Array,
-    marks: tuple[jax.Array, jax.Array],
-    init: Callable[..., jax.Array],
-    key: jax.Array,
-) -> jax.Array:
-    """The update to a new array on the way in, and to zero on the way out."""
-    into, out = marks
-    dtype = _exact(update, weight)
-    new = jnp.zeros_like(weight)
-    if into.ndim > 1:
-        new = new + init(key, weight.shape, weight.dtype).astype(weight.dtype)
-    new = jnp.where(into & ~out, new, 0).astype(dtype)
-    move = new - weight.astype(dtype)
-    return jnp.where(into | out, move, update.astype(dtype))
-
-
-def _exact(update: jax.Array, weight: jax.Array) -> jnp.dtype:
-    """The dtype in which the update to zero is exact."""
-    return jnp.result_type(update, weight)

@@ -31,7 +31,11 @@ from neat_optax.sparsity._scores import (
     magnitude,
     random,
 )
-from neat_optax.transforms._reset import reset_moments
+from neat_optax.transforms._reset import (
+    check_entries,
+    check_optimizer,
+    reset_moments,
+)
 
 _AT_RANDOM = random(0)
 
@@ -71,8 +75,8 @@ def grow_and_prune(
     are kept, and zero for the others.
 
     Args:
-      optimizer: any optimizer, learning rate included. The moments of grown weights are
-        reset by `reset_moments`.
+      optimizer: an optimizer, learning rate included. The moments of grown weights are
+        reset by `reset_moments`, which names those that have none to reset.
       sparsity: the share of zeros, in [0, 1), or a schedule, which may rise.
       fraction: the share of the kept weights that is exchanged, in [0, 1), or a
         schedule: the paper's is `optax.cosine_decay_schedule(0.3, end)`.
@@ -108,6 +112,7 @@ def grow_and_prune(
       Sparse Connectivity", 2018, for SET.
     """
     _checks.check_kind("optimizer", optimizer, optax.GradientTransformation)
+    check_optimizer(optimizer)
     _checks.check_number("sparsity", sparsity, "[0, 1)")
     _checks.check_number("fraction", fraction, "[0, 1)")
     cadence = when(0, every, end)
@@ -120,6 +125,7 @@ def grow_and_prune(
         division.counts(params, 0.0)  # raises at once for arrays that do not fit
         memories = tuple(scoring.start_memory(score, params) for score in scores)
         step, inner = jnp.zeros((), jnp.int32), optimizer.init(params)
+        check_entries(optimizer, inner, params)
         return GrowAndPruneState(step, all_kept(params), memories, inner)
 
     def update_fn(

@@ -1,10 +1,28 @@
 """Resets optimizer state for selected parameter entries."""
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+_WITHOUT_ENTRIES = {
+    "acprop": "divides by what it remembers from the step before, and so leaps",
+    "galore": "has its moments in a basis of its own, not in that of the weights",
+    "lbfgs": "remembers whole steps, not entries",
+    "dpsgd": "takes the gradients of single examples",
+}
+"""Why entries cannot be reset, by optimizer."""
+
+_PARTS = {
+    "scale_by_acprop": "acprop",
+    "scale_by_galore": "galore",
+    "scale_by_lbfgs": "lbfgs",
+    "scale_by_zoom_linesearch": "lbfgs",
+    "differentially_private_aggregate": "dpsgd",
+} | {name: name for name in _WITHOUT_ENTRIES}
+"""The optimizers by the functions of optax that make them, or a part of them."""
 
 
 def reset_moments(
@@ -15,9 +33,11 @@ def reset_moments(
 ) -> optax.OptState:
     """Resets optimizer state for selected parameter entries.
 
-    Whatever in the state is shaped like the parameters, as `optax.tree.map_params`
+    Whatever in the state is a tree like the parameters, as `optax.tree.map_params`
     finds it, gets the value that `optimizer.init(params)` gives it, where `mask` is
-    true: moments, traces, slow parameters. Step counts and other numbers stay.
+    true: moments, traces, slow parameters. What such a tree holds in another shape than
+    the parameter's stays, since none of it belongs to one entry: the factored moments
+    of adafactor and sm3, the norms of novograd. So do step counts and other numbers.
 
     Args:
       optimizer: the optimizer that the state belongs to.
@@ -28,6 +48,11 @@ def reset_moments(
     Returns:
       The state.
 
+    Raises:
+      ValueError: for optimizers of optax whose state has no entries that can be reset:
+        acprop, galore, lbfgs and dpsgd; and for those of others whose `init`
+        `optax.tree.map_params` cannot ask for its structure.
+
     Example:
       >>> import jax.numpy as jnp, optax
       >>> adam, w = optax.adam(0.1), jnp.ones(2)
@@ -36,20 +61,91 @@ def reset_moments(
       >>> (state[0].mu == 0).tolist(), int(state[0].count)
       ([True, False], 1)
     """
-    marks = optax.tree.map_params(
+    check_optimizer(optimizer)
+    marks = dict(enumerate(jax.tree.leaves(mask)))
+
+    def reset(number: int, old: Any, fresh: Any) -> Any:
+        return jnp.where(marks[number], fresh, old) if number >= 0 else old
+
+    numbers = entries(optimizer, state, params)
+    return jax.tree.map(reset, numbers, state, optimizer.init(params))
+
+
+def entries(
+    optimizer: optax.GradientTransformation, state: optax.OptState, params: optax.Params
+) -> Any:
+    """For each array of a state, the number of the parameter whose entries it holds.
+
+    It stands at the place of the parameter in a tree like the parameters, and has its
+    shape. -1 says that an array belongs to no entries.
+    """
+    known = {
+        path: (number, jnp.shape(leaf))
+        for number, (path, leaf) in enumerate(jax.tree.leaves_with_path(params))
+    }
+
+    def number(path: tuple[Any, ...], leaf: Any) -> int:
+        found, shape = known.get(path, (-1, ()))
+        return found if jnp.shape(leaf) == shape else -1
+
+    return optax.tree.map_params(
         optimizer,
-        lambda old, mark: old if _is_masked(old) else mark,
+        lambda tree: jax.tree_util.tree_map_with_path(number, tree),
         state,
-        mask,
-        transform_non_params=lambda _: None,
-        is_leaf=_is_masked,
+        transform_non_params=lambda rest: jax.tree.map(lambda _: -1, rest),
+        is_leaf=lambda _: True,
     )
 
-    def reset(old: Any, fresh: Any, mark: Any) -> Any:
-        return old if mark is None else jnp.where(mark, fresh, old)
 
-    return jax.tree.map(reset, state, optimizer.init(params), marks)
+def check_entries(
+    optimizer: optax.GradientTransformation, state: optax.OptState, params: optax.Params
+) -> None:
+    """Raises unless `entries` can read the state of an optimizer."""
+    if not jax.tree.leaves(params):
+        return  # as where optax asks for the structure of a state
+    try:
+        entries(optimizer, state, params)
+    except Exception as error:
+        raise ValueError(
+            "`optimizer` must have an init that `optax.tree.map_params` can ask for "
+            f"the state's structure, got {type(error).__name__}: {error}."
+        ) from error
 
 
-def _is_masked(node: Any) -> bool:
-    return isinstance(node, optax.MaskedNode)
+def check_optimizer(optimizer: Any) -> None:
+    """Raises if entries of the state cannot be reset, whatever stands around it."""
+    for name in _makers(optimizer, set()):
+        if name in _PARTS:
+            kind = _PARTS[name]
+            raise ValueError(
+                "`optimizer` must have moments that can be reset entry by entry, got "
+                f"{kind}, which {_WITHOUT_ENTRIES[kind]}."
+            )
+
+
+def _makers(node: Any, seen: set[int]) -> Iterable[str]:
+    """Names of the functions of optax that made a transformation and its parts.
+
+    A part is what a function of the transformation has in its closure, or what an
+    object of optax holds.
+    """
+    if id(node) in seen:
+        return
+    seen.add(id(node))
+    parts: list[Any] = [_content(c) for c in getattr(node, "__closure__", None) or ()]
+    if isinstance(node, Mapping):
+        parts += node.values()
+    elif isinstance(node, (tuple, list)):
+        parts += node
+    elif (getattr(node, "__module__", None) or "").partition(".")[0] == "optax":
+        yield getattr(node, "__qualname__", "").partition(".")[0]
+        parts += getattr(node, "__dict__", {}).values()
+    for part in parts:
+        yield from _makers(part, seen)
+
+
+def _content(cell: Any) -> Any:
+    try:
+        return cell.cell_contents
+    except ValueError:  # of a variable that is not assigned yet
+        return None

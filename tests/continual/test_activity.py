@@ -41,6 +41,12 @@ def test_activities_of_an_nnx_model():
         )
 
 
+def test_activations_with_their_sign():
+    outputs = {"first": {"__call__": (np.float32([[1, -2], [3, -4]]),)}}
+    found = layer_activity(outputs, ["first"], activation=lambda x: x, signed=True)
+    assert found["first"].tolist() == [2.0, -3.0]
+
+
 def test_activities_of_a_linen_model():
     class Linen(linen.Module):
         @linen.compact

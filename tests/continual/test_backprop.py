@@ -33,14 +33,20 @@ def replaced(before, after):
     return [np.flatnonzero((b.age > 0) & (a.age == 0)).tolist() for b, a in pairs]
 
 
-def test_utilities_and_one_replacement_by_hand():
-    sevens = lambda key, shape, dtype: jnp.full(shape, 7.0, dtype)  # noqa: ARG005, E731
+def sevens(key, shape, dtype):
+    del key
+    return jnp.full(shape, 7.0, dtype)
+
+
+@pytest.mark.parametrize("debias", [True, False])
+def test_utilities_and_one_replacement_by_hand(debias):
     tx = neo.continual.continual_backprop(
         optax.sgd(1.0),
         ("first", "head"),
         replacement_rate=0.25,
         maturity=1,
         utility_decay=0.5,
+        debias=debias,
         init=sevens,
     )
     activity = {"first": np.array([1.0, 8.0, 2.0], "f4")}
@@ -58,12 +64,14 @@ def test_utilities_and_one_replacement_by_hand():
     visited = chains.each(stacked, 3)
     first, second, third = (state.records[0] for _, state in visited)
     # Outgoing weights sum up to 2, 1 and 3: contributions are 2, 8 and 6.
-    assert first.utility.tolist() == [1.0, 4.0, 3.0]
+    parts = (1, 1, 1) if debias else (0.5, 0.75, 0.875)
+    whole = np.float32([2, 8, 6])
+    assert first.utility.tolist() == (parts[0] * whole).tolist()
     assert first.age.tolist() == [1, 1, 1]
     assert float(first.quota) == 0  # none is older than 1
-    assert second.utility.tolist() == [1.5, 6.0, 4.5]
+    assert second.utility.tolist() == (parts[1] * whole).tolist()
     assert float(second.quota) == 0.75
-    assert third.utility.tolist() == [0.0, 7.0, 5.25]
+    assert third.utility.tolist() == (parts[2] * whole * [0, 1, 1]).tolist()
     assert third.age.tolist() == [0, 3, 3]
     assert float(third.quota) == 0.5
     new = visited[2][0]
@@ -186,6 +194,7 @@ def test_activities_that_are_not_finite_leave_no_trace():
     tx = neo.continual.continual_backprop(optax.sgd(0.01), LAYERS)
     activity = {name: np.stack([a] * 3) for name, a in ACTIVITY.items()}
     activity["first"][1:, 0] = np.nan, np.inf
+    activity["second"] *= np.float32([1, 2, 3]).reshape(3, 1)
 
     def step(state, seen):
         _, state = tx.update(PARAMS, state, PARAMS, unit_activity=seen)
@@ -237,6 +246,8 @@ def test_the_key_decides_what_is_drawn():
             dict(utility_decay=1.0),
             r"^`utility_decay` must be in \[0, 1\), got 1\.0\.$",
         ),
+        (dict(debias=1), r"^`debias` must be True or False, got 1\.$"),
+        (dict(carry_mean=None), r"^`carry_mean` must be True or False, got None\.$"),
         (dict(maturity=-1), r"^`maturity` must be an integer >= 0, got -1\.$"),
         (dict(init=3), r"^`init` must be a function, got 3\.$"),
         (dict(key=-1), r"^`key` must be an integer >= 0, got -1\.$"),

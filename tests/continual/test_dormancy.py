@@ -206,12 +206,24 @@ def test_the_key_decides_what_is_drawn():
         (
             dict(layers=("head",)),
             r"^`layers` must be the paths of two layers or more, each once, in their "
-            r"order, got \('head',\)\.$",
+            r"order, or a mapping from the path of each hidden layer to those that it "
+            r"feeds, got \('head',\)\.$",
         ),
         (
             dict(layers="head"),
             r"^`layers` must be the paths of two layers or more, each once, in their "
-            r"order, got 'head'\.$",
+            r"order, or a mapping from the path of each hidden layer to those that it "
+            r"feeds, got 'head'\.$",
+        ),
+        (
+            dict(layers={"trunk": []}),
+            r"^`layers` must map the path of each hidden layer to one path or more, "
+            r"got \[\] for 'trunk'\.$",
+        ),
+        (
+            dict(layers={"left": "head", "right": "head"}),
+            r"^`layers` must feed each layer from one other, whose units are all of "
+            r"its inputs, got 'head' after 'left' and 'right'\.$",
         ),
     ],
 )
