@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _roles, _tree
 
 
 class Scope(NamedTuple):
@@ -105,8 +105,19 @@ parameters or of a prefix of it, or a function from the parameters to such a tre
 
 
 def kernels(params: Any) -> Any:
-    """Mask: arrays of two axes or more, so kernels, but no biases and scales."""
-    return jax.tree.map(lambda leaf: jnp.ndim(leaf) > 1, params)
+    """Mask: arrays of two axes or more that are no biases and no scales.
+
+    What stacked layers and attention have of those is told by names and places: a
+    `bias`, `scale`, `offset`, `gamma` or `beta`, `b` beside `w`, and all arrays of a
+    normalization layer but a `kernel`. Names that say nothing leave the axes.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> kernels({"norm": {"scale": jnp.ones((4, 8))}, "w": jnp.ones((8, 2))})
+      {'norm': {'scale': False}, 'w': True}
+    """
+    leaves, treedef = jax.tree.flatten(params)
+    return treedef.unflatten(_roles.are_kernels(_tree.leaf_names(params), leaves))
 
 
 def by_path(rule: Callable[[str, Any], bool]) -> Callable[[Any], Any]:

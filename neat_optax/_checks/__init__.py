@@ -25,6 +25,7 @@ from neat_optax._checks.arrays import check_same_structure as check_same_structu
 from neat_optax._checks.arrays import check_scores as check_scores
 from neat_optax._checks.arrays import check_tree_like as check_tree_like
 from neat_optax._checks.arrays import check_update as check_update
+from neat_optax._checks.arrays import naming as naming
 from neat_optax._checks.values import check_bool as check_bool
 from neat_optax._checks.values import check_choice as check_choice
 from neat_optax._checks.values import check_count as check_count

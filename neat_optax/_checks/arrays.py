@@ -1,11 +1,25 @@
 """What trees must be: the shapes and dtypes of leaves, players and populations."""
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 _ONE_PLAYER = "updates of one player"
+
+
+@contextlib.contextmanager
+def naming(path: str, out_by: str) -> Iterator[None]:
+    """Adds to an error about an array which one it is, and how to leave it out."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            f"{str(error).removesuffix('.')} at {path or 'the root'}; `{out_by}` "
+            "leaves arrays out."
+        ) from error
 
 
 def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:

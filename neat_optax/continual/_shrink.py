@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Mask
+from neat_optax._leaves import Mask, kernels
 from neat_optax._random import check_key, key_at
 from neat_optax._schedules import value_at, when
 
@@ -50,7 +50,7 @@ def shrink_and_perturb(
         between the network and a fresh one.
       every: :math:`k`, steps from one time to the next.
       init: a function (key, shape, dtype) to an array, as in `jax.nn.initializers`, for
-        leaves of two axes or more; others get no noise. Under
+        kernels, as `sparsity.kernels` tells them; others get no noise. Under
         `optax.inject_hyperparams` it belongs in `static_args`.
       key: a random key or a seed; the step is folded into it.
       mask: which parameters are changed, as in `l2_to_init`; leave out the scales of
@@ -126,6 +126,7 @@ def _perturb_if(
 ) -> optax.Updates:
     """Jitted, so that a step outside of `jit` does not compile its branches again."""
     leaves, treedef = jax.tree.flatten(params)
+    drawn = [True] * len(leaves) if init is None else jax.tree.leaves(kernels(params))
 
     def perturbed() -> optax.Updates:
         shrink, noise = factors
@@ -133,7 +134,8 @@ def _perturb_if(
         for leaf, (update, weight) in enumerate(
             zip(treedef.flatten_up_to(updates), leaves, strict=True)
         ):
-            fresh = _fresh(init, jax.random.fold_in(key, leaf), weight, spreads[leaf])
+            own = jax.random.fold_in(key, leaf)
+            fresh = _fresh(init, own, weight, spreads[leaf]) if drawn[leaf] else 0.0
             target = shrink * (_tree.widen(weight) + update) + noise * fresh
             new.append((target - weight).astype(update.dtype))
         return treedef.unflatten(new)
@@ -146,9 +148,9 @@ def _fresh(
     key: jax.Array,
     weight: jax.Array,
     spread: jax.Array,
-) -> jax.Array | float:
+) -> jax.Array:
     """What a fresh network would hold in place of an array."""
     dtype = _tree.widen(weight).dtype
     if init is None:
         return spread * jax.random.normal(key, weight.shape, dtype)
-    return init(key, weight.shape, dtype) if weight.ndim > 1 else 0.0
+    return init(key, weight.shape, dtype)

@@ -153,7 +153,7 @@ def adapt_pruning(
       scope: what shares one count and one threshold.
       allocation: how the level is divided among arrays.
       granularity: what is kept or pruned as one.
-      mask: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default `kernels`.
 
     Returns:
       A transformation that needs `params` and goes last in a chain. A level that falls

@@ -39,7 +39,9 @@ def keep_mask(mask: Mask) -> optax.GradientTransformationExtraArgs:
 
     def init_fn(params: optax.Params) -> KeepMaskState:
         _checks.check_inexact("params", params)
-        return KeepMaskState(_like(params, mask(params) if callable(mask) else mask))
+        return KeepMaskState(
+            _like(params, mask(params) if _tree.is_function(mask) else mask)
+        )
 
     def update_fn(
         updates: optax.Updates,
@@ -104,7 +106,7 @@ def straight_through(
 
     def init_fn(params: optax.Params) -> StraightThroughState:
         _checks.check_inexact("params", params)
-        kept = all_kept(params) if callable(mask) else _like(params, mask)
+        kept = all_kept(params) if _tree.is_function(mask) else _like(params, mask)
         dense = jax.tree.map(jnp.array, params)
         return StraightThroughState(jnp.zeros((), jnp.int32), dense, kept)
 
@@ -119,7 +121,7 @@ def straight_through(
         given: Any = params
         dense = optax.apply_updates(state.dense, updates)
         kept = state.mask
-        if callable(mask):
+        if _tree.is_function(mask):
             kept = _decide_if(mask, cadence.due(state.step), kept, dense)
         moved = jax.tree.map(jnp.subtract, dense, given)
         updates = combine(moved, given, kept)
@@ -134,8 +136,8 @@ def nonzero(params: optax.Params, *, mask: Mask | None = None) -> Any:
 
     Args:
       params: a tree of arrays.
-      mask: in which arrays zeros count, by default in those with two axes or more: a
-        bias that is zero has not been pruned.
+      mask: in which arrays zeros count, by default in `kernels`: a bias that is zero
+        has not been pruned.
     """
     leaves, treedef = jax.tree.flatten(all_kept(params))
     values = jax.tree.leaves(params)
@@ -146,6 +148,8 @@ def nonzero(params: optax.Params, *, mask: Mask | None = None) -> Any:
 
 def _like(params: optax.Params, mask: Any) -> Any:
     """A mask that fits the parameters, in arrays that are sharded like them."""
+    if _tree.leaf_names(mask) == _tree.leaf_names(params):  # a dictionary, for a state
+        mask = jax.tree.unflatten(jax.tree.structure(params), jax.tree.leaves(mask))
     _checks.check_mask("mask", mask, "params", params)
     return jax.tree.map(
         lambda p, m: jnp.ones_like(p, dtype=bool) & jnp.asarray(m), params, mask

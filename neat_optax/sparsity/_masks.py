@@ -73,13 +73,20 @@ class Division(NamedTuple):
         for share in given:
             _checks.check_number("allocation", share, "[0, 1]")
         shares = dict(zip(pruned, given, strict=True))
+        sizes = self._groups(params, pruned)
         return [
-            count_kept(
-                [self.granularity.groups(shapes[n]) for n in scope],
-                [shares[n] for n in scope],
-            )
+            count_kept([sizes[n] for n in scope], [shares[n] for n in scope])
             for scope in self.scopes(params)
         ]
+
+    def _groups(self, params: optax.Params, pruned: list[int]) -> dict[int, int]:
+        """How many groups each of the pruned leaves has."""
+        paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
+        sizes = {}
+        for n in pruned:
+            with _checks.naming(paths[n], "mask"):
+                sizes[n] = self.granularity.groups(jnp.shape(leaves[n]))
+        return sizes
 
 
 def _traced(number: Any) -> bool:
@@ -176,7 +183,7 @@ def make_mask(
       scope: what shares one threshold.
       allocation: how the sparsity is divided among the arrays.
       granularity: what is kept or pruned as one.
-      mask: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default `kernels`.
       **extra_args: `grad=` or `input_norms=`, where the score needs it.
 
     Returns:

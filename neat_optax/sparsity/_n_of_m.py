@@ -36,7 +36,7 @@ def n_of_m(
       axis: along which they are neighbors.
       begin: the step at which the mask is chosen, at least 0; from then on it holds.
       score: what is kept, as in `prune_to_sparsity`. Among equals the later ones are.
-      mask: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default `kernels`.
 
     Returns:
       A transformation that needs `params`. For masks that go on changing see
@@ -86,7 +86,7 @@ def n_of_m_mask(
       m: how many neighbors make a group.
       axis: along which they are neighbors.
       score: what is kept; those with a memory see one step.
-      mask: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default `kernels`.
       **extra_args: `grad=` or `input_norms=`, where the score needs it.
 
     Returns:
@@ -113,14 +113,16 @@ class _Rows(NamedTuple):
         return chosen(tree, self.mask)
 
     def check(self, params: optax.Params) -> None:
-        leaves = jax.tree.leaves(params)
-        for shape in [jnp.shape(leaves[number]) for number in self.pruned(params)]:
-            _checks.check_axis("axis", self.axis, shape)
-            if shape[self.axis] % self.m:
-                raise ValueError(
-                    f"`m` must divide axis {self.axis} of every array, got "
-                    f"{self.m} for an array of shape {shape}."
-                )
+        paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
+        for number in self.pruned(params):
+            shape = jnp.shape(leaves[number])
+            with _checks.naming(paths[number], "mask"):
+                _checks.check_axis("axis", self.axis, shape)
+                if shape[self.axis] % self.m:
+                    raise ValueError(
+                        f"`m` must divide axis {self.axis} of every array, got "
+                        f"{self.m} for an array of shape {shape}."
+                    )
 
 
 def _rows(n: int, m: int, axis: int, mask: Mask | None) -> _Rows:

@@ -63,7 +63,7 @@ def prune_to_sparsity(
       granularity: what is kept or pruned as one: `entries`, `units(axis)`,
         `blocks(...)`. Counts are then counts of these.
       mask: which arrays are pruned, as in optax: a tree of bools or a function from the
-        parameters to one; by default those with two axes or more.
+        parameters to one; by default `kernels`, which leaves biases and scales out.
 
     Returns:
       A transformation that needs `params`, and `grad=` or `input_norms=` where the

@@ -89,7 +89,7 @@ def grow_and_prune(
       scope: what shares one count and one threshold.
       allocation: how the sparsity is divided among arrays.
       granularity: what is kept or pruned as one.
-      mask: which arrays are pruned; by default those with two axes or more.
+      mask: which arrays are pruned; by default `kernels`.
 
     Returns:
       An optimizer that needs `params`. It goes last in a chain.

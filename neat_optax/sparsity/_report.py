@@ -35,7 +35,7 @@ def leaf_sparsities(
 
     Args:
       params: a tree of arrays, or of masks.
-      mask: which arrays are counted; by default those with two axes or more.
+      mask: which arrays are counted; by default `kernels`.
     """
     return dict(_each(params, mask))
 
@@ -59,8 +59,8 @@ def sparsity(params: optax.Params, *, mask: Mask | None = None) -> jax.Array:
 
     Args:
       params: a tree of arrays, or of masks. Works inside `jit`.
-      mask: which arrays are counted; by default those with two axes or more, so that
-        biases, which often start at zero, do not count.
+      mask: which arrays are counted; by default `kernels`, so that biases, which often
+        start at zero, do not count.
 
     Example:
       >>> import jax.numpy as jnp
@@ -75,25 +75,30 @@ def sparsity(params: optax.Params, *, mask: Mask | None = None) -> jax.Array:
 def summary(params: optax.Params, *, mask: Mask | None = None) -> str:
     """A table of shape, entries, nonzero entries and sparsity of each array.
 
+    Arrays that are left out, such as biases, are listed below the total.
+
     Args:
       params: a tree of concrete arrays, or of masks.
-      mask: which arrays are listed; by default those with two axes or more.
+      mask: which arrays are counted; by default `kernels`.
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(summary({"dense": {"kernel": jnp.array([[1.0, 0.0, 2.0, 3.0]])}}))
+      >>> kernel, bias = jnp.array([[1.0, 0.0, 2.0, 3.0]]), jnp.zeros(4)
+      >>> print(summary({"dense": {"kernel": kernel, "bias": bias}}))
       array         shape  entries  nonzero  sparsity
       dense/kernel  1x4          4        3    25.00%
       total                      4        3    25.00%
+      dense/bias    4            4           left out
     """
     rows = [("array", "shape", "entries", "nonzero", "sparsity")]
     found = _each(params, mask)
     for path, leaf in found:
-        shape = "x".join(map(str, leaf.shape))
-        rows.append((path or "(root)", shape, *_cells(leaf.size, int(leaf.zeros))))
+        cells = _cells(leaf.size, int(leaf.zeros))
+        rows.append((path or "(root)", _by(leaf.shape), *cells))
     size = sum(leaf.size for _, leaf in found)
     zeros = sum(int(leaf.zeros) for _, leaf in found)
     rows.append(("total", "", *_cells(size, zeros)))
+    rows += _left_out(params, mask)
     widths = [max(len(row[i]) for row in rows) for i in range(5)]
     return "\n".join(_line(row, widths) for row in rows)
 
@@ -103,8 +108,8 @@ def to_bcoo(params: optax.Params, *, mask: Mask | None = None) -> Any:
 
     Args:
       params: a tree of concrete arrays.
-      mask: which arrays are converted, by default those with two axes or more; the
-        others stay as they are.
+      mask: which arrays are converted, by default `kernels`; the others stay as they
+        are.
 
     Example:
       >>> import jax.numpy as jnp
@@ -119,6 +124,27 @@ def to_bcoo(params: optax.Params, *, mask: Mask | None = None) -> Any:
     for n in chosen(params, mask, kernels):
         leaves[n] = sparse.BCOO.fromdense(_tree.unsharded(leaves[n]))
     return treedef.unflatten(leaves)
+
+
+def _left_out(params: optax.Params, mask: Mask | None) -> list[tuple[str, ...]]:
+    """The rows of the arrays that do not count."""
+    paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
+    rest = sorted(set(range(len(leaves))) - set(chosen(params, mask, kernels)))
+    shapes = [jnp.shape(leaf) for leaf in leaves]
+    return [
+        (
+            paths[n] or "(root)",
+            _by(shapes[n]),
+            f"{math.prod(shapes[n]):,}",
+            "",
+            "left out",
+        )
+        for n in rest
+    ]
+
+
+def _by(shape: tuple[int, ...]) -> str:
+    return "x".join(map(str, shape))
 
 
 def _cells(size: int, zeros: int) -> tuple[str, str, str]:

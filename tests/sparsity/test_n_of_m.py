@@ -163,10 +163,23 @@ def test_as_a_function_of_parameters():
 )
 def test_arrays_that_do_not_fit(options, message):
     w = np.ones((4, 6), np.float32)
-    message = rf"(?m)^{re.escape(message)} for an array of shape \(4, 6\)\.$"
+    message = (
+        rf"(?m)^{re.escape(message)} for an array of shape \(4, 6\) at the root; "
+        r"`mask` leaves arrays out\.$"
+    )
     for call in (n_of_m_mask, lambda w, **kw: n_of_m(**kw).init(w)):
         with pytest.raises(ValueError, match=message):
             call(w, **options)
+
+
+def test_a_first_convolution_is_named():
+    params = {"conv": {"kernel": np.ones((3, 3, 1, 8), "f4"), "bias": np.ones(8)}}
+    message = (
+        r"(?m)^`m` must divide axis -2 of every array, got 4 for an array of shape "
+        r"\(3, 3, 1, 8\) at conv/kernel; `mask` leaves arrays out\.$"
+    )
+    with pytest.raises(ValueError, match=message):
+        n_of_m(2, 4).init(params)
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,8 @@ def test_summary():
         "dense/kernel  1x3          3        1    66.67%\n"
         "none          0x4          0        0     0.00%\n"
         "out           5x1          5        4    20.00%\n"
-        "total                      8        5    37.50%"
+        "total                      8        5    37.50%\n"
+        "dense/bias    3            3           left out"
     )
 
 
