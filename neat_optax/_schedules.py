@@ -15,7 +15,7 @@ def value_at(value: optax.ScalarOrSchedule, step: jax.Array) -> Any:
 
 
 class Cadence(NamedTuple):
-    """The steps `begin`, `begin + every`, ... up to `end`."""
+    """The steps `begin`, `begin + every`, ... up to `end`, and `end` itself."""
 
     begin: Any
     every: Any
@@ -25,7 +25,10 @@ class Cadence(NamedTuple):
         """Whether `step` is one of them."""
         since = step - jnp.asarray(self.begin, jnp.int32)
         due = (since >= 0) & (since % jnp.asarray(self.every, jnp.int32) == 0)
-        return due if self.end is None else due & (step <= self.end)
+        if self.end is None:
+            return due
+        # A ramp that ends between two of the steps still reaches its last value.
+        return (due & (step <= self.end)) | (step == self.end)
 
 
 def when(begin: Any, every: Any, end: Any) -> Cadence:

@@ -147,7 +147,7 @@ def adapt_pruning(
       control: the control law: `bang_bang(rate)`, the rule of NeatapticTS and the
         default, or `proportional(gain)`.
       begin: the first step that is due.
-      end: the last one, or None.
+      end: the last one, whatever `every` is, or None.
       every: steps between two of them.
       score: what is kept.
       scope: what shares one count and one threshold.

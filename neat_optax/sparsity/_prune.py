@@ -32,8 +32,8 @@ def prune_to_sparsity(
 ) -> optax.GradientTransformationExtraArgs:
     r"""Prunes the weights with the lowest scores, permanently, to a sparsity schedule.
 
-    At the steps `begin`, `begin + every`, ... up to `end`, each scope of :math:`n`
-    weights keeps the
+    At the steps `begin`, `begin + every`, ... up to `end`, and at `end` itself, each
+    scope of :math:`n` weights keeps the
 
     .. math:: \max(1, \lfloor n\, (1 - s_t) \rfloor)
 
@@ -50,7 +50,8 @@ def prune_to_sparsity(
         cut to [0, 1]. `optax.polynomial_schedule(0.0, 0.9, 3, steps, begin)` is the
         cubic of Zhu and Gupta, `optax.linear_schedule` a ramp.
       begin: the first step at which the mask changes, at least 0.
-      end: the last such step, or None.
+      end: the last such step, or None. With the last step of a ramp, the ramp reaches
+        its end whatever `every` is.
       every: steps between two changes, at least 1.
       score: what is kept: `magnitude`, `saliency`, `movement`, `snip`,
         `wanda`, `random(seed)`, or a function from an array of weights to one of

@@ -67,12 +67,12 @@ def grow_and_prune(
     r"""Dynamic sparse training: RigL, or SET with `grow=random(1)`.
 
     The first step keeps the weights that `start` scores highest. At the steps `every`,
-    `2 every`, ... up to `end`, each scope that keeps :math:`k` weights drops the
-    :math:`\lfloor f_t k \rfloor` that `drop` scores lowest, and grows as many of the
-    others by `grow`, which may take back what it has just dropped. A weight that was
-    zero before starts at zero, with reset moments. Such a step updates no weight, as in
-    the paper; the moments advance. The optimizer gets the gradient of the weights that
-    are kept, and zero for the others.
+    `2 every`, ... up to `end`, and at `end` itself, each scope that keeps :math:`k`
+    weights drops the :math:`\lfloor f_t k \rfloor` that `drop` scores lowest, and grows
+    as many of the others by `grow`, which may take back what it has just dropped. A
+    weight that was zero before starts at zero, with reset moments. Such a step updates
+    no weight, as in the paper; the moments advance. The optimizer gets the gradient of
+    the weights that are kept, and zero for the others.
 
     Args:
       optimizer: an optimizer, learning rate included. The moments of grown weights are

@@ -252,6 +252,16 @@ def test_bad_options(options, message):
         neo.sparsity.prune_to_sparsity(0.5, **options).init(np.ones((2, 2), "f4"))
 
 
+def test_a_ramp_whose_end_is_off_the_grid_reaches_it():
+    """Steps 0, 4, 8 are on the grid, and 10 is the end."""
+    ramp = optax.linear_schedule(0.0, 0.8, 10)
+    tx = neo.sparsity.prune_to_sparsity(ramp, every=4, end=10)
+    w = np.arange(1, 11, dtype="f4").reshape(2, 5)
+    _, after, _ = run(tx, np.zeros((12, 2, 5), "f4"), w)
+    kept = np.count_nonzero(after, axis=(1, 2)).tolist()
+    assert kept == [10] * 4 + [6] * 4 + [3] * 2 + [2] * 2
+
+
 def test_a_group_that_does_not_fit_is_said_at_init():
     tx = neo.sparsity.prune_to_sparsity(0.5, granularity=neo.sparsity.blocks(3, 3))
     with pytest.raises(ValueError, match=r"^`shape` must divide .* at kernel; `mask`"):
