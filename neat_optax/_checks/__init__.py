@@ -23,6 +23,7 @@ from neat_optax._checks.arrays import check_population as check_population
 from neat_optax._checks.arrays import check_real as check_real
 from neat_optax._checks.arrays import check_same_structure as check_same_structure
 from neat_optax._checks.arrays import check_scores as check_scores
+from neat_optax._checks.arrays import check_state as check_state
 from neat_optax._checks.arrays import check_tree_like as check_tree_like
 from neat_optax._checks.arrays import check_update as check_update
 from neat_optax._checks.arrays import naming as naming

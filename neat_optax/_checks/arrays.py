@@ -31,13 +31,17 @@ def check_axis(name: str, axis: int, shape: tuple[int, ...]) -> None:
         )
 
 
-def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> None:
-    """Raises unless two trees have the same structure and the same leaf shapes."""
-    treedef, expected = jax.tree.structure(tree), jax.tree.structure(like)
-    if treedef != expected:
+def check_same_structure(
+    name: str, tree: Any, like_name: str, like: Any, *, dtypes: bool = False
+) -> None:
+    """Raises unless two trees have the same structure and the same leaf shapes.
+
+    With `dtypes` these must be the same too. The first difference is named by its path.
+    """
+    if jax.tree.structure(tree) != jax.tree.structure(like):
         raise ValueError(
-            f"`{name}` must have the tree structure of `{like_name}`, {expected}, "
-            f"got {treedef}."
+            f"`{name}` must have the tree structure of `{like_name}`, got "
+            f"{_first_difference(tree, like)}."
         )
     pairs = zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True)
     for (path, leaf), other in pairs:
@@ -48,6 +52,30 @@ def check_same_structure(name: str, tree: Any, like_name: str, like: Any) -> Non
                 f"{jax.tree_util.keystr(path) or 'the root'}."
                 f"{_player_hint(name, leaf, other)}"
             )
+        if dtypes and jnp.result_type(leaf) != jnp.result_type(other):
+            raise ValueError(
+                f"`{name}` must have the dtypes of `{like_name}`, got "
+                f"{jnp.result_type(leaf)} for {jnp.result_type(other)} at "
+                f"{jax.tree_util.keystr(path) or 'the root'}."
+            )
+
+
+def _first_difference(tree: Any, like: Any) -> str:
+    """What a tree lacks of another, or has beyond it."""
+    found = [path for path, _ in jax.tree.leaves_with_path(tree)]
+    wanted = [path for path, _ in jax.tree.leaves_with_path(like)]
+    for path in wanted:
+        if path not in found:
+            return f"no array at {jax.tree_util.keystr(path) or 'the root'}"
+    for path in found:
+        if path not in wanted:
+            return f"another array at {jax.tree_util.keystr(path) or 'the root'}"
+    return f"{jax.tree.structure(tree)} for {jax.tree.structure(like)}"
+
+
+def check_state(caller: str, remembered: Any, params: Any) -> None:
+    """Raises unless what a state holds for each parameter fits the parameters."""
+    check_same_structure(f"state of {caller}", remembered, "params", params)
 
 
 def check_tree_like(name: str, tree: Any, like_name: str, like: Any) -> None:

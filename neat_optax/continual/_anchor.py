@@ -71,6 +71,7 @@ def l2_to_init(
     ) -> tuple[optax.Updates, L2ToInitState]:
         del extra_args
         _checks.check_update(updates, params, "l2_to_init")
+        _checks.check_state("l2_to_init", state.start, params)
         amount = value_at(strength, state.step)
 
         def pull(update: jax.Array, weight: jax.Array, start: jax.Array) -> jax.Array:

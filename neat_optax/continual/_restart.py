@@ -9,7 +9,7 @@ import optax
 
 from neat_optax import _tree
 from neat_optax.continual._units import Hidden
-from neat_optax.transforms._reset import reset_moments
+from neat_optax.transforms._reset import reset_entries
 
 
 def restart(
@@ -142,13 +142,13 @@ def _forget_if(
     """Apart from the updates: in one branch with them, XLA copies the whole state."""
 
     def forget() -> optax.OptState:
-        weights, treedef = jax.tree.flatten(params)
+        weights = jax.tree.leaves(params)
         marks = _marks(hidden, units, weights)
         nothing = jnp.zeros((), bool), jnp.zeros((), bool)
         pairs = [marks.get(n, nothing) for n in range(len(weights))]
-        where = treedef.unflatten([into | out for into, out in pairs])
+        where = [into | out for into, out in pairs]
         new = optax.apply_updates(params, updates)
-        return _tree.cast_like(reset_moments(optimizer, state, new, where), state)
+        return _tree.cast_like(reset_entries(optimizer, state, new, where), state)
 
     return jax.lax.cond(found, forget, lambda: state)
 

@@ -6,6 +6,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from neat_optax import _checks
+
 
 class Genome(NamedTuple):
     """How weights go back into what they were taken out of."""
@@ -39,7 +41,10 @@ def load(model: Any, params: Any) -> Any:
 
     Args:
       model: what `weights` takes. It is not changed.
-      params: a tree like `weights(model)`.
+      params: a tree like `weights(model)`, with the same shapes and dtypes.
+
+    Raises:
+      ValueError: if it is another one, with the path of the first difference.
 
     Example:
       >>> from flax import nnx
@@ -49,7 +54,9 @@ def load(model: Any, params: Any) -> Any:
       >>> print(ones(jnp.ones(2)))
       [3. 3. 3.]
     """
-    _, genome, rest = apart(model)
+    known, genome, rest = apart(model)
+    like = "weights(model)"
+    _checks.check_same_structure("params", params, like, known, dtypes=True)
     return into(genome, params, rest)
 
 

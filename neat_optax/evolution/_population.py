@@ -89,7 +89,7 @@ def stack(individuals: Sequence[Any]) -> Population:
     """A population of given individuals, not evaluated.
 
     Args:
-      individuals: trees of one structure, with the same shapes.
+      individuals: trees of one structure, with the same shapes and dtypes.
 
     Example:
       >>> import jax.numpy as jnp
@@ -97,7 +97,9 @@ def stack(individuals: Sequence[Any]) -> Population:
       [[0.0, 0.0], [1.0, 1.0]]
     """
     for one in individuals:
-        _checks.check_same_structure("individuals", one, "the first", individuals[0])
+        _checks.check_same_structure(
+            "individuals", one, "the first", individuals[0], dtypes=True
+        )
     return unevaluated(jax.tree.map(lambda *leaves: jnp.stack(leaves), *individuals))
 
 

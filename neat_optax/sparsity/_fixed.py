@@ -51,6 +51,7 @@ def keep_mask(mask: Mask) -> optax.GradientTransformationExtraArgs:
     ) -> tuple[optax.Updates, KeepMaskState]:
         del extra_args
         _checks.check_update(updates, params, "keep_mask")
+        _checks.check_state("keep_mask", state.mask, params)
         given: Any = params
         return combine(updates, given, state.mask), state
 
@@ -118,6 +119,7 @@ def straight_through(
     ) -> tuple[optax.Updates, StraightThroughState]:
         del extra_args
         _checks.check_update(updates, params, "straight_through")
+        _checks.check_state("straight_through", state.dense, params)
         given: Any = params
         dense = optax.apply_updates(state.dense, updates)
         kept = state.mask

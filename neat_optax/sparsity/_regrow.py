@@ -34,7 +34,7 @@ from neat_optax.sparsity._scores import (
 from neat_optax.transforms._reset import (
     check_entries,
     check_optimizer,
-    reset_moments,
+    reset_entries,
 )
 
 _AT_RANDOM = random(0)
@@ -135,6 +135,7 @@ def grow_and_prune(
         **extra_args: Any,
     ) -> tuple[optax.Updates, GrowAndPruneState]:
         _checks.check_update(updates, params, "grow_and_prune")
+        _checks.check_state("grow_and_prune", state.mask, params)
         given: Any = params
         known = {**extra_args, "grad": updates}
         measured, memories = _measure(scores, given, state, known)
@@ -187,7 +188,7 @@ def _reset_if(
 
     def reset() -> optax.OptState:
         grown = jax.tree.map(lambda new, old: new & ~old, mask, old_mask)
-        return reset_moments(optimizer, inner, params, grown)
+        return reset_entries(optimizer, inner, params, jax.tree.leaves(grown))
 
     return jax.lax.cond(exchanges, reset, lambda: inner)
 

@@ -62,6 +62,7 @@ def prune_by(
         **extra_args: Any,
     ) -> tuple[optax.Updates, PruneState]:
         _checks.check_update(updates, params, name)
+        _checks.check_state(name, state.mask, params)
         given: Any = params
         measured, memory = scoring.measure(
             score, given, state.memory, state.step, extra_args

@@ -1,11 +1,13 @@
 """Resets optimizer state for selected parameter entries."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
+
+from neat_optax import _checks
 
 _WITHOUT_ENTRIES = {
     "acprop": "divides by what it remembers from the step before, and so leaps",
@@ -50,8 +52,9 @@ def reset_moments(
 
     Raises:
       ValueError: for optimizers of optax whose state has no entries that can be reset:
-        acprop, galore, lbfgs and dpsgd; and for those of others whose `init`
-        `optax.tree.map_params` cannot ask for its structure.
+        acprop, galore, lbfgs and dpsgd; for those of others whose `init`
+        `optax.tree.map_params` cannot ask for its structure; and for a state or a mask
+        that does not fit.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -62,7 +65,20 @@ def reset_moments(
       ([True, False], 1)
     """
     check_optimizer(optimizer)
-    marks = dict(enumerate(jax.tree.leaves(mask)))
+    _checks.check_mask("mask", mask, "params", params)
+    like = jax.eval_shape(optimizer.init, params)
+    _checks.check_same_structure("state", state, "optimizer.init(params)", like)
+    check_entries(optimizer, state, params)
+    return reset_entries(optimizer, state, params, jax.tree.leaves(mask))
+
+
+def reset_entries(
+    optimizer: optax.GradientTransformation,
+    state: optax.OptState,
+    params: optax.Params,
+    marks: Sequence[jax.Array],
+) -> optax.OptState:
+    """`reset_moments` where all is checked, with an array of marks for each leaf."""
 
     def reset(number: int, old: Any, fresh: Any) -> Any:
         return jnp.where(marks[number], fresh, old) if number >= 0 else old

@@ -14,12 +14,23 @@ def refuses(message):
 def test_structures():
     like = {"a": jnp.ones(2), "b": None}
     _checks.check_same_structure("x", {"a": jnp.zeros(2), "b": None}, "y", like)
-    with refuses(r"^`x` must have the tree structure of `y`, .*, got "):
+    with refuses(r"^`x` must have the tree structure of `y`, got PyTreeDef.* for PyTr"):
         _checks.check_same_structure("x", {"a": jnp.ones(2)}, "y", like)
+    with refuses(r"^`x` must have the tree structure of `y`, got no array at \['a'\]"):
+        _checks.check_same_structure("x", {"c": jnp.ones(2), "b": None}, "y", like)
+    with refuses(r"^`x` must have .* of `y`, got another array at \['b'\]\['c'\]\.$"):
+        _checks.check_same_structure("x", {"a": 1, "b": {"c": 1}}, "y", like)
     with refuses(r"^`x` must have the shapes of `y`, got \(3,\) for \(2,\) at \['a'\]"):
         _checks.check_same_structure("x", {"a": jnp.ones(3), "b": None}, "y", like)
     with refuses(r"got \(3,\) for \(\) at the root\. A leading player axis must be re"):
         _checks.check_same_structure("x", jnp.ones(3), "y", jnp.ones(()))
+
+
+def test_dtypes():
+    x, y = {"a": np.ones(2, "f4")}, {"a": np.ones(2, "f2")}
+    _checks.check_same_structure("x", x, "y", y)
+    with refuses(r"^`x` must have the dtypes of `y`, got float32 for float16 at \['a'"):
+        _checks.check_same_structure("x", x, "y", y, dtypes=True)
 
 
 def test_the_hint_at_players_is_given_only_for_a_leading_axis():

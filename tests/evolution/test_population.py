@@ -138,6 +138,10 @@ def test_chain_splits_the_key_and_threads_states():
             lambda: evo.stack([jnp.ones(2), jnp.ones(3)]),
             r"^`individuals` must have the shapes of `the first`",
         ),
+        (
+            lambda: evo.stack([np.ones(2, "f4"), np.ones(2, "f2")]),
+            r"^`individuals` must have the dtypes of `the first`",
+        ),
     ],
 )
 def test_bad_input(call, message):

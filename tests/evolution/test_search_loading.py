@@ -114,6 +114,38 @@ def test_load_is_the_inverse_of_weights(model):
     assert_same(evo.weights(evo.load(model, moved)), moved)
 
 
+SHAPES = {"kernel": (2, 3), "bias": (3,)}
+
+
+@pytest.mark.parametrize(
+    ("other", "message"),
+    [
+        (
+            {"a_kernel": np.ones((2, 3), "f4"), "z_bias": np.ones(3, "f4")},
+            r"tree structure of `weights\(model\)`, got no array at \['bias'\]\.$",
+        ),
+        (
+            {"kernel": np.ones((3, 2), "f4"), "bias": np.ones(3, "f4")},
+            r"shapes of `weights\(model\)`, got \(3, 2\) for \(2, 3\) at \['kernel'\]",
+        ),
+        (
+            {"kernel": np.ones((2, 3), "f2"), "bias": np.ones(3, "f4")},
+            r"dtypes of `weights\(model\)`, got float16 for float32 at \['kernel'\]\.$",
+        ),
+    ],
+)
+@pytest.mark.parametrize("kind", ["nnx", "linen", "tree"])
+def test_weights_of_another_model_are_not_loaded(kind, other, message):
+    tree = {name: np.zeros(shape, "f4") for name, shape in SHAPES.items()}
+    model = {
+        "nnx": nnx.eval_shape(lambda: nnx.Linear(2, 3, rngs=nnx.Rngs(0))),
+        "linen": {"params": tree, "batch_stats": {}},
+        "tree": tree,
+    }[kind]
+    with pytest.raises(ValueError, match=rf"^`params` must have the {message}"):
+        evo.load(model, other)
+
+
 def test_a_population_of_modules_at_once():
     @nnx.vmap(in_axes=(0, None))
     def each(layer, x):

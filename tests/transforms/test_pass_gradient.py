@@ -105,10 +105,8 @@ def test_the_gradient_reaches_a_score_in(way):
 
 def test_masked_must_be_told_to_mask_the_gradient():
     tx = pass_gradient(optax.masked(PRUNE, {"w": True, "n": False}))
-    masked = {"w": 0, "n": optax.MaskedNode()}
     message = (
-        "`grad` must have the tree structure of `params`, "
-        f"{jax.tree.structure(masked)}, got {jax.tree.structure(G)}."
+        "`grad` must have the tree structure of `params`, got another array at ['n']."
     )
     with pytest.raises(ValueError, match=rf"^{re.escape(message)}$"):
         tx.update(G, tx.init(W), W)

@@ -72,3 +72,36 @@ def test_under_jit():
     reset = step_and_reset(PARAMS)
     assert reset[0].mu["w"].tolist() == [[0.0, pytest.approx(-0.2)], [0.0, 0.0]]
     assert int(reset[0].count) == 1
+
+
+@pytest.mark.parametrize(
+    ("state", "mask", "message"),
+    [
+        (
+            None,
+            {"w": MASK["w"]},
+            r"^`mask` must have the tree structure of `params`, got no array at",
+        ),
+        (
+            None,
+            {"w": MASK["w"], "b": MASK["b"][:1]},
+            r"^`mask` must have the shapes of `params`, got \(1,\) for \(2,\) at",
+        ),
+        (
+            None,
+            jax.tree.map(lambda p: p * 1.0, MASK),
+            r"^`mask` must have boolean leaves, got float",
+        ),
+        (
+            {"w": PARAMS["w"], "b": PARAMS["w"]},
+            MASK,
+            r"^`state` must have the shapes of `optimizer\.init\(params\)`, got "
+            r"\(2, 2\) for \(2,\) at \[0\]\.trace\['b'\]",
+        ),
+    ],
+)
+def test_trees_that_do_not_fit(state, mask, message):
+    tx = OPTIMIZERS["trace"]
+    state = tx.init(PARAMS if state is None else state)
+    with pytest.raises(ValueError, match=message):
+        neo.reset_moments(tx, state, PARAMS, mask)
