@@ -35,6 +35,8 @@ from neat_optax.conflict._neat import neat_correction as neat_correction
 from neat_optax.conflict._neat import scale_by_neat as scale_by_neat
 from neat_optax.conflict._plan import Output as Output
 from neat_optax.conflict._rules import neat_rules as neat_rules
+from neat_optax.players._absent import hold_absent as hold_absent
+from neat_optax.players._accumulate import accumulate_players as accumulate_players
 from neat_optax.players._contest import player_contest as player_contest
 from neat_optax.players._gradients import (
     value_and_example_grads as value_and_example_grads,
@@ -43,7 +45,9 @@ from neat_optax.players._gradients import (
     value_and_player_grads as value_and_player_grads,
 )
 from neat_optax.players._neat import player_neat_correction as player_neat_correction
+from neat_optax.players._reduced import require_reduced as require_reduced
 from neat_optax.players._shared import aggregate_shared as aggregate_shared
+from neat_optax.players._shared import param_players as param_players
 from neat_optax.players._shared import shared_params as shared_params
 from neat_optax.players._update_conflict import (
     monitor_update_conflict as monitor_update_conflict,

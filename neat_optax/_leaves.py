@@ -1,6 +1,6 @@
 """Which leaves take part, over which of them sums are taken, and the sums."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -63,29 +63,18 @@ def by_label(labels: Any) -> Scope:
     """
 
     def owners(tree: Any) -> tuple[int, ...]:
-        tree_labels = labels(tree) if callable(labels) else labels
-        known = dict(
-            zip(_paths(tree_labels), jax.tree.leaves(tree_labels), strict=True)
-        )
-        names = [_label_of(path, known) for path in _paths(tree)]
+        function = labels if _tree.is_function(labels) else lambda _: labels
+        names = _tree.spread(function(tree), tree)
+        for (path, _), name in zip(jax.tree.leaves_with_path(tree), names, strict=True):
+            if name is None:
+                raise ValueError(
+                    "`labels` must cover every leaf, got none for "
+                    f"{jax.tree_util.keystr(path) or 'the root'}."
+                )
         order = {label: index for index, label in enumerate(dict.fromkeys(names))}
         return tuple(order[label] for label in names)
 
     return Scope("by_label", owners)
-
-
-def _paths(tree: Any) -> list[tuple[Any, ...]]:
-    return [path for path, _ in jax.tree.leaves_with_path(tree)]
-
-
-def _label_of(path: tuple[Any, ...], known: dict[tuple[Any, ...], Hashable]) -> Any:
-    for length in range(len(path), -1, -1):
-        if path[:length] in known:
-            return known[path[:length]]
-    raise ValueError(
-        "`labels` must cover every leaf, got none for "
-        f"{jax.tree_util.keystr(path) or 'the root'}."
-    )
 
 
 def sum_by_owner(measures: list[Any], owners: tuple[int, ...]) -> list[Any]:
@@ -150,36 +139,32 @@ def as_mask(mask: Mask | None, default: Callable[[Any], Any] = everything) -> An
     """The mask as a function, which hashes; `default` where it is None."""
     if mask is None:
         return default
-    return mask if callable(mask) else lambda _: mask
+    return mask if _tree.is_function(mask) else lambda _: mask
 
 
 def chosen(tree: Any, mask: Mask | None, default: Any = everything) -> list[int]:
     """The numbers of the leaves that take part, in the order of the leaves."""
     function = as_mask(mask, default)
-    flags = _spread(function(tree), tree)
+    flags = _flags(function(tree), tree)
     numbers = [number for number, flag in enumerate(flags) if flag]
     given = function not in (everything, kernels)
     _checks.check_chosen("mask", numbers, _tree.leaf_names(tree) if given else [])
     return numbers
 
 
-def _spread(mask: Any, tree: Any) -> list[bool]:
+def _flags(mask: Any, tree: Any) -> list[bool]:
     """One flag for each leaf of the tree, of which the mask covers a prefix."""
     if not jax.tree.leaves(tree):
         return []  # as where optax asks for the structure of a state
-    treedef = jax.tree.structure(mask)
-    try:
-        parts = treedef.flatten_up_to(tree)
-    except ValueError as error:
+    if not _tree.is_prefix(mask, tree):
         raise ValueError(
             "`mask` must have the structure of the parameters, or of a prefix of it, "
-            f"got {treedef}."
-        ) from error
-    flags: list[bool] = []
-    for flag, part in zip(jax.tree.leaves(mask), parts, strict=True):
+            f"got {jax.tree.structure(mask)}."
+        )
+    flags = _tree.spread(mask, tree)
+    for flag in flags:
         if not isinstance(flag, (bool, np.bool_)):
             raise ValueError(f"`mask` must hold True or False, got {flag!r}.")
-        flags += [bool(flag)] * len(jax.tree.leaves(part))
     return flags
 
 

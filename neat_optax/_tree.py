@@ -1,5 +1,6 @@
 """The only tree maths: inner products, a guarded division, a mean; names of leaves."""
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -97,12 +98,56 @@ def unsharded(x: jax.Array) -> jax.Array:
     return jax.reshard(x, jax.sharding.PartitionSpec(*[None] * x.ndim))
 
 
+def is_function(value: Any) -> bool:
+    """Whether a value is a function, rather than a tree that can be called."""
+    is_tree = not jax.tree_util.all_leaves([value])
+    return callable(value) and (isinstance(value, jax.tree_util.Partial) or not is_tree)
+
+
+def spread(prefix: Any, tree: Any) -> list[Any]:
+    """For each leaf of a tree, what a prefix of it has at that place, or None.
+
+    Places are compared by name, so that dictionaries fit NNX states.
+    """
+    values = dict(zip(_paths(prefix), jax.tree.leaves(prefix), strict=True))
+    return [
+        next((values[start] for start in _starts(path) if start in values), None)
+        for path in _paths(tree)
+    ]
+
+
+def is_prefix(prefix: Any, tree: Any) -> bool:
+    """Whether each leaf has a value in `prefix`, and each value a place in the tree.
+
+    A place may be empty, as where optax leaves parameters out.
+    """
+    places = _paths(tree, is_leaf=_is_empty)
+    reached = {start for path in places for start in _starts(path)}
+    covered = all(value is not None for value in spread(prefix, tree))
+    return covered and reached.issuperset(_paths(prefix))
+
+
 def leaf_names(tree: Any) -> list[str]:
     """Paths of the leaves, as `"dense/kernel"`, in a dictionary as in an NNX state."""
+    return ["/".join(path) for path in _paths(tree)]
+
+
+def _paths(
+    tree: Any, is_leaf: Callable[[Any], bool] | None = None
+) -> list[tuple[str, ...]]:
     return [
-        jax.tree_util.keystr(_without_box(path), simple=True, separator="/")
-        for path, _ in jax.tree.leaves_with_path(tree)
+        tuple(jax.tree_util.keystr((key,), simple=True) for key in _without_box(path))
+        for path, _ in jax.tree.leaves_with_path(tree, is_leaf)
     ]
+
+
+def _starts(path: tuple[str, ...]) -> list[tuple[str, ...]]:
+    """The beginnings of a path, the longest first."""
+    return [path[:length] for length in range(len(path), -1, -1)]
+
+
+def _is_empty(node: Any) -> bool:
+    return not jax.tree.leaves(node)
 
 
 def _without_box(path: tuple[Any, ...]) -> tuple[Any, ...]:

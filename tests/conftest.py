@@ -1,6 +1,7 @@
 """Settings that must be made before JAX starts; the slow tier; what tests compile."""
 
 import collections
+import contextlib
 import importlib.metadata
 import os
 import pathlib
@@ -25,6 +26,8 @@ os.environ.setdefault("JAX_PLATFORMS", "cpu")
 import hypothesis  # noqa: E402
 import jax  # noqa: E402
 import pytest  # noqa: E402
+
+import running  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 hypothesis.settings.register_profile(
@@ -89,7 +92,9 @@ def pytest_runtest_protocol(item):
         jax.clear_caches()
     current["file"] = file
     before = time.process_time()
-    result = yield
+    is_example = not EXAMPLES.isdisjoint(item.path.parents)
+    with running.quickly() if is_example else contextlib.nullcontext():
+        result = yield
     spent[file][1] += time.process_time() - before
     return result
 

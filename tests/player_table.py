@@ -152,6 +152,16 @@ TABLE = {
     "monitor_update_conflict": Entry(
         neo.monitor_update_conflict, {"inner": OPTIMIZER, **P}, N
     ),
+    "accumulate_players": Entry(
+        neo.accumulate_players, {"inner": OPTIMIZER, "every": 1, **P}, (*N, "every")
+    ),
+    "hold_absent": Entry(
+        neo.hold_absent,
+        {
+            "inner": OPTIMIZER,
+            "players": {"w": np.ones(COUNT, bool), "b": np.arange(COUNT) < 2},
+        },
+    ),
     "aggregate_shared": Entry(
         neo.aggregate_shared,
         {"aggregator": aggregators.mgda(), "shared": {"w": True, "b": False}},
@@ -183,7 +193,7 @@ NO_NUMBER = tuple(
 )
 """Without a number that `inject_hyperparams` could take over."""
 
-KEEPS_PLAYERS = ("moco", "db_mtl", "m_config", "excess_mtl")
+KEEPS_PLAYERS = ("accumulate_players", "moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
 SHELLS = (

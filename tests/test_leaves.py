@@ -1,13 +1,18 @@
 """Over which parameters a contest is held."""
 
+import dataclasses
 import functools
+from typing import Any
 
 import jax
 import numpy as np
+import optax
 import pytest
+from flax import nnx
 
 import neat_optax as neo
 import running
+from neat_optax import _leaves
 
 ONES = functools.partial(np.ones, dtype=np.float32)
 TREE = {"a": ONES(2), "b": {"c": ONES((1, 2)), "d": ONES(())}}
@@ -97,3 +102,49 @@ def test_more_scopes_than_one_block():
     _, state = tx.update(gradient, tx.init(gradient), opponent=opponent)
     conflicts = neo.diagnostics(state)["conflict"].per_leaf
     np.testing.assert_allclose(conflicts, -np.cos(angles), atol=1e-6)
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass
+class Net:
+    """A tree that can be called, like the modules of Equinox."""
+
+    w: Any
+    b: Any
+
+    def __call__(self, x):
+        return x @ self.w + self.b
+
+
+CALLABLE = Net(ONES((3, 2)), ONES(2))
+
+
+def test_a_tree_that_can_be_called_is_a_tree():
+    labels = Net("kernel", "bias")
+    assert neo.by_label(labels).owners(CALLABLE) == (0, 1)
+    assert _leaves.chosen(CALLABLE, Net(False, True)) == [1]
+    kept = jax.tree.map(lambda x: x > 0, CALLABLE)
+    for mask in (neo.sparsity.keep_mask(kept), neo.sparsity.straight_through(kept)):
+        state = jax.eval_shape(mask.init, CALLABLE)
+        assert isinstance(state.mask, Net)
+
+
+def test_a_function_that_is_a_tree_is_a_function():
+    labels = jax.tree_util.Partial(lambda label, _: label, "all")
+    assert neo.by_label(labels).owners(TREE) == (0, 0, 0)
+
+
+def test_dictionaries_fit_nnx_states():
+    state = nnx.state(nnx.Linear(2, 3, rngs=nnx.Rngs(0)))
+    assert neo.by_label({"kernel": "x", "bias": "y"}).owners(state) == (0, 1)
+    assert _leaves.chosen(state, {"kernel": True, "bias": False}) == [1]
+    kept = {"kernel": np.ones((2, 3), bool), "bias": np.ones(3, bool)}
+    tx = neo.sparsity.keep_mask(kept)
+    assert jax.tree.structure(tx.init(state).mask) == jax.tree.structure(state)
+
+
+def test_a_mask_with_a_name_that_is_nowhere_is_refused():
+    with pytest.raises(ValueError, match=r"^`mask` must have the structure of the par"):
+        _leaves.chosen(TREE, {"a": True, "b": True, "bb": True})
+    left_out = {**TREE, "b": optax.MaskedNode()}
+    assert _leaves.chosen(left_out, {"a": True, "b": True}) == [0]

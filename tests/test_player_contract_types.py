@@ -1,7 +1,5 @@
 """What tracing alone answers about every reduction of players."""
 
-import numpy as np
-import optax
 import pytest
 
 import player_runs as runs
@@ -17,14 +15,6 @@ def test_types_and_refusals_are_known_after_tracing(name, subtests):
 @table.each(fast=())
 def test_other_dtypes_in_64_bit_mode(name, dtype):
     runs.check_dtype(*table.TABLE[name].stepper(), dtype, wide=True)
-
-
-def test_map_params_does_not_see_through_a_partition():
-    """It asks for the state of a placeholder, which has no leaf that is shared."""
-    tx = table.TABLE["aggregate_shared"].build()
-    state = tx.init(runs.params_like(np.float32))
-    with pytest.raises(ValueError, match="`shared` must have the tree structure of"):
-        optax.tree.map_params(tx, lambda x: x, state)
 
 
 def test_the_table_lists_every_public_factory():

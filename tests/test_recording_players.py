@@ -95,14 +95,10 @@ def test_measures_of_players_have_a_row_for_each_scope():
 @pytest.mark.parametrize(
     "wrap",
     [
-        lambda tx: optax.chain(
-            optax.masked(tx, {"a": True, "b": False}),
-            optax.masked(aggregators.sum(), {"a": False, "b": True}),
-        ),
         lambda tx: neo.aggregate_shared(tx, {"a": True, "b": False}),
         lambda tx: neo.precondition(tx),
     ],
-    ids=["masked", "shared", "metric"],
+    ids=["shared", "metric"],
 )
 def test_measures_of_players_are_found_inside(wrap):
     found, names = of_players(wrap(watched()), "conflicting_pairs", "weights")

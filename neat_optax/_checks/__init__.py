@@ -6,6 +6,7 @@ value is never looked at, and so never raises.
 
 from neat_optax._checks.arrays import check_axis as check_axis
 from neat_optax._checks.arrays import check_chosen as check_chosen
+from neat_optax._checks.arrays import check_differentiated as check_differentiated
 from neat_optax._checks.arrays import check_fitness as check_fitness
 from neat_optax._checks.arrays import check_given as check_given
 from neat_optax._checks.arrays import check_inexact as check_inexact
@@ -42,3 +43,6 @@ from neat_optax._checks.values import check_number as check_number
 from neat_optax._checks.values import check_numbers as check_numbers
 from neat_optax._checks.values import check_preference as check_preference
 from neat_optax._checks.values import check_range as check_range
+from neat_optax._checks.wrappers import (
+    check_around_aggregator as check_around_aggregator,
+)

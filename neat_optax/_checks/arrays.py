@@ -121,6 +121,11 @@ def check_inexact(
             )
 
 
+def check_differentiated(name: str, tree: Any) -> None:
+    """Raises unless a loss can be differentiated by every leaf."""
+    check_inexact(name, tree, "leave other leaves out of what is differentiated")
+
+
 def check_loss_params(params: Any) -> None:
     """Raises unless noise can be added to every leaf that a loss is a function of."""
     hint = "pass other leaves as another argument of the loss"
@@ -204,7 +209,7 @@ def check_chosen(name: str, chosen: Any, paths: Any) -> None:
 
 def check_players(updates: Any, params: Any = None) -> int:
     """The number of players: the size of the leading axis that every leaf must have."""
-    check_inexact("updates", updates)
+    check_differentiated("updates", updates)
     shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(updates)]
     counts = {shape[:1] for shape in shapes}
     if len(counts) > 1 or () in counts or (0,) in counts:

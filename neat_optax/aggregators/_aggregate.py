@@ -11,6 +11,7 @@ from neat_optax import _checks, _recording, _stacked, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._recording import Recorded
 from neat_optax.aggregators import _monitor
+from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import (
     Extras,
     Measured,
@@ -90,7 +91,6 @@ def aggregate(
     _check_num_players(weighting, num_players, monitor)
 
     def init_fn(params: Any) -> AggregateState:
-        _checks.check_inexact("params", params)
         count = scope.count(params)
         own = jax.tree.map(
             lambda x: jnp.broadcast_to(x, (count, *jnp.shape(x))),
@@ -131,7 +131,7 @@ def aggregate(
         new_state = AggregateState(_tree.increment(state.step), own, recorded)
         return treedef.unflatten(combined), new_state
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    return aggregator(init_fn, update_fn)
 
 
 def _decide(

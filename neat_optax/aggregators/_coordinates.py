@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
 from neat_optax.aggregators._typing import Array, Bool, Float
@@ -52,7 +53,7 @@ def reduce_coordinates(
     """
 
     def init_fn(params: Any) -> CoordinatesState:
-        _checks.check_inexact("params", params)
+        del params
         step, dropped = (jnp.zeros((), jnp.int32) for _ in range(2))
         return CoordinatesState(step, dropped, init_own())
 
@@ -74,7 +75,7 @@ def reduce_coordinates(
         new_state = CoordinatesState(_tree.increment(state.step), dropped, own)
         return treedef.unflatten(_join(reduced, leaves)), new_state
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    return aggregator(init_fn, update_fn)
 
 
 def masked(

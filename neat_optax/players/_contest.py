@@ -16,6 +16,7 @@ from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, per_leaf
 from neat_optax.aggregators import _monitor
 from neat_optax.aggregators._aggregate import check_finite, record
+from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras, group_leaves, one_player
 from neat_optax.conflict import _decide, _passes
 from neat_optax.players._form import Form, Reduction
@@ -89,7 +90,6 @@ def player_contest(
     form = _form_of(opponent, rules, Reduction(preference, reduce == "sum"))
 
     def init_fn(params: optax.Params) -> PlayerContestState:
-        _checks.check_inexact("params", params)
         count = scope.count(params)
         step = jnp.zeros((), jnp.int32)
         blank: Any = _decide.open_contest(_passes.blank(False), step)
@@ -129,7 +129,7 @@ def player_contest(
         new_state = PlayerContestState(_tree.increment(step), own, recorded)
         return treedef.unflatten(combined), new_state
 
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    return aggregator(init_fn, update_fn)
 
 
 def _form_of(

@@ -11,16 +11,59 @@ from neat_optax import _checks, _tree, aggregators
 from neat_optax.players._dependence import dependence
 
 
-def shared_params(
+def param_players(
     loss_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False
 ) -> Any:
-    """Which parameters more than one player's loss depends on.
+    """Which players' losses depend on each parameter.
 
     Decided from the operations of `loss_fn`, not from values: a gradient that happens
     to be zero changes nothing. Where an operation is not followed element by element,
     like a matrix product or a loop, each of its results counts as depending on all of
     its inputs. A head inside a loop over heads, or inside one array with the other
-    heads, is therefore called shared: more is aggregated than must be, never less.
+    heads, therefore counts for all players.
+
+    Args:
+      loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
+      params: the parameters; arrays or `jax.ShapeDtypeStruct`.
+      *args: the other arguments of `loss_fn`, arrays or `jax.ShapeDtypeStruct` too.
+      has_aux: whether `loss_fn` returns something besides the losses.
+
+    Returns:
+      A tree with the structure of `params`, and an array [P] of bool at each leaf.
+
+    Raises:
+      ValueError: if the losses do not have shape [P].
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> def losses(p):
+      ...     return jnp.stack([p["trunk"] * p["one"], p["trunk"] + p["two"]])
+      >>> players = param_players(losses, {"trunk": 1.0, "one": 0.0, "two": 1.0})
+      >>> players["trunk"].tolist(), players["one"].tolist()
+      ([True, True], [True, False])
+    """
+    _checks.check_function("loss_fn", loss_fn)
+
+    def only_losses(params: optax.Params, *args: Any) -> jax.Array:
+        out = loss_fn(params, *args)
+        losses = out[0] if has_aux else out
+        if jnp.ndim(losses) != 1:
+            raise ValueError(
+                f"`loss_fn` must return losses of shape [P], got {jnp.shape(losses)}."
+            )
+        return losses
+
+    found = dependence(only_losses, params, *args)
+    return jax.tree.unflatten(jax.tree.structure(params), list(found.T))
+
+
+def shared_params(
+    loss_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False
+) -> Any:
+    """Which parameters more than one player's loss depends on.
+
+    Found as in `param_players`. Where an operation is not followed element by element,
+    more is called shared, and aggregated, than must be, never less.
 
     Args:
       loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
@@ -43,21 +86,8 @@ def shared_params(
       >>> shared_params(losses, {"trunk": 1.0, "one": 0.0, "two": 1.0})
       {'one': False, 'trunk': True, 'two': False}
     """
-    _checks.check_function("loss_fn", loss_fn)
-
-    def only_losses(params: optax.Params, *args: Any) -> jax.Array:
-        out = loss_fn(params, *args)
-        losses = out[0] if has_aux else out
-        if jnp.ndim(losses) != 1:
-            raise ValueError(
-                f"`loss_fn` must return losses of shape [P], got {jnp.shape(losses)}."
-            )
-        return losses
-
-    players = dependence(only_losses, params, *args).sum(axis=0)
-    return jax.tree.unflatten(
-        jax.tree.structure(params), [bool(count > 1) for count in players]
-    )
+    players = param_players(loss_fn, params, *args, has_aux=has_aux)
+    return jax.tree.map(lambda one: bool(one.sum() > 1), players)
 
 
 def aggregate_shared(
@@ -105,24 +135,29 @@ def aggregate_shared(
         _checks.check_bool("shared", flag)
 
     def labels(tree: Any) -> Any:
-        if _paths(shared) == _paths(tree):
-            flags = jax.tree.leaves(shared)
-            return jax.tree.unflatten(jax.tree.structure(tree), flags)
-        try:
-            return jax.tree.broadcast(shared, tree)
-        except ValueError as error:
+        treedef = jax.tree.structure(tree)
+        if treedef.num_leaves and not _tree.is_prefix(shared, tree):
             raise ValueError(
-                "`shared` must have the tree structure of the parameters, "
-                f"{jax.tree.structure(tree)}, got {jax.tree.structure(shared)}."
-            ) from error
+                f"`shared` must have the tree structure of the parameters, {treedef}, "
+                f"got {jax.tree.structure(shared)}."
+            )
+        return treedef.unflatten(_tree.spread(shared, tree))
 
-    return optax.partition(
+    divided = optax.partition(
         {True: aggregator, False: aggregators.sum() if rest is None else rest},
         labels,
         mask_compatible_extra_args=True,
     )
 
+    def init_fn(params: optax.Params) -> optax.OptState:
+        return divided.init(params)
 
-def _paths(tree: Any) -> list[str]:
-    """Paths of the leaves, the same for a Flax state as for its plain dictionary."""
-    return [name.removesuffix("/value") for name in _tree.leaf_names(tree)]
+    def update_fn(
+        updates: optax.Updates,
+        state: optax.OptState,
+        params: optax.Params | None = None,
+        **extra_args: Any,
+    ) -> tuple[optax.Updates, optax.OptState]:
+        return divided.update(updates, state, params, **extra_args)
+
+    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
