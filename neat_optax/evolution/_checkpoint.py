@@ -1,9 +1,12 @@
 """A search on disk: state and history of a generation are one orbax checkpoint.
 
 folder/search.json           whose search it is, written first
-       generation_<n>/       the state and the history after n generations
+       generation_<n>/       the state and the history after n generations, and those
+                             of the checkpoint before, which serves if this is damaged
+       .lock                 held by the search that writes here
 """
 
+import contextlib
 import json
 import os
 import pathlib
@@ -15,9 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _tree
+from neat_optax.evolution import _damage, _lock
 
 _FORMAT = 2
 _PREFIX = "generation"
+_TEMPORARY = ".search.tmp"
 _METADATA = "_CHECKPOINT_METADATA"
 _CONTENT = {_METADATA, "commit_success.txt", "state", "history", "names"}
 """What stands in a folder of a generation. One that was half deleted has some of it."""
@@ -36,32 +41,54 @@ class Folder:
         self._abstract = ocp.utils.to_shape_dtype_struct
         self.path = pathlib.Path(path).resolve()
         self.path.mkdir(parents=True, exist_ok=True)
-        _claim(self.path, _identity(state))
-        _sweep(self.path)
-        options = ocp.CheckpointManagerOptions(
-            max_to_keep=1, step_prefix=_PREFIX, enable_async_checkpointing=False
-        )
-        self._manager = ocp.CheckpointManager(self.path, options=options)
+        _check_free(self.path)  # else a lock would be put beside files of the user's
+        with contextlib.ExitStack() as stack:
+            stack.callback(_lock.hold(self.path, "checkpoint"))
+            _claim(self.path, _identity(state))
+            _sweep(self.path)
+            options = ocp.CheckpointManagerOptions(
+                max_to_keep=2, step_prefix=_PREFIX, enable_async_checkpointing=False
+            )
+            self._manager = ocp.CheckpointManager(self.path, options=options)
+            stack.callback(self._manager.close)
+            self._held = stack.pop_all()
 
     def restore(self, like: Any) -> tuple[Any, dict[str, np.ndarray]]:
-        """The last checkpoint; (like, {}) if there is none."""
-        last = self._manager.latest_step()
-        if last is None:
-            return like, {}
+        """The last checkpoint that can be read; (like, {}) if there is none."""
+        abstract = jax.tree.map(self._abstract, like)
+        steps = self._manager.all_steps()
+        folders = {step: self.path / f"{_PREFIX}_{step}" for step in steps}
+
+        def read(step: int) -> tuple[Any, dict[str, np.ndarray]]:
+            found = self._read(step, self._args.StandardRestore(abstract))
+            history, order = found["history"], found["names"]["history"]
+            return found["state"], {name: history[name] for name in order}
+
+        last = _damage.last_readable(
+            folders,
+            read,
+            self._is_whole,
+            f"`checkpoint` must be the folder of this search, got {self.path} of one "
+            "with a breeder of another state.",
+            "checkpoint",
+        )
+        self._manager.reload()
+        return (like, {}) if last is None else last[1]
+
+    def _is_whole(self, step: int) -> bool:
+        try:
+            self._read(step, self._args.StandardRestore())
+        except Exception:  # orbax has no kind of its own for damage
+            return False
+        return True
+
+    def _read(self, step: int, state: Any) -> Any:
         wanted = self._args.Composite(
-            state=self._args.StandardRestore(jax.tree.map(self._abstract, like)),
+            state=state,
             history=self._args.StandardRestore(),
             names=self._args.JsonRestore(),
         )
-        try:
-            found = self._manager.restore(last, args=wanted)
-        except ValueError as error:
-            raise ValueError(
-                f"`checkpoint` must be the folder of this search, got {self.path} of "
-                "one with a breeder of another state."
-            ) from error
-        history, order = found["history"], found["names"]["history"]
-        return found["state"], {name: history[name] for name in order}
+        return self._manager.restore(step, args=wanted)
 
     def save(self, state: Any, history: dict[str, np.ndarray]) -> None:
         """Replaces the checkpoint."""
@@ -77,19 +104,30 @@ class Folder:
 
     def close(self) -> None:
         """Lets go of the folder."""
-        self._manager.close()
+        self._held.close()
+
+
+def _check_free(folder: pathlib.Path) -> None:
+    """Raises if files of something else are there."""
+    if (folder / "search.json").exists():
+        return
+    if {path.name for path in folder.iterdir()} - {_TEMPORARY, _lock.LOCK}:
+        raise ValueError(f"`checkpoint` must not be a folder in use, got {folder}.")
 
 
 def _claim(folder: pathlib.Path, identity: dict[str, Any]) -> None:
     """Raises if the folder is not this search's."""
-    file, temporary = folder / "search.json", folder / ".search.tmp"
+    file, temporary = folder / "search.json", folder / _TEMPORARY
     if not file.exists():
-        if set(folder.iterdir()) - {temporary}:
-            raise ValueError(f"`checkpoint` must not be a folder in use, got {folder}.")
         temporary.write_text(json.dumps(identity, indent=2) + "\n")
         os.replace(temporary, file)
         return
-    known = json.loads(file.read_text())
+    known = _damage.read_json(file, "checkpoint")
+    if not isinstance(known, dict):
+        raise ValueError(
+            f"`checkpoint` must be the folder of a search, got {folder}, whose "
+            f"{file.name} holds no table."
+        )
     if known.get("format") != identity["format"]:
         raise ValueError(
             "`checkpoint` must be a folder of this version of neat_optax, got "

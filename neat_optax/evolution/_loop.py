@@ -40,6 +40,14 @@ class Ends(NamedTuple):
     budget: Any
 
 
+class Advanced(NamedTuple):
+    """What a chunk of generations has come to."""
+
+    state: SearchState
+    rows: History
+    raised: BaseException | None  # by what scores, in the generation after these
+
+
 def make_ends(generations: int, limits: Limits) -> Ends:
     """Checked; what is not given is never met."""
     _checks.check_integer("generations", generations, minimum=0)
@@ -64,12 +72,13 @@ def _count(name: str, value: Any) -> np.int32:
 
 def inside(
     run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
-) -> tuple[SearchState, History]:
+) -> Advanced:
     """Generations in one compiled loop."""
     start = int(state.generation)
     state, rows = _loop(run, chunk, state, ends, rest, args)
     count = int(state.generation) - start
-    return state, {name: np.asarray(x)[:count] for name, x in rows.items()}
+    history = {name: np.asarray(x)[:count] for name, x in rows.items()}
+    return Advanced(state, history, None)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -99,16 +108,27 @@ def _loop(
 
 def outside(
     run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
-) -> tuple[SearchState, History]:
-    """Generations one by one, scored in Python."""
+) -> Advanced:
+    """Generations one by one, scored in Python.
+
+    What scores them may raise: generations that are over by then are not lost.
+    """
     assert run.evaluator is not None
     rows: list[dict[str, Any]] = []
-    while len(rows) < chunk and not reason(state, ends):
+    raised = None
+    while len(rows) < chunk and not raised and not reason(state, ends):
         key = _asking.keys(state)[2]
-        scores = scores_outside(run.evaluator, run.genome, state, key, rest, args)
+        try:
+            scores = scores_outside(run.evaluator, run.genome, state, key, rest, args)
+        except BaseException as error:  # Ctrl-C too
+            if not rows:
+                raise
+            raised = error
+            continue
         state, row = _asking.compiled_tell(run.breeder, state, scores)
         rows.append(jax.device_get(row))
-    return state, {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    history = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    return Advanced(state, history, raised)
 
 
 def _reasons(state: SearchState, ends: Ends) -> jax.Array:

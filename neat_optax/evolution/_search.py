@@ -83,13 +83,16 @@ def search(
         something true, such as `state.generation >= 50`, stops the search. One that is
         a context manager is entered for the search.
       checkpoint: a folder, new or of this search, which is then continued exactly
-        where it was. Needs the extra `train`.
+        where it was. It holds the last two checkpoints: where one is damaged, a warning
+        names it, and the one before serves. What is over when a function in plain
+        Python raises is saved. No two processes write to it. Needs the extra `train`.
 
     Returns:
       A `SearchResult`.
 
     Raises:
-      ValueError: if an argument is out of range, or the checkpoint is another run's.
+      ValueError: if an argument is out of range, or the checkpoint is another run's, or
+        damaged without one before it, or written to by another process.
       RuntimeError: if a function in plain Python raises; it names the individual.
 
     Example:
@@ -151,11 +154,13 @@ def _chunks(
         state, history = folder.restore(state)
     asked = False
     while not (asked or _loop.reason(state, ends)):
-        state, rows = advance(state, ends)
+        state, rows, raised = advance(state, ends)
         old = history or {name: values[:0] for name, values in rows.items()}
         history = {name: np.concatenate([old[name], rows[name]]) for name in rows}
         if folder is not None:
             folder.save(state, history)
+        if raised is not None:
+            raise raised
         verdicts = [callback(state, history) for callback in callbacks]
         asked = any(map(bool, verdicts))
     return state, history, _loop.reason(state, ends) or "a callback asked for it"

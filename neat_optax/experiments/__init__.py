@@ -1,1 +1,5 @@
-"""The command line and all that is private to it."""
+"""The command line and its runs; of them, what a user's own program reads."""
+
+from neat_optax.experiments.runs.reading import Measure as Measure
+from neat_optax.experiments.runs.reading import Run as Run
+from neat_optax.experiments.runs.reading import read_run as read_run

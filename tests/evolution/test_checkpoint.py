@@ -53,7 +53,6 @@ def test_a_crash_between_chunks_and_leftovers_of_a_save(tmp_path):
     with pytest.raises(KeyboardInterrupt):
         run(**OPTIONS, callbacks=crash, checkpoint=tmp_path)
     # One generation that was deleted in part, and one that was written in part.
-    shutil.copytree(tmp_path / "generation_4", tmp_path / "generation_2")
     (tmp_path / "generation_2" / "_CHECKPOINT_METADATA").unlink()
     cut_off = tmp_path / "generation_9.orbax-checkpoint-tmp"
     shutil.copytree(tmp_path / "generation_4", cut_off)
@@ -65,7 +64,7 @@ def test_a_crash_between_chunks_and_leftovers_of_a_save(tmp_path):
     )
     assert numbers == [6]
     assert_same(resumed.state, whole().state)
-    assert names(tmp_path) == ["generation_6", "search.json"]
+    assert names(tmp_path) == [".lock", "generation_4", "generation_6", "search.json"]
 
 
 def test_resuming_deletes_nothing_of_the_users(tmp_path):
@@ -103,10 +102,130 @@ def test_what_has_the_name_of_a_generation_is_neither_read_nor_deleted(tmp_path,
     assert mine.read_text() == "mine"
 
 
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """The folder of a search with two checkpoints."""
+    folder = tmp_path_factory.mktemp("saved")
+    run(**{**OPTIONS, "generations": 4}, checkpoint=folder)
+    return folder
+
+
+def damage(folder, pattern, how):
+    (file, *_) = sorted(folder.glob(pattern))
+    content = file.read_bytes()
+    if how == "gone":
+        file.unlink()
+    else:
+        cut = content[: len(content) // 2]
+        file.write_bytes(cut if how == "cut" else bytes(b ^ 0x55 for b in content))
+    return file
+
+
+DAMAGES = [
+    ("state/manifest.ocdbt", "cut"),
+    pytest.param("state/d/*", "gone", marks=pytest.mark.slow),
+    pytest.param("state/_METADATA", "cut", marks=pytest.mark.slow),
+    ("state/array_metadatas/*", "cut"),
+    ("history/d/*", "flipped"),
+    pytest.param("history/_METADATA", "gone", marks=pytest.mark.slow),
+    ("names/metadata", "flipped"),
+]
+
+
+@pytest.mark.parametrize(("pattern", "how"), DAMAGES)
+def test_the_checkpoint_before_a_damaged_one_serves(saved, tmp_path, pattern, how):
+    folder = tmp_path / "search"
+    shutil.copytree(saved, folder)
+    damage(folder, f"generation_4/{pattern}", how)
+    told = (
+        "generation_4 is damaged, generation_2 serves .* generation_4.damaged-1 keeps"
+    )
+    begun = []
+    with pytest.warns(UserWarning, match=f"{folder}/{told}"):
+        resumed = run(
+            **OPTIONS,
+            callbacks=lambda state, _: begun.append(int(state.generation)),
+            checkpoint=folder,
+        )
+    assert begun == [4, 6]
+    assert_same(resumed.state, whole().state)
+    assert_same_history(resumed.history, whole().history)
+    assert names(folder) == [
+        ".lock",
+        "generation_4",
+        "generation_4.damaged-1",
+        "generation_6",
+        "search.json",
+    ]
+    assert_same(run(**OPTIONS, checkpoint=folder).state, whole().state)
+
+
+def test_damage_without_a_checkpoint_before_it_is_named(saved, tmp_path):
+    folder = tmp_path / "search"
+    shutil.copytree(saved, folder)
+    for number in (2, 4):
+        damage(folder, f"generation_{number}/state/manifest.ocdbt", "cut")
+    before = names(folder)
+    named = "`checkpoint` must be .* can be read, got .*/generation_2, which is damaged"
+    with pytest.raises(ValueError, match=named):
+        run(**OPTIONS, checkpoint=folder)
+    assert names(folder) == before
+
+
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\xff", b"[1]"])
+def test_a_damaged_search_is_named(saved, tmp_path, content):
+    shutil.copytree(saved, tmp_path / "search")
+    (tmp_path / "search" / "search.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"`checkpoint` must be .*search\.json"):
+        run(**OPTIONS, checkpoint=tmp_path / "search")
+
+
+def test_two_searches_do_not_write_to_one_folder(saved, tmp_path):
+    folder = tmp_path / "search"
+    shutil.copytree(saved, folder)
+    refused = []
+
+    def second(state, history):
+        del state, history
+        with pytest.raises(ValueError, match=r"`checkpoint` must .* nobody else") as no:
+            run(**OPTIONS, checkpoint=folder)
+        refused.append(str(no.value))
+
+    assert_same(
+        run(**OPTIONS, callbacks=second, checkpoint=folder).state, whole().state
+    )
+    assert len(refused) == 1
+    assert str(folder) in refused[0]
+
+
+@pytest.mark.parametrize("error", [OSError("no simulator"), KeyboardInterrupt()])
+def test_what_is_over_when_a_function_raises_is_saved(tmp_path, error):
+    calls, begun = [], []
+
+    def fitness(params):
+        calls.append(1)
+        if len(calls) == 8 + 6 + 6 + 3:  # two are elites, whose scores are known
+            raise error
+        return -float(np.sum(params["w"] ** 2))
+
+    def go(**more):
+        evaluate = evo.outside_jax(fitness)
+        options = {"chunk": 5, "generations": 4, "breeder": NEARBY}
+        return run(evaluate, **options, checkpoint=tmp_path, **more)
+
+    with pytest.raises((RuntimeError, KeyboardInterrupt)):
+        go()
+    assert names(tmp_path) == [".lock", "generation_3", "search.json"]
+    calls.clear()
+    found = go(callbacks=lambda state, _: begun.append(int(state.generation)))
+    assert begun == [4]
+    assert len(found.history["best"]) == 4
+
+
 def test_a_crash_while_the_folder_is_claimed(tmp_path):
     (tmp_path / ".search.tmp").write_text("{")
     run(**{**OPTIONS, "generations": 2}, checkpoint=tmp_path)
-    assert names(tmp_path) == ["generation_2", "search.json"]
+    assert names(tmp_path) == [".lock", "generation_2", "search.json"]
 
 
 def test_another_search_is_not_overwritten(tmp_path):
@@ -143,7 +262,7 @@ def test_a_folder_of_an_earlier_version_is_refused(tmp_path):
     (tmp_path / "4.npz").write_text("history")
     with pytest.raises(ValueError, match="must be a folder of this version"):
         run(**OPTIONS, checkpoint=tmp_path)
-    assert names(tmp_path) == ["4", "4.npz", "search.json"]
+    assert names(tmp_path) == [".lock", "4", "4.npz", "search.json"]
 
 
 @pytest.mark.slow

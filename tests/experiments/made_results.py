@@ -11,6 +11,7 @@ def make_result():
         return {
             "learning_rate": 0.2,
             "learning_rates_tried": [0.2],
+            "test_accuracy": [0.89, 0.91],
             "test_accuracy_interval": Interval(0.9, low, 1.8 - low),
             "mean_over_run": {"opposed": 0.25, "correction_ratio": 0.01},
             "curves": {
@@ -38,6 +39,7 @@ def make_player_result():
         return {
             "learning_rate": 0.0009,
             "learning_rates_tried": [0.0009],
+            "test_accuracy": [0.79, 0.81],
             "test_accuracy_interval": Interval(0.8, 0.78, 0.82),
             "test_macro_f1_interval": Interval(0.374, 0.3, 0.4),
             "mean_over_run": {
@@ -70,6 +72,8 @@ def make_pruning_result():
         return {
             "learning_rate": 0.003,
             "learning_rates_tried": [0.003],
+            "mean_over_run": {},
+            "test_accuracy": [accuracy, accuracy],
             "test_accuracy_interval": Interval(
                 accuracy, accuracy - 0.01, accuracy + 0.01
             ),
@@ -101,6 +105,7 @@ def make_stream_result():
         return {
             "learning_rate": 0.003,
             "learning_rates_tried": [0.003],
+            "test_accuracy": [0.93, 0.95],
             "test_accuracy_interval": Interval(0.94, 0.93, 0.95),
             "late_minus_early": Interval(late, late - 0.01, late + 0.01),
             "mean_over_run": {"plasticity": 0.8},

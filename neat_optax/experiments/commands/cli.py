@@ -5,11 +5,14 @@ import dataclasses
 import io
 import re
 import sys
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated, Any
 
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
 _PROGRAM = "neat-optax"
+_NO_MEMORY = "RESOURCE_EXHAUSTED"
+"""What XLA begins its message with."""
 _FRAME = re.compile("[│╭╮╰╯├┤]")
 
 
@@ -24,10 +27,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     kinds = {name: kind for name, (kind, _) in commands.items()}
     runs = dict(commands.values())
     try:
-        options = _parse(kinds, given)
-        runs[type(options)](options, given)
+        with _warnings_in_one_line():
+            options = _parse(kinds, given)
+            runs[type(options)](options, given)
     except (ValueError, OSError) as error:
         _complain(str(error))
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+            raise
+        _complain(f"the run must fit into memory: {error}")
         return 2
     except KeyboardInterrupt:
         return 130
@@ -102,6 +111,16 @@ def _paragraph(box: str) -> str:
     return text.partition(" Got errors:")[0]
 
 
-def _complain(reason: str) -> None:
+@contextlib.contextmanager
+def _warnings_in_one_line() -> Iterator[None]:
+    def show(message: Warning | str, *_: Any, **__: Any) -> None:
+        _complain(str(message), "warning")
+
+    with warnings.catch_warnings():
+        warnings.showwarning = show
+        yield
+
+
+def _complain(reason: str, kind: str = "error") -> None:
     line = " ".join(reason.split())  # values may have lines of their own
-    print(f"{_PROGRAM}: error: {line}", file=sys.stderr)
+    print(f"{_PROGRAM}: {kind}: {line}", file=sys.stderr)

@@ -1,5 +1,6 @@
 """`neat-optax compact`: smaller networks from a finished run."""
 
+import contextlib
 import dataclasses
 import pathlib
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
+from neat_optax.evolution import _lock
 from neat_optax.experiments.runs.compacting import (
     THRESHOLDS,
     choose,
@@ -57,7 +59,9 @@ def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
     """
     del arguments
     run = open_run(pathlib.Path(options.run))
-    report = compact_run(run, choose(run, options.candidate), options.output)
+    with contextlib.ExitStack() as stack:
+        stack.callback(_lock.hold(run.path, "run"))
+        report = compact_run(run, choose(run, options.candidate), options.output)
     console = Console()
     show(report, console)
     written = run.path / options.output

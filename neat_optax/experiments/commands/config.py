@@ -18,6 +18,8 @@ from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.tasks import PLAYERS
 
+MOST_SEEDS = 10_000
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainConfig(TrainOptions):
@@ -36,6 +38,12 @@ class TrainConfig(TrainOptions):
             _checks.check_choice("players", self.players, PLAYERS)
         for name in ("epochs", "seeds", "batch_size"):
             _checks.check_count(name, getattr(self, name), minimum=1)
+        if self.seeds > MOST_SEEDS:
+            raise ValueError(
+                f"`seeds` must be at most {MOST_SEEDS}, since all are trained at once, "
+                f"got {self.seeds}."
+            )
+        self.check_run()
         if self.learning_rate is not None:
             _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
         _checks.check_number("fraction", self.fraction, "(0, 1]")

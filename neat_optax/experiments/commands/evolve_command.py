@@ -1,8 +1,9 @@
 """`neat-optax evolve`: weights by search, without gradients."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+import jax
 from rich.console import Console
 
 from neat_optax.experiments.commands.evolve_config import (
@@ -10,11 +11,12 @@ from neat_optax.experiments.commands.evolve_config import (
     EvolveOptions,
     make_config,
 )
-from neat_optax.experiments.reports import evolve_pictures
+from neat_optax.experiments.reports import evolve_pictures, tables
 from neat_optax.experiments.runs import cartpole, running
-from neat_optax.experiments.runs.evolve_experiment import Tick, run
+from neat_optax.experiments.runs.evolve_experiment import BEST, Tick, run
 from neat_optax.experiments.runs.evolve_tasks import Task, make_task
 from neat_optax.experiments.runs.files import RunFolder
+from neat_optax.experiments.runs.reading import read_run
 
 
 def evolve(options: EvolveOptions, arguments: Sequence[str]) -> None:
@@ -26,46 +28,47 @@ def evolve(options: EvolveOptions, arguments: Sequence[str]) -> None:
     """
     task = make_task(options.task)
     config = make_config(options, task)
-    folder = RunFolder(config.output, config.name, config.settings())
     console = Console()
-    running.say(console, f"writing to {folder.path}")
-    again = running.command(arguments, folder.path.name)
-    with (
-        running.stoppable(console, again) as stop_if_asked,
-        running.make_bar(console, "generations") as bar,
-    ):
-        show_state = _follow(bar, config)
-
-        def tick(seed: int, state: Any, over: bool) -> None:
-            show_state(seed, state, over)
-            stop_if_asked()
-
-        result = run(config, task, folder, tick)
-    evolve_pictures.draw(result, folder.path / "curves.png")
-    if task.act is not None:
-        _film(task, result["policy"], folder)
-    show(result, console)
-    running.say(console, f"written to {folder.path}")
+    with RunFolder(config.output, config.name, config.settings()) as folder:
+        running.say(console, f"writing to {folder.path}")
+        again = running.command(arguments, folder.path.name)
+        with running.stoppable(console, again) as stop_if_asked:
+            if folder.finished:
+                running.say(console, "finished before; its pictures are drawn again")
+            else:
+                with running.follow(console, "generations") as show:
+                    run(config, task, folder, _tick(config, show, stop_if_asked))
+            _finish(task, folder, console)
+        running.say(console, f"written to {folder.path}")
 
 
-def _follow(bar: Any, config: EvolveConfig) -> Tick:
-    """Moves one bar over all seeds; a search that ends early has none to come."""
+def _tick(
+    config: EvolveConfig, show: running.Show, stop_if_asked: Callable[[str], None]
+) -> Tick:
+    """Counts the generations of all seeds; what ends early has none to come."""
     to_come = {config.seed + i: config.generations for i in range(config.seeds)}
     done: dict[int, int] = {}
-    line = bar.add_task("compiling", total=sum(to_come.values()))
 
-    def show_state(seed: int, state: Any, over: bool) -> None:
+    def tick(seed: int, state: Any, over: bool) -> None:
         done[seed] = int(state.generation)
         if over:
             to_come[seed] = done[seed]
-        bar.update(
-            line,
-            description=f"seed {seed}, best {float(state.best_fitness):.4g}",
-            completed=sum(done.values()),
-            total=sum(to_come.values()),
-        )
+        who = f"seed {seed}, best {float(state.best_fitness):.4g}"
+        show(who, sum(done.values()), sum(to_come.values()))
+        stop_if_asked(f"with {done[seed]} generations of seed {seed}")
 
-    return show_state
+    return tick
+
+
+def _finish(task: Task, folder: RunFolder, console: Console) -> None:
+    """Shows the result that is written, and makes of it what is not there yet."""
+    finished = read_run(folder.path)
+    evolve_pictures.draw(finished.result, folder.path / "curves.png")
+    if task.act is not None:
+        like = jax.eval_shape(task.init, jax.random.key(0))
+        _film(task, folder.restore(BEST, like)[1], folder)
+    tables.write_measures([finished], folder.path / "measures.csv")
+    show(finished.result, console)
 
 
 def _film(task: Task, policy: Any, folder: RunFolder) -> None:

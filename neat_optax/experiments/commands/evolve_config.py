@@ -10,6 +10,8 @@ from neat_optax.experiments.commands.options import RunOptions
 from neat_optax.experiments.runs.evolve_tasks import TASKS, Task
 
 _OF_TASK = "(default: the task's)"
+SEEDS = 2**32
+"""How many random keys of JAX are different."""
 Count = Annotated[int | None, arg(metavar="INT", help_behavior_hint=_OF_TASK)]
 Number = Annotated[float | None, arg(metavar="FLOAT", help_behavior_hint=_OF_TASK)]
 
@@ -73,8 +75,14 @@ class EvolveConfig(_Asked):
     def __post_init__(self) -> None:
         for name in ("generations", "parents", "seeds", "batch_size"):
             _checks.check_count(name, getattr(self, name), minimum=1)
+        self.check_run()
         _checks.check_count("population", self.population, minimum=2)
         _checks.check_count("seed", self.seed)
+        if self.seed + self.seeds > SEEDS:
+            raise ValueError(
+                f"`seed`, and those that follow it, must be less than {SEEDS}, got "
+                f"{self.seed} and {self.seeds} seeds."
+            )
         _checks.check_count("elites", self.elites)
         for name in ("parents", "elites"):
             count = getattr(self, name)

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
+from neat_optax import _checks
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
 from neat_optax.experiments.candidates.candidate import SCHEDULES, Lineup
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
@@ -70,7 +71,21 @@ class RunOptions:
         str | None,
         arg(metavar="NAME", help_behavior_hint=_hint("the subject and a free number")),
     ] = None
-    """name of the run; an unfinished run of that name is continued"""
+    """name of the run; an unfinished run of that name is continued, and the pictures of
+    a finished one are drawn again"""
+    checkpoint_every: Annotated[
+        int | None,
+        arg(
+            metavar="INT",
+            help_behavior_hint=_hint("5 epochs of train, 20 generations of evolve"),
+        ),
+    ] = None
+    """how much is between two checkpoints"""
+
+    def check_run(self) -> None:
+        """Raises for what no command can do."""
+        if self.checkpoint_every is not None:
+            _checks.check_count("checkpoint_every", self.checkpoint_every, minimum=1)
 
     def settings(self) -> dict[str, Any]:
         """What decides on the numbers of a run: the content of `config.json`."""

@@ -1,7 +1,8 @@
 """`neat-optax train`: from options to a run."""
 
 import dataclasses
-from collections.abc import Sequence
+import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -19,10 +20,11 @@ from neat_optax.experiments.commands.options import (
     TrainOptions,
 )
 from neat_optax.experiments.data import streams
-from neat_optax.experiments.reports import pictures, report
+from neat_optax.experiments.reports import pictures, report, tables
 from neat_optax.experiments.runs import running
-from neat_optax.experiments.runs.experiment import load, run
+from neat_optax.experiments.runs.experiment import Tick, load, run
 from neat_optax.experiments.runs.files import RunFolder
+from neat_optax.experiments.runs.reading import read_run
 
 
 def make_config(options: TrainOptions) -> TrainConfig:
@@ -78,24 +80,39 @@ def train(options: TrainOptions, arguments: Sequence[str]) -> None:
     """
     config = make_config(options)
     data = load(config)
-    folder = RunFolder(config.output, config.name, config.settings())
     console = Console()
-    running.say(console, f"writing to {folder.path}")
-    again = running.command(arguments, folder.path.name)
-    with (
-        running.stoppable(console, again) as stop_if_asked,
-        running.make_bar(console, "epochs") as bar,
-    ):
-        line = bar.add_task("", total=config.num_epochs * len(config.names))
+    with RunFolder(config.output, config.name, config.settings()) as folder:
+        running.say(console, f"writing to {folder.path}")
+        again = running.command(arguments, folder.path.name)
+        with running.stoppable(console, again) as stop_if_asked:
+            if folder.finished:
+                running.say(console, "finished before; its pictures are drawn again")
+            else:
+                with running.follow(console, "epochs") as show:
+                    run(config, data, folder, _tick(config, show, stop_if_asked))
+            _finish(folder.path, console)
+        running.say(console, f"written to {folder.path}")
 
-        def tick(name: str) -> None:
-            bar.update(line, description=name, advance=1)
-            stop_if_asked()
 
-        result = run(config, data, folder, tick)
-    report.show(result, console)
-    pictures.draw(result, folder.path / "curves.png")
-    if config.prune:
-        pictures.draw_sparsity(result, folder.path / "sparsity.png")
-    pictures.write_tensorboard(result, folder.path / "tensorboard")
-    running.say(console, f"written to {folder.path}")
+def _tick(
+    config: TrainConfig, show: running.Show, stop_if_asked: Callable[[str], None]
+) -> Tick:
+    """Counts the epochs of all candidates."""
+    before = {name: i * config.num_epochs for i, name in enumerate(config.names)}
+
+    def tick(name: str, done: int) -> None:
+        show(name, before[name] + done, len(before) * config.num_epochs)
+        stop_if_asked(f"with {done} epochs of {name}")
+
+    return tick
+
+
+def _finish(path: pathlib.Path, console: Console) -> None:
+    """Shows the result that is written, and makes of it what is not there yet."""
+    finished = read_run(path)
+    report.show(finished.result, console)
+    pictures.draw(finished.result, path / "curves.png")
+    if finished.config.get("prune"):
+        pictures.draw_sparsity(finished.result, path / "sparsity.png")
+    pictures.write_tensorboard(finished.result, path / "tensorboard")
+    tables.write_measures([finished], path / "measures.csv")

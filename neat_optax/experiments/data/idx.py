@@ -4,6 +4,7 @@ import gzip
 import math
 import os
 import pathlib
+import zlib
 
 import numpy as np
 
@@ -34,7 +35,7 @@ def read(path: pathlib.Path) -> np.ndarray:
     """The unsigned bytes of one gzipped IDX file."""
     try:
         content = gzip.decompress(path.read_bytes())
-    except (gzip.BadGzipFile, EOFError) as error:
+    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
         raise ValueError(f"`dataset` must be of gzip files, got {path}.") from error
     header = 4 + 4 * content[3] if len(content) > 3 else 0
     known = content[:3] == bytes([0, 0, _BYTES]) and len(content) >= header

@@ -1,8 +1,6 @@
 """What a person sees of a search: its curves, and a pole that moves."""
 
-import os
 import pathlib
-from collections.abc import Callable
 from typing import Any
 
 import matplotlib.figure
@@ -11,6 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from neat_optax.experiments.runs import cartpole
+from neat_optax.experiments.runs.files import write_with
 
 NUM_FRAMES = 250
 """The most pictures of an animation."""
@@ -62,7 +61,7 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
         columns = min(len(runs), 3 * len(panels))
         figure.legend(handles=handles, loc="outside lower center", ncols=columns)
     figure.suptitle(result["config"]["task"])
-    _write(path, lambda file: figure.savefig(file, dpi=120, format="png"))
+    write_with(path, lambda file: figure.savefig(file, dpi=120, format="png"))
 
 
 def _key(run: dict[str, Any], number: int) -> Any:
@@ -113,7 +112,7 @@ def animate(states: Any, path: pathlib.Path, num_frames: int = NUM_FRAMES) -> No
             loop=0,
         )
 
-    _write(path, save)
+    write_with(path, save)
 
 
 def _frame(state: np.ndarray, number: int) -> Image.Image:
@@ -143,10 +142,3 @@ def _draw_pole(pen: Any, position: float, angle: float) -> None:
 
 def _fine(*pixels: float) -> list[float]:
     return [_FINE * pixel for pixel in pixels]
-
-
-def _write(path: pathlib.Path, save: Callable[[pathlib.Path], None]) -> None:
-    """Saves to another name first, so that a reader sees all of a file or nothing."""
-    temporary = path.with_name(f".{path.name}.tmp")
-    save(temporary)
-    os.replace(temporary, path)

@@ -11,7 +11,7 @@ import tensorboardX
 from neat_optax.experiments.candidates.prunings import CONTROL, group
 from neat_optax.experiments.data.streams import parse
 from neat_optax.experiments.reports.layouts import PRUNINGS, layout
-from neat_optax.experiments.runs.files import folder_name
+from neat_optax.experiments.runs.files import folder_name, write_with
 
 _LEGEND_COLUMNS = 8
 _SMOOTH = 20
@@ -49,7 +49,7 @@ def draw(result: dict[str, Any], path: pathlib.Path) -> None:
     what = result["config"].get("stream") or ""
     title = f"{result['config']['dataset']} {what}".rstrip()
     figure.suptitle(f"{title}: mean and range over seeds{averaged}")
-    figure.savefig(path, dpi=120)
+    write_with(path, lambda file: figure.savefig(file, dpi=120, format="png"))
 
 
 def _num_tasks(result: dict[str, Any]) -> int:
@@ -121,7 +121,7 @@ def draw_sparsity(result: dict[str, Any], path: pathlib.Path) -> None:
     axes.grid(alpha=0.3)
     axes.legend()
     axes.set_title(f"{result['config']['dataset']}: mean and 95 % interval over seeds")
-    figure.savefig(path, dpi=120)
+    write_with(path, lambda file: figure.savefig(file, dpi=120, format="png"))
 
 
 def _draw_dense(axes: Any, accuracy: Any) -> None:
@@ -150,9 +150,15 @@ def _label_sparsities(axes: Any, largest: float) -> None:
 
 
 def write_tensorboard(result: dict[str, Any], folder: pathlib.Path) -> None:
-    """Writes each candidate's curves, averaged over seeds, as TensorBoard scalars."""
+    """Writes each candidate's curves, averaged over seeds, as TensorBoard scalars.
+
+    Those written before are replaced: TensorBoard would show both.
+    """
     for name, report in result[layout(result).reports].items():
-        with tensorboardX.SummaryWriter(str(folder / folder_name(name))) as writer:
+        place = folder / folder_name(name)
+        for written in place.glob("events.out.tfevents.*"):
+            written.unlink()
+        with tensorboardX.SummaryWriter(str(place)) as writer:
             for key, rows in report["curves"].items():
                 for epoch, values in enumerate(rows, start=1):
                     writer.add_scalar(key, float(np.mean(values)), epoch)

@@ -19,8 +19,10 @@ from neat_optax import _checks
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_network, make_task
+from neat_optax.experiments.runs import checkpoints
 from neat_optax.experiments.runs.experiment import load, make_candidate
-from neat_optax.experiments.runs.files import folder_name, restore, write_text
+from neat_optax.experiments.runs.files import folder_name, write_text
+from neat_optax.experiments.runs.reading import CONFIG, read_config, read_run
 from neat_optax.experiments.runs.selection import chosen_params
 from neat_optax.sparsity.compaction._compact import latency, search_compaction
 
@@ -45,28 +47,21 @@ class Finished(NamedTuple):
 
 def open_run(path: pathlib.Path) -> Finished:
     """Reads a run's configuration and result."""
-    if not (path / "config.json").is_file():
-        raise ValueError(f"`run` must be the folder of a run, got {path}.")
+    if "task" in read_config(path):
+        raise ValueError(
+            f"`run` must be one of neat-optax train, got {path} of neat-optax evolve."
+        )
+    run = read_run(path)
+    known = {field.name for field in dataclasses.fields(TrainConfig)}
+    given = {key: run.config[key] for key in known if run.config.get(key) is not None}
+    lists = {key: tuple(x) for key, x in given.items() if isinstance(x, list)}
     try:
-        options = json.loads((path / "config.json").read_text())
-        if "task" in options:
-            raise ValueError(
-                f"`run` must be one of neat-optax train, got {path} of neat-optax "
-                "evolve."
-            )
-        if not (path / "result.json").is_file():
-            raise ValueError(
-                f"`run` must be finished, got {path}; neat-optax train with its "
-                f"options and --name {path.name} goes on with it."
-            )
-        result = json.loads((path / "result.json").read_text())
-        known = {field.name for field in dataclasses.fields(TrainConfig)}
-        given = {key: options[key] for key in known if options.get(key) is not None}
-        lists = {key: tuple(x) for key, x in given.items() if isinstance(x, list)}
         config = TrainConfig(**{**given, **lists})
-    except (json.JSONDecodeError, TypeError) as error:
-        raise ValueError(f"`run` must be readable, got {path}: {error}.") from error
-    return Finished(path, config, result)
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"`run` must be one with whole options, got {path / CONFIG}: {error}"
+        ) from error
+    return Finished(path, config, run.result)
 
 
 def choose(run: Finished, name: str | None) -> str:
@@ -80,7 +75,8 @@ def choose(run: Finished, name: str | None) -> str:
             f"`candidate` must be one of {', '.join(reports)} for a run of several "
             "that does not prune, got none."
         )
-    return max(reports, key=lambda name: reports[name]["at_end"].get("sparsity", 0.0))
+    ends = {name: report.get("at_end", {}) for name, report in reports.items()}
+    return max(ends, key=lambda name: ends[name].get("sparsity", 0.0))
 
 
 def compact_run(run: Finished, name: str, output: str = "compact") -> dict[str, Any]:
@@ -144,7 +140,8 @@ def _restore(run: Finished, name: str, data: Data) -> Any:
     config, report = run.config, run.reports[name]
     task = make_task(data, config.players, config.num_players)
     like = make_candidate(name, config, task, data).init()
-    restored = restore(run.path / "checkpoints" / folder_name(name), like)
+    folder = run.path / "checkpoints" / folder_name(name)
+    restored = checkpoints.restore(folder, like, config.num_epochs)
     if restored is None:
         raise ValueError(f"`run` must hold a checkpoint of {name}, got {run.path}.")
     best = report["learning_rates_tried"].index(report["learning_rate"])

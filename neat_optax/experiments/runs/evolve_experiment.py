@@ -15,7 +15,7 @@ from neat_optax.experiments.runs.files import RunFolder, plain
 BEST = "best"
 """The name of the checkpoint with the policy that was selected."""
 CHECKPOINT_EVERY = 20
-"""Generations between two checkpoints."""
+"""Generations between two checkpoints, where nothing else is asked for."""
 
 Tick = Callable[[int, evolution.SearchState, bool], None]
 """Gets a seed, the state of its search, and whether that is over."""
@@ -57,7 +57,7 @@ def run(
         )
     chosen = max(runs, key=lambda one: one["select"])
     policy = policies[chosen["seed"]]
-    if not folder.restore(BEST, policy)[0]:
+    if folder.restore(BEST, policy)[0] != chosen["generations"]:
         folder.save(BEST, chosen["generations"], policy, [])
     result = {
         "config": config.settings(),
@@ -101,7 +101,7 @@ def _search(
             population_size=init_stacked(task, first_key, config.population),
             args=task.args,
             limits=evolution.Limits(goal=config.goal),
-            chunk=CHECKPOINT_EVERY,
+            chunk=config.checkpoint_every or CHECKPOINT_EVERY,
             callbacks=note,
             checkpoint=folder.path / "checkpoints" / _name(seed),
         )

@@ -21,9 +21,11 @@ from neat_optax.experiments.runs.loop import Trainer, make_trainer
 from neat_optax.experiments.runs.selection import TEST, Trained, differences, report
 
 CHECKPOINT_EVERY = 5
-"""Epochs between two checkpoints."""
+"""Epochs between two checkpoints, where nothing else is asked for."""
 
-Tick = Callable[[str], None]
+Tick = Callable[[str, int], None]
+"""Gets a candidate and how many epochs it has behind it. What it raises for Ctrl-C goes
+on when these are saved."""
 
 
 def load(config: TrainConfig) -> data_sets.Data:
@@ -43,13 +45,13 @@ def load(config: TrainConfig) -> data_sets.Data:
 def run(
     config: TrainConfig, data: data_sets.Data, folder: RunFolder, tick: Tick
 ) -> dict[str, Any]:
-    """Trains, selects, tests, and writes everything but the picture.
+    """Trains, selects, tests, and writes everything that is not made of the result.
 
     Args:
       config: what to do.
       data: from `load(config)`.
       folder: where to write; unfinished work found there is continued.
-      tick: called with the optimizer's name after each of its epochs.
+      tick: called after each epoch.
 
     Returns:
       The content of `result.json`, where a nan is null.
@@ -113,8 +115,9 @@ def _train(
     name: str, trainer: Trainer, config: TrainConfig, folder: RunFolder, tick: Tick
 ) -> Trained:
     done, replicas, rows = folder.restore(name, trainer.init())
-    for _ in range(done):
-        tick(name)
+    if done:
+        tick(name, done)
+    every = config.checkpoint_every or CHECKPOINT_EVERY
     tried = config.rates(name)
     for epoch in range(done, config.num_epochs):
         start = time.perf_counter()
@@ -124,10 +127,16 @@ def _train(
             key: np.reshape(x, shape).tolist() for key, x in measures.items()
         }
         rows.append({**row, "seconds": time.perf_counter() - start})
-        last = epoch + 1 == config.num_epochs
-        if last or (epoch + 1) % CHECKPOINT_EVERY == 0:
-            folder.save(name, epoch + 1, replicas, rows)
-        tick(name)
+        done = epoch + 1
+        saved = done == config.num_epochs or done % every == 0
+        if saved:
+            folder.save(name, done, replicas, rows)
+        try:
+            tick(name, done)
+        except KeyboardInterrupt:
+            if not saved:
+                folder.save(name, done, replicas, rows)
+            raise
     return Trained(tried, rows, replicas)
 
 

@@ -1,14 +1,17 @@
-"""The run folder: written atomically, never overwritten, resumable.
+"""The run folder: written atomically and by one process, never overwritten, resumable.
 
 runs/<name>/config.json     what was asked for, written first
             metrics.jsonl   one line per optimizer and epoch
-            checkpoints/    the last epoch of each optimizer, by orbax, or one search
+            checkpoints/    the last two of each optimizer, by orbax, or one search
                             per seed and the policy that was selected
+            result.json     the result; a run that has it is finished, and what stands
+                            below is made of it, again if the same is asked for again
             tensorboard/    the selected runs' curves, or those of each seed
-            result.json     the result; a run that has it is finished
+            measures.csv    all numbers at the selected rates, in long form
             curves.png
             sparsity.png    of a run that prunes
             pole.gif        of a run that evolves a policy for CartPole
+            .lock           held by the process that writes here
             compact/        what `neat-optax compact` writes: weights,
             compact.json    and what they have saved
 """
@@ -16,23 +19,43 @@ runs/<name>/config.json     what was asked for, written first
 import json
 import os
 import pathlib
+import weakref
+from collections.abc import Callable
 from typing import Any
 
 import jax
 import numpy as np
-import orbax.checkpoint as ocp
 
-_METADATA = "_CHECKPOINT_METADATA"
-_PREFIX = "epoch"
+from neat_optax.evolution import _lock
+from neat_optax.evolution._damage import read_json
+from neat_optax.experiments.runs import checkpoints
+from neat_optax.experiments.runs.checkpoints import OPTION
+from neat_optax.experiments.runs.reading import CONFIG, RESULT
 
 
 class RunFolder:
-    """One run's files. Opening it creates or resumes the folder."""
+    """One run's files. Opening it creates or resumes the folder.
+
+    No other process can open it before it is closed, or this one has ended.
+    """
 
     def __init__(self, root: str, name: str | None, config: dict[str, Any]):
         self.path = _choose(pathlib.Path(root), name, config)
-        self.path.mkdir(parents=True, exist_ok=True)
-        self.write("config.json", config)
+        self.close = weakref.finalize(self, _lock.hold(self.path, OPTION))
+        _check_usable(self.path, config)  # others may have been here before the lock
+        if not self.finished:
+            self.write(CONFIG, config)
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run has its result."""
+        return (self.path / RESULT).exists()
 
     def write(self, file: str, content: Any) -> None:
         """Writes JSON, so that a reader sees all of it or nothing."""
@@ -43,17 +66,13 @@ class RunFolder:
         write_text(self.path / file, text)
 
     def save(self, optimizer: str, epoch: int, replicas: Any, rows: Any) -> None:
-        """Replaces an optimizer's checkpoint by one after `epoch` epochs."""
-        both = ocp.args.Composite(
-            state=ocp.args.StandardSave(replicas),
-            rows=ocp.args.JsonSave({"rows": rows}),
-        )
-        with _manager(self._checkpoints(optimizer)) as manager:
-            manager.save(epoch, args=both)
+        """Adds a checkpoint of an optimizer, and keeps the one before."""
+        checkpoints.save(self._checkpoints(optimizer), epoch, replicas, rows)
 
     def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
         """The last checkpoint of an optimizer; (0, like, []) if there is none."""
-        return restore(self._checkpoints(optimizer), like) or (0, like, [])
+        folder = self._checkpoints(optimizer)
+        return checkpoints.restore(folder, like) or (0, like, [])
 
     def _checkpoints(self, optimizer: str) -> pathlib.Path:
         return self.path / "checkpoints" / folder_name(optimizer)
@@ -61,54 +80,21 @@ class RunFolder:
 
 def write_text(file: pathlib.Path, text: str) -> None:
     """Writes text, so that a reader sees all of it or nothing."""
-    temporary = file.with_name(f".{file.name}.tmp")
+    temporary = _temporary(file)
     temporary.write_text(text)
     os.replace(temporary, file)
 
 
-def restore(folder: pathlib.Path, like: Any) -> tuple[int, Any, list[dict]] | None:
-    """The last checkpoint in a folder: its epoch, replicas and rows."""
-    if not folder.is_dir():
-        return None
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    both = ocp.args.Composite(
-        state=ocp.args.StandardRestore(abstract), rows=ocp.args.JsonRestore()
-    )
-    with _manager(folder) as manager:
-        epoch = manager.latest_step()
-        if epoch is None:
-            return None
-        found = manager.restore(epoch, args=both)
-    return epoch, found.state, found.rows["rows"]
+def write_with(file: pathlib.Path, save: Callable[[pathlib.Path], None]) -> None:
+    """Lets `save` write to another name first: a reader sees all of it or nothing."""
+    temporary = _temporary(file)
+    save(temporary)
+    os.replace(temporary, file)
 
 
-def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:
-    """Keeps one checkpoint in a folder, and deletes what saves cut off have left."""
-    if folder.is_dir():
-        _check_ours(folder)
-    options = ocp.CheckpointManagerOptions(
-        step_prefix=_PREFIX,
-        max_to_keep=1,
-        cleanup_tmp_directories=True,
-        enable_async_checkpointing=False,
-    )
-    return ocp.CheckpointManager(folder.resolve(), options=options)
-
-
-def _check_ours(folder: pathlib.Path) -> None:
-    """Raises where orbax would take something for a checkpoint that is none of ours."""
-    for path in filter(pathlib.Path.is_dir, folder.iterdir()):
-        prefix, _, number = path.name.rpartition("_")
-        written = (path / _METADATA).exists()
-        if prefix == _PREFIX and number.isdigit() and not written:
-            raise ValueError(
-                f"`name` must be that of a run with checkpoints of its own, got {path}."
-            )
-        if path.name.isdigit() and written and path.with_suffix(".json").exists():
-            raise ValueError(
-                f"`name` must be that of a run of this version, got {folder}, which "
-                "an earlier one has written."
-            )
+def _temporary(file: pathlib.Path) -> pathlib.Path:
+    """The name under which a file is written."""
+    return file.with_name(f".{file.name}.tmp")
 
 
 def folder_name(name: str) -> str:
@@ -116,27 +102,45 @@ def folder_name(name: str) -> str:
     return name.replace(":", "-")
 
 
-def _choose(root: pathlib.Path, name: str | None, config: dict[str, Any]):
-    """The folder to write to: a new one, or an unfinished one of the same run."""
+def _choose(
+    root: pathlib.Path, name: str | None, config: dict[str, Any]
+) -> pathlib.Path:
+    """The folder to write to: a new one, or that of the same run."""
+    if root.exists() and not root.is_dir():
+        raise ValueError(f"`output` must be a folder, got {root}.")
     if name is None:
-        number, subject = 1, config[_subject(config)]
-        while (root / f"{subject}-{number}").exists():
-            number += 1
-        return root / f"{subject}-{number}"
+        return _numbered(root, config[_subject(config)])
     if name in ("", "..") or name != pathlib.PurePath(name).name:
-        raise ValueError(f"`name` must be the name of a folder, got {name!r}.")
+        raise ValueError(f"`{OPTION}` must be the name of a folder, got {name!r}.")
     path = root / name
-    if (path / "result.json").exists():
-        raise ValueError(
-            f"`name` must be that of a new or unfinished run, got {name}: {path} holds "
-            "a result; choose another."
-        )
-    if not (path / "config.json").exists():
-        if path.exists() and any(path.iterdir()):
-            raise ValueError(f"`name` must not be a folder in use, got {name}: {path}.")
-        return path
-    _check_same_options(path / "config.json", config)
+    _check_usable(path, config)
+    path.mkdir(parents=True, exist_ok=True)
     return path
+
+
+def _numbered(root: pathlib.Path, subject: str) -> pathlib.Path:
+    """A new folder, which nobody else can get at the same moment."""
+    root.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        try:
+            (path := root / f"{subject}-{number}").mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return path
+
+
+def _check_usable(path: pathlib.Path, config: dict[str, Any]) -> None:
+    """Raises where a folder is that of another run, or of something else."""
+    if (path / CONFIG).exists():
+        _check_same_options(path / CONFIG, config)
+    elif path.exists():
+        names = {inside.name for inside in path.iterdir()}
+        if names - {_lock.LOCK, _temporary(path / CONFIG).name}:
+            raise ValueError(
+                f"`{OPTION}` must not be a folder in use, got {path.name}: {path}."
+            )
 
 
 def _subject(config: dict[str, Any]) -> str:
@@ -145,23 +149,25 @@ def _subject(config: dict[str, Any]) -> str:
 
 
 def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:
-    try:
-        known = json.loads(file.read_text())
-    except json.JSONDecodeError as error:
-        message = f"`name` must be that of a readable run: {file}: {error}."
-        raise ValueError(message) from error
+    known = read_json(file, OPTION)
     asked = json.loads(json.dumps(config))
-    if _subject(asked) not in known:
+    if not isinstance(known, dict) or _subject(asked) not in known:
         raise ValueError(
-            "`name` must be that of a run of the same command, got "
-            f"{file.parent.name}: {file.parent} has no {_subject(asked)}."
+            f"`{OPTION}` must be that of a run of the same command, got "
+            f"{file.parent.name}: {file} has no {_subject(asked)}."
         )
-    for option in asked:
-        if known.get(option) != asked[option]:
-            raise ValueError(
-                f"`{option}` must be {known.get(option)!r} to continue {file.parent}, "
-                f"got {asked[option]!r}."
-            )
+    other = [option for option in asked if known.get(option) != asked[option]]
+    if other and (file.parent / RESULT).exists():
+        raise ValueError(
+            f"`{OPTION}` must be that of a new or unfinished run, got "
+            f"{file.parent.name}: {file.parent} holds a result with another "
+            f"{other[0]}; choose another."
+        )
+    for option in other:
+        raise ValueError(
+            f"`{option}` must be {known.get(option)!r} to continue {file.parent}, got "
+            f"{asked[option]!r}."
+        )
 
 
 def plain(value: Any) -> Any:

@@ -23,6 +23,7 @@ def test_what_is_compared_depends_on_the_players():
         ({"optimizers": ("neat", "neat")}, "each name once, got neat, neat"),
         ({"epochs": 0}, "`epochs` must be an integer >= 1, got 0"),
         ({"seeds": 1.5}, "`seeds` must be an integer >= 1, got 1.5"),
+        ({"seeds": 10**10}, "`seeds` must be at most 10000, .* got 10000000000"),
         ({"learning_rate": 0.0}, r"`learning_rate` must be in \(0, inf\), got 0.0"),
         ({"alpha": -1.0}, r"`alpha` must be in \[0, inf\), got -1.0"),
         ({"aggregators": ("mean",)}, "`aggregator` must be left out without .* mean"),

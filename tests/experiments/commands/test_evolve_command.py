@@ -15,7 +15,7 @@ from neat_optax.experiments.commands import evolve_command
 from neat_optax.experiments.commands.cli import main
 from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
 from neat_optax.experiments.reports import evolve_pictures
-from neat_optax.experiments.runs import cartpole, evolve_experiment, files, running
+from neat_optax.experiments.runs import cartpole, checkpoints, evolve_experiment
 from neat_optax.experiments.runs.evolve_tasks import make_task
 
 QUICK = "--task sum --generations 4 --population 6 --parents 2 --elites 1"
@@ -65,8 +65,8 @@ def searched(monkeypatch):
 def test_a_run_writes_everything_and_says_what_happened(searched, tmp_path, capsys):
     assert call(f"{QUICK} --seeds 2 --seed 7 --name mine", tmp_path) == 0
     printed = " ".join(capsys.readouterr().out.split())
-    assert "6/6 generations" in printed  # of 8, as both searches ended after 3
-    assert "seed 8, best -0.006" in printed
+    assert "seed 7, best -0.006: 3 of 7 generations" in printed
+    assert "seed 8, best -0.006: 6 of 6 generations" in printed  # both ended after 3
     assert "seed 7: fitness -0.01 reached in generation 2;" in printed
     assert "test minus the sum -0.006, solved" in printed
     assert "the policy of seed 8 is saved" in printed
@@ -86,7 +86,7 @@ def test_a_run_writes_everything_and_says_what_happened(searched, tmp_path, caps
 def test_the_policy_with_the_best_selection_score_is_saved(searched, tmp_path):
     call(f"{QUICK} --seeds 3 --name mine", tmp_path)
     like = {"kernel": jnp.zeros((3, 1))}
-    restored = files.restore(tmp_path / "mine" / "checkpoints" / "best", like)
+    restored = checkpoints.restore(tmp_path / "mine" / "checkpoints" / "best", like)
     generations, policy, _ = restored
     assert generations == 3
     np.testing.assert_allclose(policy["kernel"], 0.002 / 3, rtol=1e-6)
@@ -95,11 +95,19 @@ def test_the_policy_with_the_best_selection_score_is_saved(searched, tmp_path):
 
 def test_a_finished_run_is_not_overwritten(searched, tmp_path, capsys):
     assert call(f"{QUICK} --name mine", tmp_path) == 0
-    before = (tmp_path / "mine" / "result.json").read_bytes()
-    assert call(f"{QUICK} --name mine", tmp_path) == 2
+    run = tmp_path / "mine"
+    before = (run / "result.json").read_bytes()
+    (run / "curves.png").unlink()
+    shown = capsys.readouterr().out.splitlines()[-3:]
+    assert call(f"{QUICK} --name mine", tmp_path) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[1] == "finished before; its pictures are drawn again"
+    assert printed[-3:] == shown
+    assert (run / "curves.png").exists()
+    assert call(f"{QUICK} --goal 1 --name mine", tmp_path) == 2
     message = "`name` must be that of a new or unfinished"
     assert_one_line(capsys.readouterr().err, message)
-    assert (tmp_path / "mine" / "result.json").read_bytes() == before
+    assert (run / "result.json").read_bytes() == before
     assert len(searched) == 1
 
 
@@ -204,6 +212,9 @@ def test_settings_are_the_tasks_where_nothing_is_asked_for():
         ("--goal nan", "`goal` must be in (-inf, inf), got nan."),
         ("--seeds 0", "`seeds` must be an integer >= 1, got 0."),
         ("--seed -1", "`seed` must be an integer >= 0, got -1."),
+        (f"--seed {2**64}", "must be less than 4294967296, got 18446744073709551616"),
+        (f"--seed {2**32 - 1} --seeds 2", "`seed`, and those that follow it, must be"),
+        ("--checkpoint-every 0", "`checkpoint_every` must be an integer >= 1, got 0."),
         ("--batch-size 0", "`batch_size` must be an integer >= 1, got 0."),
     ],
 )
@@ -220,7 +231,7 @@ def test_a_bad_value_gives_one_line_and_leaves_nothing(
     [
         ('task = "digit"', "got digit; did you mean digits?"),
         ("generation = 3", "got generation; did you mean generations?"),
-        ("epochs = 3", "`key` must be one of output, name, task, acceptance"),
+        ("epochs = 3", "`key` must be one of output, name, checkpoint_every, task"),
         ('goal = "high"', "`goal` must be a finite number, got 'high'."),
         (
             "elites = 64",
@@ -256,7 +267,7 @@ def test_ctrl_c_stops_after_a_checkpoint_and_what_is_printed_goes_on(
     monkeypatch.setattr(evolve_experiment, "CHECKPOINT_EVERY", 2)
     quick = f"{QUICK} --goal 1 --name mine"
     with monkeypatch.context() as patch:
-        patch.setattr(evolve_command, "_follow", interrupting)
+        patch.setattr(evolve_command, "_tick", interrupting)
         assert call(quick, tmp_path) == 130
     printed = capsys.readouterr()
     assert not printed.err
@@ -265,7 +276,7 @@ def test_ctrl_c_stops_after_a_checkpoint_and_what_is_printed_goes_on(
     assert call(f"{quick} --elites 0", tmp_path) == 2
     assert_one_line(capsys.readouterr().err, "`elites` must be 1 to continue")
     last = printed.out.splitlines()[-1]
-    assert last.startswith("stopped; to go on from the last checkpoint: neat-optax ")
+    assert last.startswith("stopped, with 2 generations of seed 0 saved; to go on: ")
     assert main(shlex.split(last.split(": ")[1])[1:]) == 0
     assert (tmp_path / "mine" / "config.json").read_bytes() == begun
     assert call(quick, tmp_path / "whole") == 0
@@ -274,34 +285,37 @@ def test_ctrl_c_stops_after_a_checkpoint_and_what_is_printed_goes_on(
     assert resumed == whole
 
 
-def interrupting(bar, config):
+COUNTING = evolve_command._tick
+
+
+def interrupting(config, *rest):
     """Someone who presses Ctrl-C when two of four generations are done."""
+    count = COUNTING(config, *rest)
 
     def tick(seed, state, over):
-        del seed, over
         if state.generation == 2:
             signal.raise_signal(signal.SIGINT)
+        count(seed, state, over)
 
-    assert (bar.tasks, config.generations) == ([], 4)
+    assert config.generations == 4
     return tick
 
 
-def test_the_bar_shows_the_best_fitness_and_ends_full():
-    console = Console(file=io.StringIO(), width=100)
+def test_what_is_done_and_to_come_is_counted_over_all_seeds():
     config = make_config(
         EvolveOptions(task="sum", generations=10, seeds=2, seed=5), make_task("sum")
     )
-    with running.make_bar(console, "generations") as bar:
-        tick = evolve_command._follow(bar, config)
-        (line,) = bar.tasks
-        assert (line.description, line.completed, line.total) == ("compiling", 0, 20)
-        tick(5, SimpleNamespace(generation=4, best_fitness=-0.25), False)
-        assert line.description == "seed 5, best -0.25"
-        assert (line.completed, line.total) == (4, 20)
-        tick(5, SimpleNamespace(generation=6, best_fitness=-0.1), True)
-        assert (line.completed, line.total) == (6, 16)
-        tick(6, SimpleNamespace(generation=10, best_fitness=-0.2), True)
-        assert (line.completed, line.total) == (16, 16)
+    shown, stops = [], []
+    tick = evolve_command._tick(config, lambda *x: shown.append(x), stops.append)
+    tick(5, SimpleNamespace(generation=4, best_fitness=-0.25), False)
+    tick(5, SimpleNamespace(generation=6, best_fitness=-0.1), True)
+    tick(6, SimpleNamespace(generation=10, best_fitness=-0.2), True)
+    assert shown == [
+        ("seed 5, best -0.25", 4, 20),
+        ("seed 5, best -0.1", 6, 16),
+        ("seed 6, best -0.2", 16, 16),
+    ]
+    assert stops[1] == "with 6 generations of seed 5"
 
 
 def test_compact_says_that_it_is_for_other_runs(searched, tmp_path, capsys):

@@ -97,3 +97,12 @@ def test_images_and_labels_must_match(folder):
     write_idx(folder / f"t10k-{LABELS}", np.zeros(5))
     with pytest.raises(ValueError, match="must have a label for each image"):
         datasets.load("fashion-mnist")
+
+
+def test_a_damaged_stream_is_named(tmp_path):
+    """Its header is that of gzip, and what is deflated is not."""
+    path = tmp_path / "a.gz"
+    content = gzip.compress(bytes(range(256)) * 4)
+    path.write_bytes(content[:12] + b"\xff" * 40 + content[52:])
+    with pytest.raises(ValueError, match=r"must be of gzip files, got .*a\.gz"):
+        idx.read(path)

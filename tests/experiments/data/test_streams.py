@@ -27,7 +27,7 @@ CONFIG = TrainConfig(
 SPLIT = Split(np.arange(12.0).reshape(3, 4), np.arange(3))
 
 
-def finish(folder, config=CONFIG, tick=lambda _: None):
+def finish(folder, config=CONFIG, tick=lambda *_: None):
     return run(config, experiment.load(config), folder, tick)
 
 
@@ -117,13 +117,14 @@ def test_a_stopped_stream_goes_on_as_if_it_had_not(tmp_path, monkeypatch):
     whole = finish(RunFolder(str(tmp_path), "whole", {"dataset": "x"}), config)
     ticks = []
 
-    def stop_in_the_fourth_epoch(name):
+    def stop_in_the_fourth_epoch(name, done):
+        del done
         ticks.append(name)
         if len(ticks) == 4:
             raise KeyboardInterrupt
 
     folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), folder:
         finish(folder, config, stop_in_the_fourth_epoch)
     resumed = finish(RunFolder(str(tmp_path), "part", {"dataset": "x"}), config)
     for results in (whole, resumed):

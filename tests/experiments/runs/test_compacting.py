@@ -14,6 +14,14 @@ from neat_optax.experiments.runs.compacting import choose, compact_run, open_run
 QUICK = "--dataset wine --epochs 4 --seeds 1 --batch-size 32 --learning-rate 0.01"
 
 
+REPORT = {
+    "learning_rate": 0.1,
+    "learning_rates_tried": [0.1],
+    "curves": {},
+    "mean_over_run": {},
+    "test_accuracy": [0.9],
+    "test_accuracy_interval": {"mean": 0.9, "low": None, "high": None},
+}
 PRUNINGS = "--prune once:0.75 --granularity units --allocate uniform"
 
 
@@ -57,7 +65,7 @@ def assert_units_were_cut(run, seeds):
     np.testing.assert_allclose(before, reported, rtol=1e-6)
     written = json.loads((run.path / "small.json").read_text())
     assert written == json.loads(json.dumps(report))
-    assert not list(run.path.glob(".*"))
+    assert not list(run.path.glob(".*.tmp"))
 
 
 @pytest.mark.slow
@@ -95,20 +103,30 @@ def test_a_candidate_is_chosen_by_name_or_by_sparsity(run):
 def test_a_run_of_optimizers_needs_a_name(tmp_path):
     names = ["neat", "control"]
     (tmp_path / "config.json").write_text(json.dumps({"optimizers": names}))
-    result = {"optimizers": {name: {} for name in names}}
+    result = {"optimizers": {name: REPORT for name in names}}
     (tmp_path / "result.json").write_text(json.dumps(result))
     plain = open_run(tmp_path)
     with pytest.raises(ValueError, match="`candidate` must be one of neat, control"):
         choose(plain, None)
 
 
+def test_damaged_options_are_named(tmp_path):
+    result = {"optimizers": {"neat": REPORT}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
+    for options in ('{"optimizers": 3}', "{}", '{"dataset": "wine", "seeds": "many"}'):
+        (tmp_path / "config.json").write_text(options)
+        with pytest.raises(ValueError, match=r"whole options, got .*config\.json"):
+            open_run(tmp_path)
+
+
 @pytest.mark.slow
 def test_what_is_no_finished_run_is_named(run, tmp_path):
     with pytest.raises(ValueError, match="`run` must be the folder of a run, got"):
         open_run(tmp_path / "nothing")
-    (run.path / "result.json").write_text("{")
-    with pytest.raises(ValueError, match="`run` must be readable, got"):
-        open_run(run.path)
+    for content in ("{", "{}"):
+        (run.path / "result.json").write_text(content)
+        with pytest.raises(ValueError, match=r"`run` must be .* got .*result\.json"):
+            open_run(run.path)
     (run.path / "result.json").unlink()
     with pytest.raises(ValueError, match=r"`run` must be finished, .* --name pruned"):
         open_run(run.path)
@@ -127,7 +145,8 @@ def test_a_run_that_evolves_is_refused(finished, tmp_path):
 def test_several_labels_are_refused(tmp_path):
     options = {"dataset": "yeast", "optimizers": ["neat"]}
     (tmp_path / "config.json").write_text(json.dumps(options))
-    (tmp_path / "result.json").write_text('{"optimizers": {"neat": {"at_end": {}}}}')
+    result = {"optimizers": {"neat": REPORT}}
+    (tmp_path / "result.json").write_text(json.dumps(result))
     run = open_run(tmp_path)
     assert choose(run, None) == "neat"
     with pytest.raises(ValueError, match="one label for each example, got yeast"):
@@ -139,3 +158,15 @@ def test_a_lost_checkpoint_is_named(run):
     shutil.rmtree(run.path / "checkpoints" / "once-0.75")
     with pytest.raises(ValueError, match=r"`run` must hold a checkpoint of once:0\.75"):
         compact_run(run, "once:0.75")
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_is_named_and_none_before_it_serves(run):
+    """That before it is of another epoch than the result."""
+    folder = run.path / "checkpoints" / "once-0.75"
+    (folder / "epoch_4" / "state" / "manifest.ocdbt").write_bytes(b"")
+    with pytest.raises(
+        ValueError, match=r"can be read, got .*epoch_4, which is damaged"
+    ):
+        compact_run(run, "once:0.75")
+    assert (folder / "epoch_4").exists()

@@ -9,7 +9,7 @@ import pytest
 import running
 from event_files import written
 from neat_optax.experiments.commands.evolve_config import EvolveOptions, make_config
-from neat_optax.experiments.runs import evolve_experiment, files
+from neat_optax.experiments.runs import checkpoints, evolve_experiment, files
 from neat_optax.experiments.runs.evolve_tasks import make_task
 
 TASK = make_task("sum")
@@ -35,8 +35,8 @@ def short_chunks(monkeypatch):
 
 @running.quickly()
 def run(path, config=CONFIG, tick=lambda *_: None):
-    folder = files.RunFolder(str(path), "mine", {"task": "sum"})
-    return evolve_experiment.run(config, TASK, folder, tick)
+    with files.RunFolder(str(path), "mine", {"task": "sum"}) as folder:
+        return evolve_experiment.run(config, TASK, folder, tick)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,8 @@ def assert_same_files(found, expected):
     assert (found / name).read_bytes() == (expected / name).read_bytes()
     like = {"kernel": jnp.zeros((3, 1))}
     best, known = (
-        files.restore(run / "checkpoints" / "best", like) for run in (found, expected)
+        checkpoints.restore(run / "checkpoints" / "best", like)
+        for run in (found, expected)
     )
     assert best[0] == known[0]
     np.testing.assert_array_equal(best[1]["kernel"], known[1]["kernel"])

@@ -21,7 +21,7 @@ CONFIG = TrainConfig(
 )
 
 
-def finish(folder, config=CONFIG, tick=lambda _: None):
+def finish(folder, config=CONFIG, tick=lambda *_: None):
     return run(config, load(config), folder, tick)
 
 
@@ -99,13 +99,13 @@ def stopped_and_resumed(config, path, at):
     """The result of a run that was stopped after so many epochs, and went on."""
     ticks = []
 
-    def stop(name):
-        ticks.append(name)
+    def stop(*tick):
+        ticks.append(tick)
         if len(ticks) == at:
             raise KeyboardInterrupt
 
     folder = RunFolder(str(path), "part", {"dataset": "x"})
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(KeyboardInterrupt), folder:
         finish(folder, config, stop)
     return finish(RunFolder(str(path), "part", {"dataset": "x"}), config)
 
@@ -121,6 +121,32 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_stopped(done, tmp_path, monkeypa
     monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 2)
     resumed = stopped_and_resumed(CONFIG, tmp_path, 5)
     assert_same_reports(resumed["optimizers"], done[1]["optimizers"])
+
+
+@pytest.mark.usefixtures("quick")
+def test_what_is_done_is_saved_when_a_run_is_stopped(tmp_path, monkeypatch):
+    """Whatever the interval is between two checkpoints."""
+
+    def stop(name, done):
+        if (name, done) == ("control", 3):
+            raise KeyboardInterrupt
+
+    config = dataclasses.replace(CONFIG, checkpoint_every=4)
+    folder = RunFolder(str(tmp_path), "part", {"dataset": "x"})
+    with pytest.raises(KeyboardInterrupt), folder:
+        finish(folder, config, stop)
+    saved = {
+        name: sorted(
+            path.name for path in (folder.path / "checkpoints" / name).iterdir()
+        )
+        for name in config.names
+    }
+    assert saved == {"neat": ["epoch_4", "epoch_6"], "control": ["epoch_3"]}
+    ticks = []
+    monkeypatch.setattr(experiment, "CHECKPOINT_EVERY", 100)
+    with RunFolder(str(tmp_path), "part", {"dataset": "x"}) as folder:
+        finish(folder, CONFIG, lambda *tick: ticks.append(tick))
+    assert ticks == [("neat", 6), *(("control", done) for done in (3, 4, 5, 6))]
 
 
 @pytest.mark.slow

@@ -1,5 +1,7 @@
 import json
 import shutil
+import subprocess
+import sys
 
 import jax.numpy as jnp
 import numpy as np
@@ -18,11 +20,55 @@ def test_runs_are_numbered(tmp_path):
 
 
 def test_a_finished_run_is_never_overwritten(tmp_path):
-    folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    folder.write("result.json", {"kept": True})
-    with pytest.raises(ValueError, match=r"`name` must be .* got mine"):
-        RunFolder(str(tmp_path), "mine", CONFIG)
+    with RunFolder(str(tmp_path), "mine", CONFIG) as folder:
+        assert not folder.finished
+        folder.write("result.json", {"kept": True})
+    with pytest.raises(
+        ValueError, match=r"`name` must be .* got mine.* another epochs"
+    ):
+        RunFolder(str(tmp_path), "mine", {**CONFIG, "epochs": 4})
+    before = (folder.path / "config.json").stat().st_mtime_ns
+    with RunFolder(str(tmp_path), "mine", {**CONFIG, "added": None}) as again:
+        assert again.finished
+    assert (folder.path / "config.json").stat().st_mtime_ns == before
     assert json.loads((folder.path / "result.json").read_text()) == {"kept": True}
+
+
+def test_two_writers_never_hold_one_folder(tmp_path):
+    first = RunFolder(str(tmp_path), "mine", CONFIG)
+    with pytest.raises(ValueError, match=r"`name` must be .* nobody else .*mine"):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+    first.close()
+    RunFolder(str(tmp_path), "mine", CONFIG).close()
+
+
+HOLD = """
+import sys, time
+from neat_optax.experiments.runs.files import RunFolder
+folder = RunFolder(sys.argv[1], "mine", {"dataset": "wine"})
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+@pytest.mark.slow
+def test_the_lock_of_a_killed_process_is_free(tmp_path):
+    program = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(program, stdout=subprocess.PIPE) as other:
+        assert other.stdout.readline() == b"held\n"
+        with pytest.raises(ValueError, match="nobody else is writing to"):
+            RunFolder(str(tmp_path), "mine", {"dataset": "wine"})
+        other.kill()
+    assert (tmp_path / "mine" / ".lock").exists()
+    RunFolder(str(tmp_path), "mine", {"dataset": "wine"}).close()
+
+
+def test_what_a_killed_first_write_leaves_is_ours(tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / ".config.json.tmp").write_text("{")
+    with RunFolder(str(tmp_path), "mine", CONFIG) as folder:
+        names = sorted(path.name for path in folder.path.iterdir())
+    assert names == [".lock", "config.json"]
 
 
 def test_an_unfinished_run_continues_only_with_the_same_options(tmp_path):
@@ -48,18 +94,61 @@ def test_the_last_complete_checkpoint_comes_back(tmp_path):
     for epoch in (5, 10):
         state = {"w": np.full(3, epoch, np.float32), "step": np.array(epoch, np.int32)}
         folder.save("neat", epoch, state, [{"loss": epoch}])
+    folder.close()
     epoch, state, rows = RunFolder(str(tmp_path), "mine", CONFIG).restore("neat", like)
     assert (epoch, rows) == (10, [{"loss": 10}])
     np.testing.assert_array_equal(state["w"], [10.0, 10.0, 10.0])
     assert state["step"].dtype == np.int32
 
 
-def test_only_the_last_checkpoint_is_kept(tmp_path):
+def test_only_the_last_two_checkpoints_are_kept(tmp_path):
     folder = RunFolder(str(tmp_path), "mine", CONFIG)
     for epoch in (5, 10, 15):
         folder.save("neat", epoch, {"w": np.full(3, epoch)}, [{}] * epoch)
     checkpoints = folder.path / "checkpoints" / "neat"
-    assert [path.name for path in checkpoints.iterdir()] == ["epoch_15"]
+    names = sorted(path.name for path in checkpoints.iterdir())
+    assert names == ["epoch_10", "epoch_15"]
+
+
+DAMAGES = ("state/manifest.ocdbt", "state/_METADATA", "rows/metadata")
+
+
+@pytest.mark.parametrize("file", DAMAGES)
+def test_the_checkpoint_before_a_damaged_one_serves(tmp_path, file, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = RunFolder(".", "mine", CONFIG)
+    like = {"w": np.zeros(3, np.float32)}
+    for epoch in (5, 10):
+        folder.save("neat", epoch, {"w": np.full(3, epoch, np.float32)}, [{}] * epoch)
+    checkpoints = folder.path / "checkpoints" / "neat"
+    damaged = checkpoints / "epoch_10" / file
+    damaged.write_bytes(damaged.read_bytes()[:5])
+    told = "epoch_10 is damaged, epoch_5 serves instead, and epoch_10.damaged-1 keeps"
+    with pytest.warns(UserWarning, match=f"{checkpoints}/{told}"):
+        epoch, state, rows = folder.restore("neat", like)
+    assert (epoch, len(rows)) == (5, 5)
+    np.testing.assert_array_equal(state["w"], [5.0, 5.0, 5.0])
+    folder.save("neat", 10, like, [{}] * 10)
+    assert folder.restore("neat", like)[0] == 10
+    assert (checkpoints / "epoch_10.damaged-1" / file).exists()
+
+
+def test_a_damaged_checkpoint_without_one_before_it_is_named(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    like = {"w": np.zeros(3, np.float32)}
+    folder.save("neat", 5, like, [{}])
+    damaged = folder.path / "checkpoints" / "neat" / "epoch_5"
+    (damaged / "rows" / "metadata").write_text('{"rows"')
+    with pytest.raises(ValueError, match=r"`name` .* got .*epoch_5, which is damaged"):
+        folder.restore("neat", like)
+    assert damaged.exists()
+
+
+def test_a_checkpoint_of_something_else_is_not_damaged(tmp_path):
+    folder = RunFolder(str(tmp_path), "mine", CONFIG)
+    folder.save("neat", 5, {"w": np.zeros(3, np.float32)}, [{}])
+    with pytest.raises(ValueError, match=r"`name` .* hold something else"):
+        folder.restore("neat", {"other": np.zeros(4, np.float32)})
 
 
 def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
@@ -73,7 +162,8 @@ def test_a_save_that_was_cut_off_can_be_made_again(tmp_path):
     assert folder.restore("neat", like)[0] == 10
     folder.save("neat", 15, like, [{}])
     assert folder.restore("neat", like)[0] == 15
-    assert [path.name for path in checkpoints.iterdir()] == ["epoch_15"]
+    names = sorted(path.name for path in checkpoints.iterdir())
+    assert names == ["epoch_10", "epoch_15"]
 
 
 def test_resuming_deletes_nothing_of_the_users(tmp_path):
@@ -158,8 +248,9 @@ def test_a_name_is_one_folder(name, tmp_path):
         RunFolder(str(tmp_path / "runs"), name, CONFIG)
 
 
-def test_a_damaged_configuration_is_named(tmp_path):
-    folder = RunFolder(str(tmp_path), "mine", CONFIG)
-    (folder.path / "config.json").write_text("{")
-    with pytest.raises(ValueError, match=r"readable run: .*config\.json"):
+@pytest.mark.parametrize("content", [b"{", b"\xff\xfe\xff", b"[]", b"[" * 99999])
+def test_a_damaged_configuration_is_named(tmp_path, content):
+    with RunFolder(str(tmp_path), "mine", CONFIG) as folder:
+        (folder.path / "config.json").write_bytes(content)
+    with pytest.raises(ValueError, match=r"`name` must be .*config\.json"):
         RunFolder(str(tmp_path), "mine", CONFIG)

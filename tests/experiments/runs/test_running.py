@@ -27,6 +27,28 @@ def test_a_bar_counts_what_the_noun_names():
     assert "2/5 generations" in console.file.getvalue()
 
 
+def test_a_terminal_gets_a_bar():
+    console = Console(file=io.StringIO(), width=80, force_terminal=True)
+    with running.follow(console, "epochs") as show:
+        show("[adam]", 2, 5)
+        show("[adam]", 5, 5)
+    assert "5/5" in console.file.getvalue()
+
+
+def test_without_a_terminal_there_is_a_line_now_and_then(monkeypatch):
+    console = Console(file=io.StringIO(), width=20)
+    clock = iter([0.0, 1.0, 4.0, 11.5, 12.0, 13.0, 14.0])
+    monkeypatch.setattr(running.time, "monotonic", lambda: next(clock))
+    with running.follow(console, "epochs") as show:
+        for done in (1, 2, 3, 4, 5, 5):
+            show("[adam]", done, 5)
+    assert console.file.getvalue().splitlines() == [
+        "[adam]: 1 of 5 epochs, 1 s",
+        "[adam]: 3 of 5 epochs, 12 s",
+        "[adam]: 5 of 5 epochs, 13 s",
+    ]
+
+
 @pytest.mark.parametrize(
     "line",
     [
@@ -53,14 +75,14 @@ def test_the_first_ctrl_c_waits_and_it_is_said_how_to_go_on():
         pytest.raises(KeyboardInterrupt),
         running.stoppable(console, "neat-optax x --name y") as stop_if_asked,
     ):
-        stop_if_asked()
+        stop_if_asked("with 7 epochs")
         signal.raise_signal(signal.SIGINT)
         reached.append("after the signal")
-        stop_if_asked()
+        stop_if_asked("with 8 epochs")
     assert reached
     assert console.file.getvalue() == (
-        "stopping at the next checkpoint; Ctrl-C again stops at once\n"
-        "stopped; to go on from the last checkpoint: neat-optax x --name y\n"
+        "stopping when what is begun is done; Ctrl-C again stops at once\n"
+        "stopped, with 8 epochs saved; to go on: neat-optax x --name y\n"
     )
     assert signal.getsignal(signal.SIGINT) is before
 
@@ -74,11 +96,19 @@ def test_the_second_ctrl_c_acts_at_once():
         signal.raise_signal(signal.SIGINT)
         reached.append(2)
     assert reached == [1]
-    assert console.file.getvalue().endswith(": again\n")
+    said = console.file.getvalue().splitlines()[-1]
+    assert said == "stopped at once; to go on from the last checkpoint: again"
+
+
+def test_what_went_wrong_with_files_can_go_on():
+    console = make_console()
+    with pytest.raises(OSError, match="full"), running.stoppable(console, "again"):
+        raise OSError("full")
+    assert console.file.getvalue() == "what is saved is kept; to go on: again\n"
 
 
 def test_without_ctrl_c_nothing_is_said():
     console = make_console()
     with running.stoppable(console, "again") as stop_if_asked:
-        stop_if_asked()
+        stop_if_asked("with 8 epochs")
     assert not console.file.getvalue()
