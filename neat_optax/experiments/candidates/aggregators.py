@@ -2,7 +2,8 @@
 
 Adam's step does not depend on the scale of the update, so that an aggregator gains
 nothing by returning a longer one. Every aggregator is held against the mean, and NEAT
-against itself with alpha 0.
+against itself with alpha 0. They are called as in `neat_optax.aggregators`, with dashes
+for underscores.
 """
 
 from collections.abc import Callable
@@ -96,8 +97,8 @@ def player_measures(opt_state: Any) -> dict[str, jax.Array]:
     }
 
 
-def _before_adam(make: Callable[[float, int], optax.GradientTransformation]):
-    """From an aggregator, by alpha and number of players, to the whole optimizer."""
+def _before_adam(make: Callable[[Setting, int], optax.GradientTransformation]):
+    """From an aggregator, by setting and number of players, to the whole optimizer."""
 
     def build(
         rate: optax.ScalarOrSchedule, setting: Setting
@@ -105,7 +106,7 @@ def _before_adam(make: Callable[[float, int], optax.GradientTransformation]):
         num_players = setting.task.num_players
         if num_players is None:
             raise ValueError("`task` must have players for an aggregator, got none.")
-        watched = next_to_mean(make(setting.alpha, num_players), num_players)
+        watched = next_to_mean(make(setting, num_players), num_players)
         return optax.chain(setting.task.aggregate(watched), optax.adam(rate))
 
     return build
@@ -119,13 +120,33 @@ def _against_mean(factory: Callable, about: str) -> Candidate:
     return _candidate(lambda _, players: factory(num_players=players), CONTROL, about)
 
 
+def _random(factory: Callable, about: str) -> Candidate:
+    return _candidate(lambda setting, _: factory(key=setting.key), CONTROL, about)
+
+
+def _krum(num_players: int) -> optax.GradientTransformation:
+    return aggregators.krum(1, num_players=num_players)
+
+
+def _multi_krum(num_players: int) -> optax.GradientTransformation:
+    return aggregators.multi_krum(1, num_players // 2, num_players=num_players)
+
+
+def _cr_mogm(num_players: int) -> optax.GradientTransformation:
+    return aggregators.cr_mogm(aggregators.mgda_weights, num_players=num_players)
+
+
 def _neat(alpha: float, num_players: int) -> optax.GradientTransformation:
     return neo.player_neat_correction(alpha, num_players=num_players)
 
 
 _CANDIDATES = {
     CONTROL: _candidate(lambda *_: aggregators.mean(), None, "what is usually done"),
-    "neat": _candidate(_neat, "control", "NEAT against the mean of the others"),
+    "neat": _candidate(
+        lambda setting, n: _neat(setting.alpha, n),
+        "control",
+        "NEAT against the mean of the others",
+    ),
     "control": _candidate(lambda _, n: _neat(0.0, n), None, "neat with alpha 0"),
     "upgrad": _against_mean(aggregators.upgrad, "UPGrad: projections that harm nobody"),
     "dual-proj": _against_mean(aggregators.dual_proj, "the mean, projected likewise"),
@@ -136,8 +157,32 @@ _CANDIDATES = {
     "nash-mtl": _against_mean(aggregators.nash_mtl, "Nash-MTL"),
     "fairgrad": _against_mean(aggregators.fairgrad, "FairGrad"),
     "imtl-g": _against_mean(aggregators.imtl_g, "IMTL-G: equal projections"),
-    "config": _against_mean(aggregators.conflict_free, "ConFIG: equal cosines"),
+    "conflict-free": _against_mean(aggregators.conflict_free, "ConFIG: equal cosines"),
+    "m-config": _against_mean(aggregators.m_config, "ConFIG on averages, as Adam's"),
     "aligned-mtl": _against_mean(aggregators.aligned_mtl, "Aligned-MTL"),
+    "cr-mogm": _against_mean(_cr_mogm, "CR-MOGM: averaged weights of MGDA"),
+    "moco": _against_mean(aggregators.moco, "MoCo: MGDA on averages"),
+    "modo": _against_mean(aggregators.modo, "MoDo: MGDA by double sampling"),
+    "sdmgrad": _against_mean(aggregators.sdmgrad, "SDMGrad: MGDA near the mean"),
+    "pcd": _against_mean(aggregators.pcd, "PCD: the first player, if none loses"),
+    "db-mtl": _against_mean(aggregators.db_mtl, "DB-MTL: logarithms, equal norms"),
+    "dwa": _against_mean(aggregators.dwa, "DWA: more for slow losses"),
+    "excess-mtl": _against_mean(aggregators.excess_mtl, "ExcessMTL: excess risks"),
+    "famo": _against_mean(aggregators.famo, "FAMO: equal rates of log-losses"),
+    "gls": _against_mean(aggregators.gls, "GLS: geometric mean of the losses"),
+    "gradnorm": _against_mean(aggregators.gradnorm, "GradNorm: equal training rates"),
+    "imtl-l": _against_mean(aggregators.imtl_l, "IMTL-L: scaled losses of 1"),
+    "stch": _against_mean(aggregators.stch, "STCH: smooth maximum of the losses"),
+    "uncertainty": _against_mean(aggregators.uncertainty, "learned variances"),
+    "krum": _against_mean(_krum, "Krum, one player not trusted"),
+    "multi-krum": _against_mean(_multi_krum, "Multi-Krum, half of the players"),
+    "geometric-median": _against_mean(aggregators.geometric_median, "robust center"),
+    "trimmed-mean": _candidate(
+        lambda *_: aggregators.trimmed_mean(1), CONTROL, "without the extremes"
+    ),
+    "graddrop": _random(aggregators.graddrop, "GradDrop: one sign by chance"),
+    "random": _random(aggregators.random, "random weights at each step"),
+    "sum": _against_mean(aggregators.sum, "the mean, longer, which Adam does not see"),
 }
 AGGREGATORS = Lineup(
     kind="aggregator",

@@ -1,7 +1,8 @@
-"""The command line: `neat-optax train`, `neat-optax compact`, `neat-optax evolve`."""
+"""The command line: `neat-optax train`, `compact`, `compare` and `evolve`."""
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import io
 import re
 import sys
@@ -19,6 +20,9 @@ _FRAME = re.compile("[│╭╮╰╯├┤]")
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns its exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
+    if given == ["--version"]:
+        print(_PROGRAM, importlib.metadata.version("neat-optax"))
+        return 0
     try:
         commands = _commands()
     except ImportError as error:
@@ -47,6 +51,7 @@ def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
     """By name: the options of a command, and what runs it."""
     from neat_optax.experiments.commands import (
         compact_command,
+        compare_command,
         evolve_command,
         train_command,
     )
@@ -54,6 +59,7 @@ def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
     return {
         "train": (train_command.TrainOptions, train_command.train),
         "compact": (compact_command.CompactOptions, compact_command.compact),
+        "compare": (compare_command.CompareOptions, compare_command.compare),
         "evolve": (evolve_command.EvolveOptions, evolve_command.evolve),
     }
 
@@ -89,7 +95,7 @@ def _read(kinds: dict[str, type], given: list[str], default: Any = None) -> Any:
                 union,
                 prog=_PROGRAM,
                 description="Train with gradients that disagree, or to few weights, "
-                "next to the controls.",
+                "next to the controls. --version says which neat-optax this is.",
                 args=given,
                 config=(
                     tyro.conf.OmitArgPrefixes,

@@ -4,9 +4,8 @@ from typing import Any, NamedTuple
 
 
 class Column(NamedTuple):
-    """A number of each report."""
+    """A number of each report, under the name that it has there."""
 
-    heading: str
     monitor: str
     form: str
     about: str
@@ -33,25 +32,22 @@ OPTIMIZERS = Layout(
     kind="optimizer",
     columns=(
         Column(
-            "conflicts",
             "opposed",
             ".1%",
             "share of steps and weights whose gradient opposes its opponent, or its "
             "own average where there is none",
         ),
         Column(
-            "correction",
             "correction_ratio",
             ".2%",
             "its norm as a share of the gradient's",
         ),
         Column(
             "gain",
-            "gain",
             ".2f",
             "norm of the gradient times its coefficients as a share of the gradient's",
         ),
-        Column("std", "plasticity_std", ".2f", "deviation of the coefficients"),
+        Column("plasticity_std", ".2f", "deviation of the coefficients"),
     ),
     curves=(
         ("validation_accuracy", "validation accuracy"),
@@ -63,13 +59,10 @@ OPTIMIZERS = Layout(
 AGGREGATORS = Layout(
     kind="aggregator",
     columns=(
+        Column("conflicting_pairs", ".1%", "share of pairs of players in conflict"),
+        Column("opposed", ".0%", "share of steps with such a pair"),
+        Column("worst_cosine", "+.2f", "the smallest cosine of a pair"),
         Column(
-            "pairs", "conflicting_pairs", ".1%", "share of pairs of players in conflict"
-        ),
-        Column("steps", "opposed", ".0%", "share of steps with such a pair"),
-        Column("worst", "worst_cosine", "+.2f", "the smallest cosine of a pair"),
-        Column(
-            "turn",
             "correction_ratio",
             ".3f",
             "distance of the update's direction from the mean gradient's, of at most 2",
@@ -85,9 +78,8 @@ AGGREGATORS = Layout(
 PRUNINGS = Layout(
     kind="pruning",
     columns=(
-        Column("sparsity", "sparsity", ".2%", "share of zeros among the kernels"),
+        Column("sparsity", ".2%", "share of zeros among the kernels"),
         Column(
-            "nonzero",
             "nonzeros",
             ",.0f",
             "parameters that are not zero, biases included; both at the end",
@@ -105,8 +97,8 @@ PRUNINGS = Layout(
 STREAM = Layout(
     kind="optimizer",
     columns=(
-        Column("dormant", "dormant", ".0%", "share of hidden units that hardly react"),
-        Column("weights", "weight_norm", ".1f", "norm of the parameters"),
+        Column("dormant", ".0%", "share of hidden units that hardly react"),
+        Column("weight_norm", ".1f", "norm of the parameters"),
     ),
     curves=(
         ("test_accuracy", "test accuracy at the end of a task"),

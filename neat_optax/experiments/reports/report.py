@@ -14,10 +14,11 @@ from neat_optax.experiments.reports.statistics import Interval, in_points
 F1 = "test_macro_f1_interval"
 LATE = "late_minus_early"
 _NOTE = (
-    "test: accuracy, mean and 95 % interval over seeds; {}: mean paired difference in "
-    "points"
+    "test_accuracy: in percent, mean and 95 % interval over seeds; difference: to {}, "
+    "mean of the paired ones, in points"
 )
-_LATE = "late: the last tenth of the tasks less the first, in points"
+_F1 = "test_macro_f1: in percent, mean over labels"
+_LATE = "late_minus_early: the last tenth of the tasks less the first, in points"
 
 
 def show(result: dict[str, Any], console: Console) -> None:
@@ -30,22 +31,37 @@ def show(result: dict[str, Any], console: Console) -> None:
         pad_edge=False,
         collapse_padding=True,
     )
-    table.add_column(shown.kind, no_wrap=True)
-    reports, to_control = result[shown.reports], f"to {shown.control}"
-    with_f1 = any(F1 in report for report in reports.values())
-    late = ("late",) if any(LATE in report for report in reports.values()) else ()
-    headings = ("rate", "test %", *(("F1",) if with_f1 else ()), to_control, *late)
-    for heading in (*headings, *(column.heading for column in shown.columns)):
-        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column(shown.kind, overflow="fold")
+    reports = result[shown.reports]
+    f1, late = (
+        (name.removesuffix("_interval"),)
+        if any(name in report for report in reports.values())
+        else ()
+        for name in (F1, LATE)
+    )
+    names = ("learning_rate", "test_accuracy", *f1, "difference", *late)
+    for name in (*names, *(column.monitor for column in shown.columns)):
+        table.add_column(heading(name), justify="right", overflow="fold")
     for name, report in reports.items():
         difference = next(iter(result["differences"].get(name, {}).values()), None)
         table.add_row(name, *_cells(report, difference), *_measured(report, shown))
     console.print(table)
     console.print()
-    console.print(_note(shown, to_control, with_f1, bool(late)), style="dim")
+    console.print(_note(shown, bool(f1), bool(late)), style="dim", highlight=False)
     for against in result["differences"].values():
         for difference in against.values():
             console.print(difference["verdict"], highlight=False)
+
+
+def heading(name: str) -> str:
+    """A name, with a line for each of its words.
+
+    Example:
+      >>> print(heading("learning_rate"))
+      learning_
+      rate
+    """
+    return name.replace("_", "_\n")
 
 
 def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:
@@ -55,14 +71,14 @@ def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:
     return shown._replace(columns=tuple(columns))
 
 
-def _note(shown: Layout, to_control: str, with_f1: bool, with_late: bool) -> str:
+def _note(shown: Layout, with_f1: bool, with_late: bool) -> str:
     """What the headings mean."""
-    parts = [_NOTE.format(to_control)]
+    parts = [_NOTE.format(shown.control)]
     if with_f1:
-        parts.append("F1: mean over labels")
+        parts.append(_F1)
     if with_late:
         parts.append(_LATE)
-    parts += [f"{column.heading}: {column.about}" for column in shown.columns]
+    parts += [f"{column.monitor}: {column.about}" for column in shown.columns]
     return "; ".join([*parts, shown.note] if shown.note else parts) + "."
 
 

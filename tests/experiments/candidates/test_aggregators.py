@@ -1,4 +1,5 @@
 import functools
+import inspect
 
 import jax
 import numpy as np
@@ -19,7 +20,7 @@ from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_task
 
 X = np.random.default_rng(0).normal(size=(16, 5)).astype(np.float32)
-SPLIT = Split(X, np.asarray(X[:, :3] > 0, np.int32))
+SPLIT = Split(X, np.asarray(X[:, :4] > 0, np.int32))
 DATA = Data(SPLIT, SPLIT, SPLIT)
 
 
@@ -44,6 +45,28 @@ def test_every_candidate_steps_with_a_stable_state(name):
     assert jax.tree.structure(before) == jax.tree.structure(after)
     for a, b in zip(jax.tree.leaves(before), jax.tree.leaves(after), strict=True):
         assert (a.shape, a.dtype) == (b.shape, b.dtype)
+
+
+NO_CANDIDATES = {
+    "aggregate": "a shell around a weighting",
+    "constant": "its weights are the user's; equal ones are the mean",
+    "divide_by_losses": "a part of DB-MTL before the reduction",
+    "per_player": "a shell around another transformation",
+    "track_gradient": "a part of MoCo before the reduction",
+}
+
+
+def test_every_public_aggregator_is_a_candidate():
+    factories = {
+        name
+        for name, value in vars(aggregators).items()
+        if inspect.isfunction(value)
+        and "Transformation" in str(inspect.signature(value).return_annotation)
+    }
+    assert NO_CANDIDATES.keys() <= factories
+    own = {"neat", "control"}
+    expected = {name.replace("_", "-") for name in factories - NO_CANDIDATES.keys()}
+    assert set(AGGREGATORS.candidates) - own == expected
 
 
 NAMES = ("mean", "neat", "control", "pcgrad")

@@ -1,3 +1,4 @@
+import importlib.metadata
 import json
 import re
 import runpy
@@ -179,7 +180,7 @@ def without_times(text):
         ("train --seeds 2.5", "parsing --seeds: "),
         ("train --epochs", "Missing value for argument '--epochs'."),
         ("train --neuroplastic 3", "Unrecognized options: --neuroplastic, 3"),
-        ("", "Expected one of {train, compact, evolve}."),
+        ("", "Expected one of {train, compact, compare, evolve}."),
         ("trian", "Unrecognized options: trian"),
         ("compact", "RUN"),
         ("evolve --goal high", "parsing --goal: "),
@@ -193,6 +194,12 @@ def test_what_cannot_be_parsed_gives_one_line(arguments, message, tmp_path, caps
     assert re.fullmatch("neat-optax: error: [^│─]*[^│─ ]\n", line)
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), line)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_version_is_that_of_the_package(capsys):
+    assert main(["--version"]) == 0
+    version = importlib.metadata.version("neat-optax")
+    assert capsys.readouterr().out == f"neat-optax {version}\n"
 
 
 def test_help_lists_the_optimizers_and_aggregators(capsys):
@@ -244,7 +251,9 @@ PLAYERS = "--epochs 2 --seeds 2 --learning-rate 0.003 --name played"
 def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
     quick = f"{PLAYERS} --players tasks --dataset yeast --batch-size 512"
     assert call(f"{quick} --aggregator mean", tmp_path) == 0
-    assert "F1: mean over labels" in " ".join(capsys.readouterr().out.split())
+    assert "test_macro_f1: in percent, mean over labels" in " ".join(
+        capsys.readouterr().out.split()
+    )
     result = json.loads((tmp_path / "played" / "result.json").read_text())
     scores = {"test_accuracy", "test_macro_f1", "test_micro_f1", "test_subset_accuracy"}
     assert scores < set(result["aggregators"]["mean"])
@@ -378,6 +387,7 @@ def test_what_is_made_of_a_result_is_made_again_by_the_same_command(
     assert_one_line(capsys.readouterr().err, "holds a result with another epochs")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 @pytest.mark.filterwarnings("default")
 def test_a_damaged_checkpoint_is_named_and_the_one_before_serves(tmp_path, capsys):
