@@ -348,8 +348,8 @@ FAULTS = [
         "shrink-same-noise",
         "shared randomness",
         "neat_optax/continual/_shrink.py",
-        "own = jax.random.fold_in(key, leaf)",
-        "own = key",
+        "key, dtype = jax.random.fold_in(key, number), _tree.widen(weight).dtype",
+        "dtype = _tree.widen(weight).dtype",
         ("tests/continual/test_shrink.py",),
     ),
     Fault(

@@ -10,7 +10,8 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
-from neat_optax._leaves import Mask, kernels
+from neat_optax._alike import map_alike, numbers
+from neat_optax._leaves import Mask, chosen, kernels
 from neat_optax._random import check_key, key_at
 from neat_optax._schedules import value_at, when
 
@@ -126,31 +127,45 @@ def _perturb_if(
 ) -> optax.Updates:
     """Jitted, so that a step outside of `jit` does not compile its branches again."""
     leaves, treedef = jax.tree.flatten(params)
-    drawn = [True] * len(leaves) if init is None else jax.tree.leaves(kernels(params))
+    names = numbers(len(leaves))
+    drawn = chosen(params, None if init is None else kernels)
 
     def perturbed() -> optax.Updates:
-        shrink, noise = factors
-        new = []
-        for leaf, (update, weight) in enumerate(
-            zip(treedef.flatten_up_to(updates), leaves, strict=True)
-        ):
-            own = jax.random.fold_in(key, leaf)
-            fresh = _fresh(init, own, weight, spreads[leaf]) if drawn[leaf] else 0.0
-            target = shrink * (_tree.widen(weight) + update) + noise * fresh
-            new.append((target - weight).astype(update.dtype))
+        draw = functools.partial(_fresh, init, key, spreads)
+        parts = [(names[n], leaves[n]) for n in drawn]
+        fresh = map_alike(draw, parts, [names[n] for n in drawn])
+        noise: dict[int, ArrayLike] = dict(zip(drawn, fresh, strict=True))
+        moves = treedef.flatten_up_to(updates)
+        new = [
+            _moved(factors, leaves[n], moves[n], noise.get(n, 0.0))
+            for n in range(len(leaves))
+        ]
         return treedef.unflatten(new)
 
     return jax.lax.cond(due, perturbed, lambda: updates)
 
 
+def _moved(
+    factors: tuple[ArrayLike, ArrayLike],
+    weight: jax.Array,
+    update: jax.Array,
+    fresh: ArrayLike,
+) -> jax.Array:
+    """The update to a shrunk weight with noise."""
+    shrink, noise = factors
+    target = shrink * (_tree.widen(weight) + update) + noise * fresh
+    return jnp.asarray(target - weight, update.dtype)
+
+
 def _fresh(
     init: Callable[..., jax.Array] | None,
     key: jax.Array,
-    weight: jax.Array,
-    spread: jax.Array,
+    spreads: jax.Array,
+    part: tuple[jax.Array, jax.Array],
 ) -> jax.Array:
     """What a fresh network would hold in place of an array."""
-    dtype = _tree.widen(weight).dtype
+    number, weight = part
+    key, dtype = jax.random.fold_in(key, number), _tree.widen(weight).dtype
     if init is None:
-        return spread * jax.random.normal(key, weight.shape, dtype)
+        return spreads[number] * jax.random.normal(key, weight.shape, dtype)
     return init(key, weight.shape, dtype)

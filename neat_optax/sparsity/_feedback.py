@@ -13,7 +13,8 @@ from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity._allocation import Allocation, uniform
-from neat_optax.sparsity._masks import Division, decide, divide, values
+from neat_optax.sparsity._decide import decide, values
+from neat_optax.sparsity._division import Division, divide
 from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 

@@ -11,7 +11,8 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Mask, as_mask, chosen, kernels
 from neat_optax.sparsity import _scores as scoring
-from neat_optax.sparsity._masks import all_kept, values
+from neat_optax.sparsity._decide import values
+from neat_optax.sparsity._masks import all_kept
 from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 

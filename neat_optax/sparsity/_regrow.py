@@ -14,15 +14,9 @@ from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._allocation import Allocation, erdos_renyi_kernel
-from neat_optax.sparsity._masks import (
-    Division,
-    all_kept,
-    apply_mask,
-    combine,
-    decide,
-    divide,
-    values,
-)
+from neat_optax.sparsity._decide import Groups, Part, after, decide_by, highest
+from neat_optax.sparsity._division import Division, divide
+from neat_optax.sparsity._masks import all_kept, apply_mask, combine
 from neat_optax.sparsity._scores import (
     Score,
     Weight,
@@ -212,18 +206,24 @@ def _decide(
 ) -> Any:
     """The next mask: by `start` at first, then after each exchange, else unchanged."""
     start, drop, grow = scores
+    granularity = division.granularity
 
-    def first() -> Any:
-        return decide(division, start, mask, measured[0], amount)
+    def first(part: Part) -> list[Groups]:
+        weights = part.weights[0]
+        kept = highest(granularity, start, weights, part.masks, part.count)
+        return [kept, [jnp.zeros_like(groups) for groups in kept]]
 
-    def exchanged() -> Any:
-        kept = division.counts(values(mask, measured[1]), amount)
-        dropped = [_share(count, fraction) for count in kept]
-        stay = [k - d for k, d in zip(kept, dropped, strict=True)]
-        stays = decide(division, drop, mask, measured[1], stay)
-        others = jax.tree.map(jnp.logical_not, stays)
-        grown = decide(division, grow, others, measured[2], dropped)
-        return jax.tree.map(jnp.logical_or, stays, grown)
+    def exchanged(part: Part) -> list[Groups]:
+        dropped = _share(part.count, fraction)
+        stay = part.count - dropped
+        stays = highest(granularity, drop, part.weights[1], part.masks, stay)
+        others = [~mask for mask in after(granularity, part.masks, [stays])]
+        return [stays, highest(granularity, grow, part.weights[2], others, dropped)]
 
-    branches = [lambda: mask, first, exchanged]
-    return jax.lax.switch(starts + 2 * exchanges, branches)
+    def rule(part: Part) -> list[Groups]:
+        return jax.lax.cond(starts, first, exchanged, part)
+
+    def changed() -> Any:
+        return decide_by(division, rule, mask, measured, amount)
+
+    return jax.lax.cond(starts | exchanges, changed, lambda: mask)

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._alike import numbers
 from neat_optax._random import as_key, check_key
 
 
@@ -19,7 +20,7 @@ class Weight(NamedTuple):
     input_norms: Any  # the leaf of `input_norms=`, which broadcasts to the value
     memory: Any  # what `advance` returned last, zeros at the start; None without one
     step: jax.Array  # [] int32
-    leaf: int  # the number of the leaf
+    leaf: jax.Array  # [] int32, the number of the leaf
 
 
 class Score(NamedTuple):
@@ -158,7 +159,8 @@ def measure(
     if score.advance is not None:
         memories = treedef.flatten_up_to(memory)
     columns = zip(leaves, grads, norms, memories, strict=True)
-    measured = [Weight(*column, step, leaf) for leaf, column in enumerate(columns)]
+    pairs = zip(numbers(len(leaves)), columns, strict=True)
+    measured = [Weight(*column, step, leaf) for leaf, column in pairs]
     if score.advance is None:
         return measured, ()
     advanced = [

@@ -17,7 +17,8 @@ import neat_optax as neo
 import samplers
 from neat_optax._leaves import by_path, kernels
 from neat_optax.sparsity import apply_mask, blocks, make_mask, units
-from neat_optax.sparsity._masks import combine, count_kept
+from neat_optax.sparsity._division import count_kept
+from neat_optax.sparsity._masks import combine
 
 SHAPES = {"a": {"w": (6, 4), "bias": (5,)}, "b": (3, 2, 4), "c": (9, 1)}
 RAMP = optax.linear_schedule(0.0, 0.8, 10)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from neat_optax.sparsity._masks import count_kept
+from neat_optax.sparsity._division import count_kept
 
 RAMP = optax.linear_schedule(0.0, 0.8, 10)
 NUMBERS = pytest.mark.parametrize("number", [float, np.float32, jnp.float32])

@@ -1,0 +1,145 @@
+"""From scores to masks: which weights of each scope are kept."""
+
+import functools
+import operator
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax._alike import map_alike
+from neat_optax._granularity import Granularity, entries
+from neat_optax._largest import keep_largest
+from neat_optax.sparsity import _scores as scoring
+from neat_optax.sparsity._division import Division
+from neat_optax.sparsity._scores import Score, Weight
+
+
+class Part(NamedTuple):
+    """What is known of the leaves of one scope."""
+
+    masks: list[jax.Array]  # bool: what is kept so far
+    weights: list[list[Weight]]  # the input of each score
+    count: Any  # int32, how many groups are kept
+
+
+Groups = list[jax.Array]
+"""For each leaf of a scope, which of its groups are kept."""
+
+
+@functools.partial(jax.jit, static_argnames=("division", "score"))
+def decide(
+    division: Division,
+    score: Score,
+    mask: Any,
+    measured: Sequence[Weight],
+    amount: Any,
+) -> Any:
+    """The mask of the highest scores among the weights that `mask` keeps.
+
+    Args:
+      division: what is pruned, and together with what.
+      score: what is kept.
+      mask: a tree of boolean arrays. Leaves that are not pruned come back as they are.
+      measured: the input of the score for each leaf.
+      amount: the sparsity, or how many groups each scope keeps.
+    """
+
+    def rule(part: Part) -> list[Groups]:
+        weights = part.weights[0]
+        return [highest(division.granularity, score, weights, part.masks, part.count)]
+
+    return decide_by(division, rule, mask, [measured], amount)
+
+
+def decide_by(
+    division: Division,
+    rule: Callable[[Part], list[Groups]],
+    mask: Any,
+    measured: Sequence[Sequence[Weight]],
+    amount: Any,
+) -> Any:
+    """The mask that a rule gives each scope, in one round or more.
+
+    Args:
+      division: as in `decide`.
+      rule: from a `Part` to the groups that each round keeps: the first one of what
+        `mask` keeps, a later one of all that is not kept after the one before.
+      mask: as in `decide`.
+      measured: for each score, its input for each leaf.
+      amount: as in `decide`.
+    """
+    leaves, treedef = jax.tree.flatten(mask)
+    params = values(mask, measured[0])
+    scopes, counts = division.scopes(params), division.counts(params, amount)
+    parts = [
+        Part([leaves[n] for n in scope], [[of[n] for n in scope] for of in measured], k)
+        for scope, k in zip(scopes, counts, strict=True)
+    ]
+
+    def decided(part: Part) -> tuple[list[jax.Array], list[Groups]]:
+        rounds = rule(part)
+        return after(division.granularity, part.masks, rounds), rounds
+
+    names = [measured[0][scope[0]].leaf for scope in scopes]
+    found = map_alike(decided, parts, names)
+    kept: dict[int, Sequence[jax.Array]] = {}
+    for scope, (masks, rounds) in zip(scopes, found, strict=True):
+        for n, chosen, *groups in zip(scope, masks, *rounds, strict=True):
+            leaves[n], kept[n] = chosen, groups
+    _decide_biases(division, params, leaves, kept)
+    return treedef.unflatten(leaves)
+
+
+def highest(
+    granularity: Granularity,
+    score: Score,
+    weights: Sequence[Weight],
+    masks: Sequence[jax.Array],
+    count: Any,
+) -> Groups:
+    """The groups of one scope with the highest scores, among those that masks keep."""
+    rated = [granularity.pool(scoring.rate(score, weight)) for weight in weights]
+    dtype = jnp.result_type(jnp.float32, *rated)
+    rated = [scores.astype(dtype) for scores in rated]
+    alive = [granularity.pool(mask.astype(jnp.float32)) > 0 for mask in masks]
+    return keep_largest(rated, alive, count)
+
+
+def after(
+    granularity: Granularity, masks: Sequence[jax.Array], rounds: Sequence[Groups]
+) -> list[jax.Array]:
+    """The masks after some rounds, each of which has the choice of what is left."""
+    chosen, left = [jnp.zeros_like(mask) for mask in masks], list(masks)
+    for kept in rounds:
+        spread = map(granularity.spread, kept, masks)
+        chosen = [c | (o & k) for c, o, k in zip(chosen, left, spread, strict=True)]
+        left = [~mask for mask in chosen]
+    return chosen
+
+
+def _decide_biases(
+    division: Division,
+    params: optax.Params,
+    leaves: list[jax.Array],
+    kept: dict[int, Sequence[jax.Array]],
+) -> None:
+    """Prunes each bias with the units that it belongs to, round by round."""
+    owned: dict[int, list[Sequence[jax.Array]]] = {}
+    for n, rounds in kept.items():
+        for bias in division.biases(params, n):
+            owned.setdefault(bias, []).append(rounds)
+    for bias, of_kernels in owned.items():
+        shape = leaves[bias].shape
+        rounds = [
+            [functools.reduce(operator.and_, [kept.reshape(shape) for kept in groups])]
+            for groups in zip(*of_kernels, strict=True)
+        ]
+        [leaves[bias]] = after(entries, [leaves[bias]], rounds)
+
+
+def values(mask: Any, measured: Sequence[Weight]) -> Any:
+    """The parameters, as the tree that they came from."""
+    return jax.tree.structure(mask).unflatten([weight.value for weight in measured])
