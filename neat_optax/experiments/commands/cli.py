@@ -65,14 +65,19 @@ def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
 
 
 def _parse(kinds: dict[str, type], given: list[str]) -> Any:
-    """The options of a command: those of a file, if any, and over them the given."""
-    from neat_optax.experiments.commands import config_file
+    """The options of a command: those of a file or a run, and over them the given."""
+    from neat_optax.experiments.commands import config_file, resuming
 
     asked = _read(kinds, given)
-    if getattr(asked, "config", None) is None:
-        return asked
     kind = type(asked)
-    file = config_file.read(asked.config, kind)
+    if getattr(asked, "resume", None) is not None:
+        place = ("resume", "output", "config", "name")
+        bare = kind(**{name: getattr(asked, name) for name in place})
+        file = resuming.read(bare, "task" if hasattr(asked, "task") else "dataset")
+    elif getattr(asked, "config", None) is not None:
+        file = config_file.read(asked.config, kind)
+    else:
+        return asked
     lists = config_file.repeated(kind)
     start = dataclasses.replace(file, **dict.fromkeys(lists, ()))
     over = _read(kinds, given, start)  # else tyro adds to the lists of the file

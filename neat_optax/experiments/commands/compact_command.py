@@ -71,7 +71,7 @@ def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
 def show(report: dict[str, Any], console: Console) -> None:
     """Prints what has changed, for each seed."""
     table = Table(
-        title=f"{report['candidate']}, rate {report['learning_rate']:.3g}",
+        title=f"{report['candidate']}, rate {report['learning_rate']:g}",
         box=box.SIMPLE_HEAD,
         show_edge=False,
         pad_edge=False,

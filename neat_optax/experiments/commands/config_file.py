@@ -64,7 +64,7 @@ def _keys(options: type[RunOptions]) -> dict[str, _Key]:
         marks = getattr(annotated[field.name], "__metadata__", ())
         names = [x.name for x in marks if getattr(x, "name", None)]
         keys[(*names, field.name)[0]] = _key(field.name, types[field.name])
-    del keys["config"]
+    del keys["config"], keys["resume"]
     return keys
 
 

@@ -73,6 +73,11 @@ class RunOptions:
     ] = None
     """name of the run; an unfinished run of that name is continued, and the pictures of
     a finished one are drawn again"""
+    resume: Annotated[
+        str | None, arg(metavar="NAME", help_behavior_hint=_hint("none"))
+    ] = None
+    """an unfinished run that goes on, with its own options; latest: the one that was
+    started last"""
     checkpoint_every: Annotated[
         int | None,
         arg(

@@ -87,9 +87,15 @@ def command(arguments: Sequence[str], name: str) -> str:
       >>> print(command(["evolve", "--output", "a b"], "sum-1"))
       neat-optax evolve --output 'a b' --name sum-1
     """
-    named = any(x == "--name" or x.startswith("--name=") for x in arguments)
-    last = [f"--name={name}"] if name.startswith("-") else ["--name", name]
-    return shlex.join(["neat-optax", *arguments, *([] if named else last)])
+    given, option = list(arguments), "--name"
+    for number, argument in enumerate(arguments):
+        if argument == "--resume" or argument.startswith("--resume="):
+            # which may have said "latest", and later another run is
+            del given[number : number + 1 + (argument == "--resume")]
+            option = "--resume"
+    named = any(x == "--name" or x.startswith("--name=") for x in given)
+    last = [f"{option}={name}"] if name.startswith("-") else [option, name]
+    return shlex.join(["neat-optax", *given, *([] if named else last)])
 
 
 @contextlib.contextmanager

@@ -70,7 +70,8 @@ def test_none_takes_a_bound_away(write):
 
 def test_every_option_is_a_key():
     for options in (TrainOptions, EvolveOptions):
-        fields = {field.name for field in dataclasses.fields(options)} - {"config"}
+        fields = {field.name for field in dataclasses.fields(options)}
+        fields -= {"config", "resume"}
         assert {key.field for key in config_file._keys(options).values()} == fields
     lists = ("optimizers", "aggregators", "prune")
     assert config_file.repeated(TrainOptions) == lists

@@ -12,7 +12,7 @@ def test_a_run_is_known_by_what_decides_on_its_numbers():
     place = {"output": "elsewhere", "name": "x", "config": "y.toml"}
     settings = TrainOptions(**place, checkpoint_every=3).settings()
     place = {field.name for field in dataclasses.fields(RunOptions)}
-    assert place == {"output", "name", "config", "checkpoint_every"}
+    assert place == {"output", "name", "config", "resume", "checkpoint_every"}
     assert not place & set(settings)
     assert settings == TrainOptions().settings()
     assert settings["prune"] is None

@@ -61,6 +61,13 @@ def test_the_command_is_what_was_given(line):
     assert running.command(shlex.split(line), "x") == f"neat-optax {line}"
 
 
+@pytest.mark.parametrize("resumed", ["--resume latest", "--resume=latest"])
+def test_the_run_that_was_latest_is_named(resumed):
+    line = f"train {resumed} --output x"
+    again = running.command(shlex.split(line), "digits-2")
+    assert again == "neat-optax train --output x --resume digits-2"
+
+
 @pytest.mark.parametrize(
     ("name", "option"), [("digits-2", "--name digits-2"), ("-x", "--name=-x")]
 )
