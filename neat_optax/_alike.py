@@ -4,6 +4,7 @@ XLA takes longer to compile the search of one threshold than a whole step of Ada
 arrays. A network of a hundred arrays has few shapes.
 """
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -30,22 +31,30 @@ def map_alike(
 
     Args:
       function: from a tree of arrays to a tree of arrays.
-      parts: trees of arrays. Those with the same structure, shapes and dtypes are
-        stacked, which copies them, unless they are sharded over explicit axes.
+      parts: trees of arrays.
       names: for each part one of `numbers`, in rising order.
 
     Returns:
       The results, in the order of the parts.
     """
-    alike: dict[Any, list[int]] = {}
-    for number, part in enumerate(parts):
-        alike.setdefault(_looks(number, part), []).append(number)
     results: list[Any] = [None] * len(parts)
-    for group in alike.values():
-        own = [parts[n] for n in group], [names[n] for n in group]
-        for number, result in zip(group, _map_group(function, *own), strict=True):
+    for group in alike(parts):
+        found = map_stacked(function, [parts[n] for n in group])
+        single = apart(found, [names[n] for n in group])
+        for number, result in zip(group, single, strict=True):
             results[number] = result
     return results
+
+
+def alike(parts: Sequence[Any]) -> list[list[int]]:
+    """The numbers of the parts with the same structure, shapes and dtypes.
+
+    A part that is sharded over explicit axes is like no other.
+    """
+    groups: dict[Any, list[int]] = {}
+    for number, part in enumerate(parts):
+        groups.setdefault(_looks(number, part), []).append(number)
+    return list(groups.values())
 
 
 def _looks(number: int, part: Any) -> Any:
@@ -55,17 +64,23 @@ def _looks(number: int, part: Any) -> Any:
     return treedef, tuple((jnp.shape(x), jnp.result_type(x)) for x in leaves)
 
 
-def _map_group(
-    function: Callable[[Any], Any], parts: Sequence[Any], names: Sequence[jax.Array]
-) -> list[Any]:
+def map_stacked(function: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
+    """The results for parts that look alike, stacked; that of a single one as it is.
+
+    Stacking copies the parts.
+    """
     if len(parts) == 1:
-        return [function(parts[0])]
-    found = jax.lax.map(function, jax.tree.map(lambda *x: jnp.stack(x), *parts))
-    sorted_names = jnp.stack(names)
-    return [_take(found, jnp.sum(sorted_names < name)) for name in names]
+        return function(parts[0])
+    return jax.lax.map(function, jax.tree.map(lambda *x: jnp.stack(x), *parts))
 
 
-def _take(stacked: Any, place: jax.Array) -> Any:
-    return jax.tree.map(
-        lambda x: jax.lax.dynamic_index_in_dim(x, place, keepdims=False), stacked
-    )
+def apart(stacked: Any, names: Sequence[jax.Array]) -> list[Any]:
+    """The results of `map_stacked`, one by one."""
+    if len(names) == 1:
+        return [stacked]
+    rising = jnp.stack(names)
+    places = [jnp.sum(rising < name) for name in names]
+    take = functools.partial(jax.lax.dynamic_index_in_dim, keepdims=False)
+    return [
+        jax.tree.map(lambda x, place=place: take(x, place), stacked) for place in places
+    ]

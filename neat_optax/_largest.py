@@ -15,7 +15,10 @@ from neat_optax import _tree
 
 
 def keep_largest(
-    scores: Sequence[jax.Array], alive: Sequence[jax.Array], count: Any
+    scores: Sequence[jax.Array],
+    alive: Sequence[jax.Array],
+    count: Any,
+    numbers: Sequence[jax.Array] | None = None,
 ) -> list[jax.Array]:
     """Masks of the `count` largest scores among those alive, in all arrays together.
 
@@ -27,6 +30,8 @@ def keep_largest(
       scores: real arrays of one dtype.
       alive: boolean arrays of the same shapes; what is not alive is never kept.
       count: an int32 number, which may be traced.
+      numbers: uint32 arrays of the same shapes with the place of each entry in the
+        order in which equals are kept, from 1 on; by default that of the arrays.
     """
     keys = [
         jnp.where(a, _ordered_bits(s), 0) for s, a in zip(scores, alive, strict=True)
@@ -35,7 +40,7 @@ def keep_largest(
     above = [key > threshold for key in keys]
     equal = [(key == threshold) & (key > 0) for key in keys]
     wanted = count - _count(above)
-    numbers = _numbers(keys)
+    numbers = number_entries(keys) if numbers is None else numbers
 
     def first_among_equals() -> jax.Array:
         ranked = [jnp.where(e, n, 0) for e, n in zip(equal, numbers, strict=True)]
@@ -80,7 +85,7 @@ def _largest_threshold(keys: Sequence[jax.Array], count: Any) -> jax.Array:
     return jax.lax.fori_loop(0, width, decide, none)
 
 
-def _numbers(arrays: Sequence[jax.Array]) -> list[jax.Array]:
+def number_entries(arrays: Sequence[jax.Array]) -> list[jax.Array]:
     """Numbers from 1 on for all entries, in row-major order, array after array."""
     first, numbered = 1, []
     for array in arrays:

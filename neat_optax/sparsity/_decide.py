@@ -7,11 +7,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 
-from neat_optax._alike import map_alike
+from neat_optax._alike import alike, apart, map_alike, map_stacked
 from neat_optax._granularity import Granularity, entries
-from neat_optax._largest import keep_largest
+from neat_optax._largest import keep_largest, number_entries
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._division import Division
 from neat_optax.sparsity._scores import Score, Weight
@@ -101,11 +102,45 @@ def highest(
     count: Any,
 ) -> Groups:
     """The groups of one scope with the highest scores, among those that masks keep."""
-    rated = [granularity.pool(scoring.rate(score, weight)) for weight in weights]
-    dtype = jnp.result_type(jnp.float32, *rated)
-    rated = [scores.astype(dtype) for scores in rated]
-    alive = [granularity.pool(mask.astype(jnp.float32)) > 0 for mask in masks]
-    return keep_largest(rated, alive, count)
+    parts = list(zip(weights, masks, strict=True))
+    names = [weight.leaf for weight in weights]
+
+    def rated(part: tuple[Weight, jax.Array]) -> tuple[jax.Array, jax.Array]:
+        weight, mask = part
+        scores = granularity.pool(scoring.rate(score, weight))
+        return scores, granularity.pool(mask.astype(jnp.float32)) > 0
+
+    stacks = alike(parts)
+    found = [map_stacked(rated, [parts[n] for n in stack]) for stack in stacks]
+    dtype = jnp.result_type(jnp.float32, *(scores for scores, _ in found))
+    rated_all = [scores.astype(dtype) for scores, _ in found]
+    order = _order(stacks, rated_all)
+    kept = keep_largest(rated_all, [alive for _, alive in found], count, order)
+    groups: dict[int, jax.Array] = {}
+    for stack, chosen in zip(stacks, kept, strict=True):
+        groups |= zip(stack, apart(chosen, [names[n] for n in stack]), strict=True)
+    return [groups[n] for n in range(len(parts))]
+
+
+def _order(
+    stacks: Sequence[Sequence[int]], scores: Sequence[jax.Array]
+) -> list[jax.Array]:
+    """Numbers of all groups from 1 on, leaf after leaf, of leaves that are stacked."""
+    sizes = {
+        n: array.size // len(stack)
+        for stack, array in zip(stacks, scores, strict=True)
+        for n in stack
+    }
+    before = np.cumsum([0, *(sizes[n] for n in sorted(sizes))]).astype(np.uint32)
+    order = []
+    for stack, array in zip(stacks, scores, strict=True):
+        if len(stack) == 1:
+            order.append(number_entries([array])[0] + before[stack[0]])
+            continue
+        [number] = number_entries([array[0]])
+        places = before[np.array(stack)].reshape(-1, *[1] * number.ndim)
+        order.append(number[None] + places)
+    return order
 
 
 def after(

@@ -1,5 +1,6 @@
 """From scores to masks: how many are kept, and which."""
 
+import functools
 import re
 
 import jax
@@ -47,6 +48,23 @@ def largest(arrays, count):
 def assert_masks(found, expected):
     for mask, want in zip(found, expected, strict=True):
         np.testing.assert_array_equal(mask, want)
+
+
+ALTERNATING = [(2, 3), (4, 2), (2, 3), (1, 2), (4, 2), (2, 3)]
+HALVED = {
+    scope: jax.jit(functools.partial(make_mask, sparsity=0.5, scope=scope))
+    for scope in (neo.whole_tree, neo.per_leaf)
+}
+
+
+@given(seed=samplers.seeds)
+def test_arrays_of_one_shape_are_ordered_as_those_of_several(seed):
+    """Ties go across arrays whose shapes alternate; the later ones are kept."""
+    rng = np.random.default_rng(seed)
+    params = [rng.integers(1, 4, size=shape).astype("f4") for shape in ALTERNATING]
+    assert_masks(HALVED[neo.whole_tree](params), largest(params, 18))
+    each = [largest([one], one.size // 2)[0] for one in params]
+    assert_masks(HALVED[neo.per_leaf](params), each)
 
 
 @given(seed=samplers.seeds, sparsity=st.integers(0, 19).map(lambda n: n / 20))
