@@ -14,14 +14,13 @@ import jax.numpy as jnp
 from neat_optax import _tree
 
 
-def numbers(count: int) -> tuple[jax.Array, ...]:
-    """The numbers from 0 on, each of them unknown to the compiler.
+def numbers(known: Sequence[int]) -> tuple[jax.Array, ...]:
+    """Numbers in int32 that are unknown to the compiler.
 
     XLA compiles one kernel for all uses of numbers that it does not know, and one for
     each number that it does. It looks into branches: make them outside.
     """
-    known = tuple(jnp.int32(number) for number in range(count))
-    return jax.lax.optimization_barrier(known)
+    return jax.lax.optimization_barrier(tuple(map(jnp.int32, known)))
 
 
 def map_alike(

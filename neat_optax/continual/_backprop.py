@@ -10,6 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._alike import map_alike, numbers
 from neat_optax._largest import keep_largest
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at
@@ -147,8 +148,9 @@ def continual_backprop(
         seen = _observe(hidden, params, extra_args, carry_mean)
         rate = value_at(replacement_rate, state.step)
         decay = value_at(utility_decay, state.step)
-        columns = zip(state.records, seen, strict=True)
-        moves = [_advance(*column, decay, rate, maturity) for column in columns]
+        advance = functools.partial(_advance, decay=decay, rate=rate, maturity=maturity)
+        layers = list(zip(state.records, seen, strict=True))
+        moves = map_alike(advance, layers, numbers(range(len(layers))))
         units = [flags for _, flags, _ in moves]
         means = [mean for _, _, mean in moves] if carry_mean else []
 
@@ -199,13 +201,13 @@ def _observe(
 
 @jax.jit
 def _advance(
-    record: UnitRecord,
-    observed: tuple[jax.Array, Any],
+    layer: tuple[UnitRecord, tuple[jax.Array, Any]],
     decay: ArrayLike,
     rate: ArrayLike,
     maturity: ArrayLike,
 ) -> tuple[UnitRecord, jax.Array, Any]:
     """The next record of a layer, which of its units are replaced, and their means."""
+    record, observed = layer
     known = _average(record, observed, decay)
     age = _tree.increment(record.age)
     mature = age > maturity

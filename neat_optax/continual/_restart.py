@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _tree
+from neat_optax._alike import map_alike, numbers
 from neat_optax.continual._units import Hidden
 from neat_optax.transforms._reset import reset_entries
 
@@ -112,13 +113,13 @@ def _renew_if(
     weights, treedef = jax.tree.flatten(params)
     moves = treedef.flatten_up_to(updates)
     touched = sorted(_marks(hidden, units, weights))
+    names = dict(zip(touched, numbers(touched), strict=True))
 
     def renewed() -> list[jax.Array]:
         marks = _marks(hidden, units, weights)
-        return [
-            _move(moves[n], weights[n], marks[n], init, jax.random.fold_in(key, n))
-            for n in touched
-        ]
+        parts = [(names[n], moves[n], weights[n], marks[n]) for n in touched]
+        move = functools.partial(_move, init, key)
+        return map_alike(move, parts, [names[n] for n in touched])
 
     def as_they_are() -> list[jax.Array]:
         return [moves[n].astype(_exact(moves[n], weights[n])) for n in touched]
@@ -178,18 +179,17 @@ def _spread(flags: jax.Array, like: jax.Array, axis: int) -> jax.Array:
 
 
 def _move(
-    update: jax.Array,
-    weight: jax.Array,
-    marks: tuple[jax.Array, jax.Array],
     init: Callable[..., jax.Array],
     key: jax.Array,
+    part: tuple[jax.Array, jax.Array, jax.Array, tuple[jax.Array, jax.Array]],
 ) -> jax.Array:
     """The update to a new array on the way in, and to zero on the way out."""
-    into, out = marks
+    number, update, weight, (into, out) = part
     dtype = _exact(update, weight)
     new = jnp.zeros_like(weight)
     if into.ndim > 1:
-        new = new + init(key, weight.shape, weight.dtype).astype(weight.dtype)
+        own = jax.random.fold_in(key, number)
+        new = new + init(own, weight.shape, weight.dtype).astype(weight.dtype)
     new = jnp.where(into & ~out, new, 0).astype(dtype)
     move = new - weight.astype(dtype)
     return jnp.where(into | out, move, update.astype(dtype))

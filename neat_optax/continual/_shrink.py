@@ -127,7 +127,7 @@ def _perturb_if(
 ) -> optax.Updates:
     """Jitted, so that a step outside of `jit` does not compile its branches again."""
     leaves, treedef = jax.tree.flatten(params)
-    names = numbers(len(leaves))
+    names = numbers(range(len(leaves)))
     drawn = chosen(params, None if init is None else kernels)
 
     def perturbed() -> optax.Updates:
