@@ -67,20 +67,13 @@ class Folder:
         last = _damage.last_readable(
             folders,
             read,
-            self._is_whole,
+            lambda step: self._read(step, self._args.StandardRestore()),
             f"`checkpoint` must be the folder of this search, got {self.path} of one "
             "with a breeder of another state.",
             "checkpoint",
         )
         self._manager.reload()
         return (like, {}) if last is None else last[1]
-
-    def _is_whole(self, step: int) -> bool:
-        try:
-            self._read(step, self._args.StandardRestore())
-        except Exception:  # orbax has no kind of its own for damage
-            return False
-        return True
 
     def _read(self, step: int, state: Any) -> Any:
         wanted = self._args.Composite(

@@ -15,7 +15,7 @@ _JSON = ("*/_METADATA", "*/metadata", "*/array_metadatas/*")
 def last_readable(
     folders: dict[int, pathlib.Path],
     read: Callable[[int], _FoundT],
-    is_whole: Callable[[int], bool],
+    read_as_it_is: Callable[[int], Any],
     of_another: str,
     option: str,
 ) -> tuple[int, _FoundT] | None:
@@ -26,8 +26,8 @@ def last_readable(
     Args:
       folders: of all checkpoints, by number.
       read: gives what a checkpoint holds, by its number.
-      is_whole: whether a checkpoint that `read` fails for can be read as something
-        else; it is not damaged then, but of another.
+      read_as_it_is: reads whatever a checkpoint holds. Where it can and `read` cannot,
+        the checkpoint is not damaged, but of another.
       of_another: what is said then.
       option: what the caller has named the checkpoints by.
     """
@@ -38,7 +38,7 @@ def last_readable(
             try:
                 found = read(number)
             except Exception as error:  # orbax has no kind of its own for damage
-                if is_whole(number):
+                if _succeeds(read_as_it_is, number):
                     raise ValueError(of_another) from error
                 reason = str(error) if isinstance(error, ValueError) else repr(error)
             else:
@@ -53,6 +53,14 @@ def last_readable(
             f"which is damaged: {reason}"
         )
     return None
+
+
+def _succeeds(read: Callable[[int], Any], number: int) -> bool:
+    try:
+        read(number)
+    except Exception:
+        return False
+    return True
 
 
 def read_json(path: pathlib.Path, option: str) -> Any:

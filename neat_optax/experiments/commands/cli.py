@@ -38,13 +38,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _complain(str(error))
         return 2
     except (MemoryError, RuntimeError) as error:
-        if isinstance(error, RuntimeError) and _NO_MEMORY not in str(error):
+        if not _lacks_memory(error):
             raise
         _complain(f"the run must fit into memory: {error}")
         return 2
     except KeyboardInterrupt:
         return 130
     return 0
+
+
+def _lacks_memory(error: Exception) -> bool:
+    return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
 
 
 def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:

@@ -33,12 +33,7 @@ def show(result: dict[str, Any], console: Console) -> None:
     )
     table.add_column(shown.kind, overflow="fold")
     reports = result[shown.reports]
-    f1, late = (
-        (name.removesuffix("_interval"),)
-        if any(name in report for report in reports.values())
-        else ()
-        for name in (F1, LATE)
-    )
+    f1, late = (_if_known(name, reports) for name in (F1, LATE))
     names = ("learning_rate", "test_accuracy", *f1, "difference", *late)
     for name in (*names, *(column.monitor for column in shown.columns)):
         table.add_column(heading(name), justify="right", overflow="fold")
@@ -62,6 +57,12 @@ def heading(name: str) -> str:
       rate
     """
     return name.replace("_", "_\n")
+
+
+def _if_known(name: str, reports: dict[str, Any]) -> tuple[str, ...]:
+    """The heading of what some candidates have, or none."""
+    known = any(name in report for report in reports.values())
+    return (name.removesuffix("_interval"),) if known else ()
 
 
 def _with_known_columns(shown: Layout, result: dict[str, Any]) -> Layout:

@@ -52,18 +52,11 @@ def restore(
             found = load(epoch, ocp.args.StandardRestore(abstract))
             return found.state, found.rows["rows"]
 
-        def is_whole(epoch: int) -> bool:
-            try:
-                load(epoch, ocp.args.StandardRestore())
-            except Exception:  # orbax has no kind of its own for damage
-                return False
-            return True
-
         epochs = [epoch for epoch in manager.all_steps() if only in (None, epoch)]
         last = _damage.last_readable(
             {epoch: folder / f"{_PREFIX}_{epoch}" for epoch in epochs},
             read,
-            is_whole,
+            lambda epoch: load(epoch, ocp.args.StandardRestore()),
             f"`{OPTION}` must be that of a run of this version, got {folder}, whose "
             "checkpoints hold something else.",
             OPTION,
