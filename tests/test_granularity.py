@@ -181,9 +181,13 @@ def test_groups_on_a_mesh(axis_type, spec):
     ids=str,
 )
 def test_arrays_that_do_not_fit_are_named(granularity, message, sparsity):
-    message = rf"^{re.escape(message)} for an array of shape \(3, 4\)\.$"
+    message = (
+        rf"^{re.escape(message)} for an array of shape \(3, 4\) at kernel; `mask` "
+        r"leaves arrays out\.$"
+    )
+    params = {"kernel": np.ones((3, 4), "f4")}
     with pytest.raises(ValueError, match=message):
-        make_mask(np.ones((3, 4), "f4"), sparsity, granularity=granularity)
+        make_mask(params, sparsity, granularity=granularity)
 
 
 def test_bad_input():
