@@ -3,8 +3,7 @@
 Nothing here forms a second array of the input's size.
 """
 
-import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import jax
@@ -16,7 +15,10 @@ SMALLEST = 1e-22
 LARGEST = 1e30
 """Squared norms between these are summed as they are; others are rescaled first."""
 COLUMNS = 1 << 14
-"""Columns that a CPU contracts at a time: a longer contraction leaves its caches."""
+"""Columns that a CPU contracts at a time where there are twice as many or more: a
+longer contraction leaves its caches."""
+TURN = 1 << 18
+"""Elements of leaves whose temporaries may be held at once."""
 
 
 def gramian(
@@ -35,8 +37,35 @@ def gramian(
     """
     others = leaves if others is None else others
     rows = [None] * len(leaves) if metrics is None else metrics
-    triples = zip(leaves, others, rows, strict=True)
-    return functools.reduce(jnp.add, [_contract(a, b, m, scale) for a, b, m in triples])
+    begin = turns(leaf.size for leaf in leaves)
+    total, taken = jnp.zeros(()), scale
+    for a, b, metric, begins in zip(leaves, others, rows, begin, strict=True):
+        if begins:
+            metric, taken = after(total, (metric, scale))
+        total = total + _contract(a, b, metric, taken)
+    return total
+
+
+def turns(sizes: Iterable[int]) -> list[bool]:
+    """Which leaves of such sizes begin a turn, and so wait for the leaf before.
+
+    The scheduler of a lone CPU device would otherwise hold the temporaries of all
+    leaves at once, where they are many and small.
+    """
+    begins, held = [], 0
+    for size in sizes:
+        held += size
+        begins.append(in_blocks() and held > size and held > TURN)
+        held = size if begins[-1] else held
+    return begins
+
+
+def after(result: jax.Array, values: Any) -> Any:
+    """The values, known only when the result is."""
+    if not result.size:
+        return values
+    never = result.reshape(-1)[0] > jnp.inf  # which XLA does not know
+    return jax.tree.map(lambda x: jnp.where(never, jnp.zeros_like(x), x), values)
 
 
 def largest_entry(leaves: list[jax.Array]) -> jax.Array:
@@ -105,10 +134,10 @@ def sum_over_blocks(
     if not in_blocks():
         return function(stacks, row)
     stacks, row, columns = _as_columns(stacks, row)
+    if columns < 2 * COLUMNS:
+        return function(stacks, row)
     whole, rest = divmod(columns, COLUMNS)
     first = function(*_cut((stacks, row), whole * COLUMNS, rest))
-    if not whole:
-        return first
 
     def body(index: jax.Array, total: Any) -> Any:
         block = function(*_cut((stacks, row), index * COLUMNS, COLUMNS))
@@ -124,6 +153,8 @@ def map_over_blocks(
     if not in_blocks():
         return function(stack, None)
     flat, _, columns = _as_columns(stack, None)
+    if columns < 2 * COLUMNS:
+        return function(flat, None).reshape(stack.shape[1:])
     whole, rest = divmod(columns, COLUMNS)
     last = function(*_cut((flat, None), whole * COLUMNS, rest))
     result = jnp.zeros((columns,), last.dtype)
@@ -134,8 +165,7 @@ def map_over_blocks(
         block = function(*_cut((flat, None), start, COLUMNS))
         return jax.lax.dynamic_update_slice_in_dim(result, block, start, 0)
 
-    if whole:
-        result = jax.lax.fori_loop(0, whole, body, result)
+    result = jax.lax.fori_loop(0, whole, body, result)
     return result.reshape(stack.shape[1:])
 
 

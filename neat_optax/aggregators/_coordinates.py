@@ -1,5 +1,6 @@
 """Coordinate-wise reductions of gradients with a leading player axis."""
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -7,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _stacked, _tree
 from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
@@ -28,6 +29,18 @@ class Stacks(NamedTuple):
     leaves: list[jax.Array]  # real arrays [P, ...]
     present: jax.Array  # [P] bool: present, and finite in every leaf
     step: jax.Array  # [] int32: steps taken before this one
+
+    def map_leaves(self, function: Callable[..., jax.Array]) -> list[jax.Array]:
+        """`function(block, present)` of all leaves, in turn and block by block."""
+        reduced, present = [], self.present
+        for leaf, begins in zip(
+            self.leaves, _stacked.turns(leaf.size for leaf in self.leaves), strict=True
+        ):
+            if begins:
+                present = _stacked.after(reduced[-1], self.present)
+            of_block = functools.partial(lambda now, x, _: function(x, now), present)
+            reduced.append(_stacked.map_over_blocks(of_block, leaf))
+        return reduced
 
 
 Reduction = Callable[[Stacks, Any], tuple[list[jax.Array], Any]]

@@ -66,6 +66,11 @@ class Group(NamedTuple):
         """Elements of one player's gradients."""
         return sum(leaf[0].size for leaf in self.gradients)
 
+    @property
+    def stacked_size(self) -> int:
+        """Elements of all players' gradients."""
+        return sum(leaf.size for leaf in self.gradients)
+
     def gramian(self, scale: jax.Array | None = None, cross: bool = False) -> jax.Array:
         """Inner products between the players, or with the second batch."""
         others = self.second if cross else None
@@ -145,7 +150,7 @@ def _players(
 @jax.jit
 def _gramians(groups: list[Group]):
     """Gramians, cross products, the factors they are scaled by, and who is finite."""
-    direct = jnp.stack([group.gramian() for group in groups])
+    direct = _gramian_of_each(groups)
     squares = jnp.diagonal(direct, axis1=1, axis2=2)
     in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
     ones = jnp.ones(len(groups), direct.dtype)
@@ -157,8 +162,7 @@ def _gramians(groups: list[Group]):
     )
     cross = gramian
     if groups[0].second is not None:
-        pairs = zip(groups, factor, strict=True)
-        cross = jnp.stack([group.gramian(scale, cross=True) for group, scale in pairs])
+        cross = _gramian_of_each(groups, factor, cross=True)
         own = jnp.diagonal(cross, axis1=1, axis2=2)  # of the players both batches spoil
         finite = finite & jnp.all(jnp.isfinite(own), axis=0)
     return gramian, cross, factor, finite
@@ -174,6 +178,22 @@ def _rescaled(groups: list[Group], dtype: jnp.dtype):
     exponent = jnp.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)
     factor = jnp.ldexp(jnp.ones(len(groups), dtype), -exponent)
     factor = _tree.varying_like(factor, peaks)
-    pairs = zip(groups, factor, strict=True)
-    gramian = jnp.stack([group.gramian(scale) for group, scale in pairs])
-    return gramian, factor, finite
+    return _gramian_of_each(groups, factor), factor, finite
+
+
+def _gramian_of_each(
+    groups: list[Group],
+    factors: Float[Array, " S"] | None = None,
+    *,
+    cross: bool = False,
+) -> Float[Array, "S P P"]:
+    """The Gramian of every scope, its gradients multiplied by its factor."""
+    found: list[jax.Array] = []
+    turns = _stacked.turns(group.stacked_size for group in groups)
+    for number, (group, begins) in enumerate(zip(groups, turns, strict=True)):
+        scale = None if factors is None else factors[number]
+        if begins:
+            scale, metric = _stacked.after(found[-1], (scale, group.metric))
+            group = group._replace(metric=metric)
+        found.append(group.gramian(scale, cross))
+    return jnp.stack(found)

@@ -90,11 +90,11 @@ def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
 
     def reduction(stacks: Stacks, state: Any):
         _check_enough(len(stacks.present), num_trimmed)
-        reduced = [
-            trimmed_mean_leaf(leaf, stacks.present, num_trimmed)
-            for leaf in stacks.leaves
-        ]
-        return reduced, state
+
+        def reduce_block(block: jax.Array, present: jax.Array) -> jax.Array:
+            return trimmed_mean_leaf(block, present, num_trimmed)
+
+        return stacks.map_leaves(reduce_block), state
 
     return reduce_coordinates(reduction)
 

@@ -118,10 +118,7 @@ def player_contest(
         if raise_nonfinite:
             check_finite(measured.finite, extras.present)
         decided, own = form.decide(measured, state.rules, step)
-        combined = [
-            form.combine(leaf, owner, measured, decided)
-            for leaf, owner in zip(leaves, owners, strict=True)
-        ]
+        combined = form.combine(leaves, owners, measured, decided)
         recorded = state.recorded
         if recorded is not None:
             report = form.report(groups, extras, step, measured, decided)

@@ -22,15 +22,15 @@ class Form(NamedTuple):
         was measured, with a field `finite`, [P] bool.
       decide: from what was measured, the rules' state and the step to what was decided
         and the next state.
-      combine: from a leaf, the number of its scope, what was measured and what was
-        decided to the leaf's update.
+      combine: from all leaves, the numbers of their scopes, what was measured and what
+        was decided to the leaves' updates.
       report: from the arguments of `measure`, what was measured and what was decided to
         the Gramians and weights of all scopes, for diagnostics.
     """
 
     measure: Callable[[list[Group], Extras, jax.Array], Any]
     decide: Callable[[Any, Any, jax.Array], tuple[Any, Any]]
-    combine: Callable[[jax.Array, int, Any, Any], jax.Array]
+    combine: Callable[[list[jax.Array], tuple[int, ...], Any, Any], list[jax.Array]]
     report: Callable[..., tuple[MeasuredGramian, Decision]]
 
 

@@ -49,9 +49,15 @@ def gramian_form(
         return over_scopes(one_scope, measured.players, state)
 
     def combine(
-        leaf: jax.Array, owner: int, measured: MeasuredGramian, decided: Decision
-    ) -> jax.Array:
-        return _stacked.weighted_sum(decided.weights[owner], measured.finite, leaf)
+        leaves: list[jax.Array],
+        owners: tuple[int, ...],
+        measured: MeasuredGramian,
+        decided: Decision,
+    ) -> list[jax.Array]:
+        return [
+            _stacked.weighted_sum(decided.weights[owner], measured.finite, leaf)
+            for leaf, owner in zip(leaves, owners, strict=True)
+        ]
 
     def report(
         groups: list[Group],

@@ -4,7 +4,6 @@ Neither opponents nor corrected gradients are formed; `_means` has the sums.
 """
 
 import functools
-import itertools
 from typing import Any, NamedTuple
 
 import jax
@@ -40,14 +39,13 @@ def mean_form(
 
     def measure(groups: list[Group], extras: Extras, step: jax.Array) -> MeasuredMeans:
         del step
-        norms = [[_stacked.squared_norms(x) for x in g.gradients] for g in groups]
-        every = jnp.stack(list(itertools.chain(*norms)))
-        finite = jnp.all(jnp.isfinite(every), axis=0)
+        leaves = [leaf for group in groups for leaf in group.gradients]
+        norms = [_stacked.squared_norms(leaf) for leaf in leaves]
+        finite = jnp.all(jnp.isfinite(jnp.stack(norms)), axis=0)
         present = extras.present & finite
         shares = reduction.shares(present, extras.preference)
         seats = _means.seat(present, shares, include_self)
-        pairs = zip(groups, norms, strict=True)
-        return MeasuredMeans(finite, seats, [_measure_scope(*p, seats) for p in pairs])
+        return MeasuredMeans(finite, seats, _measure_scopes(groups, norms, seats))
 
     def decide(
         measured: MeasuredMeans, state: Any, step: jax.Array
@@ -57,12 +55,21 @@ def mean_form(
         return _decide.decide_each(decide_block, scopes, state, step)
 
     def combine(
-        leaf: jax.Array, owner: int, measured: MeasuredMeans, decided: list[Contest]
-    ) -> jax.Array:
-        seats, contests = measured.seats, decided[owner]
+        leaves: list[jax.Array],
+        owners: tuple[int, ...],
+        measured: MeasuredMeans,
+        decided: list[Contest],
+    ) -> list[jax.Array]:
+        seats = taken = measured.seats
         factors = reduction.factors(seats.shares)
-        coefficients = contests.on_gradient, contests.on_opponent
-        return _means.combine(leaf, seats, factors, *coefficients)
+        combined: list[jax.Array] = []
+        turns = _stacked.turns(leaf.size for leaf in leaves)
+        for leaf, owner, begins in zip(leaves, owners, turns, strict=True):
+            if begins:
+                taken = _wait(seats, combined[-1])
+            coefficients = decided[owner].on_gradient, decided[owner].on_opponent
+            combined.append(_means.combine(leaf, taken, factors, *coefficients))
+        return combined
 
     def report(
         groups: list[Group],
@@ -84,18 +91,30 @@ def mean_form(
     return Form(measure, decide, combine, report)
 
 
-def _measure_scope(
-    group: Group, norms: list[jax.Array], seats: _means.Seats
-) -> Measured:
-    """The players' alignments with their opponents, summed over one scope."""
-    metrics = group.metric or [None] * len(group.gradients)
-    parts = []
-    for leaf, norm, metric in zip(group.gradients, norms, metrics, strict=True):
+def _measure_scopes(
+    groups: list[Group], norms: list[jax.Array], seats: _means.Seats
+) -> list[Measured]:
+    """The players' alignments with their opponents, summed over each scope."""
+    leaves, metrics, owners = [], [], []
+    for owner, group in enumerate(groups):
+        leaves += group.gradients
+        metrics += group.metric or [None] * len(group.gradients)
+        owners += [owner] * len(group.gradients)
+    parts, taken = [], seats
+    turns = _stacked.turns(leaf.size for leaf in leaves)
+    for leaf, norm, metric, begins in zip(leaves, norms, metrics, turns, strict=True):
+        if begins:
+            taken = _wait(seats, parts[-1].raw.oo)
         norm = jnp.where(seats.present, norm, 0)
-        raw, in_metric = _means.align(leaf, seats, norm, metric)
+        raw, in_metric = _means.align(leaf, taken, norm, metric)
         size = jnp.full(len(leaf), leaf[0].size, jnp.float32)
         parts.append(Measured(size, raw, in_metric, None))
-    return sum_by_owner(parts, (0,) * len(parts))[0]
+    return sum_by_owner(parts, tuple(owners))
+
+
+def _wait(seats: _means.Seats, result: jax.Array) -> _means.Seats:
+    """The seats, known only when the result is."""
+    return seats._replace(present=_stacked.after(result, seats.present))
 
 
 def _decide_players(
