@@ -42,7 +42,7 @@ def test_dense_training_comes_first():
     found = lineup(("2:4", "cubic:0.9"), Rules())
     assert found.default == ("dense", "2:4", "cubic:0.9")
     assert found.candidates["2:4"].control == "dense"
-    assert found.rates("dense", None) == found.rates("2:4", None)
+    assert found.rates("dense", {}) == found.rates("2:4", {})
 
 
 def test_each_pruning_is_given_once():
