@@ -69,10 +69,13 @@ def test_the_table_lists_every_public_transformation():
     }
     listed = {entry.factory.__name__ for entry in contract.TABLE.values()}
     with_players = {
+        "accumulate_players",
         "aggregate_shared",
+        "hold_absent",
         "monitor_update_conflict",
         "player_contest",
         "player_neat_correction",
+        "require_reduced",
     }  # their gradients have an axis more: test_player_contract.py
     assert transformations - {"from_config"} - with_players <= listed
 
