@@ -375,6 +375,26 @@ REAL = ("nonnegative_lasso",)
 
 CONTESTS = tuple(name for name in TABLE if name not in STATELESS)
 
+VARIANTS = (
+    "correction momentum",
+    "correction previous",
+    "correction blended",
+    "correction whole tree",
+    "scale_by_neat",
+    "neat_adaptive_alpha",
+    "neat_light",
+    "contest given",
+    "precondition then",
+    "scale_by_plasticity grad only",
+    "stabilize memoryless",
+    "modulate momentum",
+    "modulate trust ratio",
+    "neuroplastic",
+)
+"""Arguments of a factory whose types other entries hold; their numbers are asked."""
+
+TYPED = tuple(name for name in TABLE if name not in VARIANTS)
+
 SHELLS = (
     "contest",
     "scale_by_neat",

@@ -196,6 +196,11 @@ NO_NUMBER = tuple(
 KEEPS_PLAYERS = ("accumulate_players", "moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
+VARIANTS = ("pcgrad fixed", "imtl_g", "sum", "multi_krum", "sdmgrad", "stch")
+"""Arguments of a factory, or a rule, whose types other entries hold."""
+
+TYPED = tuple(name for name in TABLE if name not in VARIANTS)
+
 SHELLS = (
     "mean",
     "pcgrad",

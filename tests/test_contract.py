@@ -17,22 +17,22 @@ import neat_optax as neo
 import properties
 import running
 
-HERE = contract.each(contract.select("conflict", "transforms", "compat"))
+HERE = contract.select("conflict", "transforms", "compat")
 EAGER = ("contest", "prune_to_sparsity")
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float32
 
 
-@HERE
+@contract.each(HERE)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 
 
-@HERE
+@contract.each(HERE, contract.TYPED)
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "complex64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "complex64"])
 @contract.each([n for n in contract.TABLE if n not in contract.REAL], fast=())
 def test_other_dtypes_in_64_bit_mode(name, dtype):
     runs.check_dtype(*contract.TABLE[name].stepper(), dtype, wide=True)

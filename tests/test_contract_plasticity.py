@@ -3,14 +3,14 @@
 import contract
 import contract_runs as runs
 
-HERE = contract.each(contract.select("plasticity"))
+HERE = contract.select("plasticity")
 
 
-@HERE
+@contract.each(HERE)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 
 
-@HERE
+@contract.each(HERE, contract.TYPED)
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)

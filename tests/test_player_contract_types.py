@@ -6,12 +6,12 @@ import player_runs as runs
 import player_table as table
 
 
-@table.each()
+@table.each(fast=table.TYPED)
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
 
 
-@pytest.mark.parametrize("dtype", ["bfloat16", "complex64"])
+@pytest.mark.parametrize("dtype", ["bfloat16", "float64", "complex64"])
 @table.each(fast=())
 def test_other_dtypes_in_64_bit_mode(name, dtype):
     runs.check_dtype(*table.TABLE[name].stepper(), dtype, wide=True)
