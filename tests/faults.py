@@ -196,7 +196,7 @@ FAULTS = [
         "share_state(states, present.astype(jnp.float32), state)",
         "share_state(states, jnp.ones_like(present, jnp.float32), state)",
         (
-            "tests/players/test_contest.py",
+            "tests/players/test_contest_present.py",
             "tests/players/test_neat.py",
         ),
     ),
