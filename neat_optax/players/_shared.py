@@ -17,10 +17,13 @@ def param_players(
     """Which players' losses depend on each parameter.
 
     Decided from the operations of `loss_fn`, not from values: a gradient that happens
-    to be zero changes nothing. Where an operation is not followed element by element,
-    like a matrix product or a loop, each of its results counts as depending on all of
-    its inputs. A head inside a loop over heads, or inside one array with the other
-    heads, therefore counts for all players.
+    to be zero changes nothing. Products, sorts, slices, loops over an axis and the like
+    are followed element by element, and so are indices that are numbers of the program:
+    `losses.at[2].set(loss)`, or a fancy index by a NumPy array. An index that is
+    computed from an argument may mean any element. Of an operation that is not
+    followed, like a Fourier transform or a factorization, each result counts as
+    depending on all that goes in, and where that joins players a warning names it. A
+    head inside one array with the other heads counts for all players.
 
     Args:
       loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
@@ -33,6 +36,7 @@ def param_players(
 
     Raises:
       ValueError: if the losses do not have shape [P].
+      UserWarning: if players are joined by an operation that is not followed.
 
     Example:
       >>> import jax.numpy as jnp
@@ -63,7 +67,7 @@ def shared_params(
     """Which parameters more than one player's loss depends on.
 
     Found as in `param_players`. Where an operation is not followed element by element,
-    more is called shared, and aggregated, than must be, never less.
+    more is called shared, and aggregated, than must be, never less; a warning names it.
 
     Args:
       loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
