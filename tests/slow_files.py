@@ -2,10 +2,10 @@
 
     python tests/slow_files.py [--since REVISION]
 
-Those that guard a room in which a file has changed. A third of the tier is what fits
-into a run of CI: where more or none are called for, it is a third of them or of all,
-another one each day. Files at the top of `tests/` guard the ground floor. Pages and
-docstrings are always among them, for their examples.
+A third of the tier, which is what fits into a run of CI: first those that guard a room
+in which a file has changed, then the others, another third of each every day. Files at
+the top of `tests/` guard the ground floor, the docstrings of a room guard it too, and a
+page guards itself.
 """
 
 import argparse
@@ -25,23 +25,39 @@ def main() -> None:
     since = parser.parse_args().since or _git(
         "rev-list", "-1", "--before=1 day ago", "HEAD"
     )
-    changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax")
+    changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax", "docs")
     rooms = {room(pathlib.PurePath(name)) for name in changed.split()}
-    turn = datetime.date.today().toordinal() % 3
-    files = sorted(
-        path.relative_to(PROJECT)
+    files = _slow_files()
+    called = [file for file in files if room(file) in rooms]
+    others = [file for file in files if file not in called]
+    ordered = [file for some in (called, others) for file in _in_turn(some)]
+    print(*ordered[: len(files) // 3], sep="\n")
+
+
+def _in_turn(files: list[pathlib.Path]) -> list[pathlib.Path]:
+    """Every third one first, another third each day."""
+    today = datetime.date.today().toordinal()
+    return sorted(files, key=lambda file: (files.index(file) + today) % 3)
+
+
+def _slow_files() -> list[pathlib.Path]:
+    """Slow test files, pages, and the rooms of the library for their docstrings."""
+    tests = [
+        path
         for path in PROJECT.glob("tests/**/test_*.py")
         if SLOW.search(path.read_text())
-    )
-    called = [file for file in files if room(file) in rooms] or files
-    third = len(files) // 3
-    chosen = called if len(called) <= third else called[turn::3]
-    print("docs", "neat_optax", *chosen, sep="\n")
+    ]
+    pages = PROJECT.glob("docs/*.md")
+    rooms = [path.parent for path in PROJECT.glob("neat_optax/*/__init__.py")]
+    return sorted(path.relative_to(PROJECT) for path in (*tests, *pages, *rooms))
 
 
 def room(path: pathlib.PurePath) -> str:
-    """The room of a source or of its test; the ground floor for files at the top."""
-    return path.parts[1] if len(path.parts) > 2 else "the ground floor"
+    """What a file is of, or guards: a room, the ground floor, or a page."""
+    if path.suffix == ".md":
+        return str(path)
+    deep = len(path.parts) > 2 or (path.parts[0] == "neat_optax" and not path.suffix)
+    return path.parts[1] if deep else "the ground floor"
 
 
 def _git(*arguments: str) -> str:
