@@ -38,7 +38,7 @@ from neat_optax.conflict._rules import neat_rules as neat_rules
 from neat_optax.players._absent import hold_absent as hold_absent
 from neat_optax.players._accumulate import accumulate_players as accumulate_players
 from neat_optax.players._contest import player_contest as player_contest
-from neat_optax.players._gradients import (
+from neat_optax.players._examples import (
     value_and_example_grads as value_and_example_grads,
 )
 from neat_optax.players._gradients import (

@@ -1,9 +1,6 @@
-"""From a loss function to gradients with a leading player axis.
+"""From losses of several players to gradients with a leading player axis."""
 
-Both functions read losses as plain functions of their parameters, so that they work
-for any pytree: a linen dictionary, an NNX state, or arrays.
-"""
-
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax.players import _losses, _modules
 
 
 def value_and_player_grads(
@@ -24,29 +22,43 @@ def value_and_player_grads(
 
     .. math:: g_i = \nabla_p \ell_i(p), \qquad i = 1, \dots, P
 
-    From one function of all losses: one forward pass, and one backward pass mapped over
-    the players. That is the cheapest where the players share a trunk. What they do not
-    share is differentiated for all of them, and a loss that is 0/0 spoils every row.
+    Three forms of a loss function differ in how far players are kept apart:
 
-    From one function for each player: a forward and a backward pass of its own, so that
-    players with batches of their own cost no more than their sum, and a loss that is
-    not finite spoils its own row only, which aggregators then drop.
+    - It returns an array [P]: one forward pass, and one backward pass mapped over the
+      players, the cheapest where they share a trunk. What they do not share is
+      differentiated for all of them. The backward pass of each multiplies what
+      belongs to the others by zero: one loss of 0/0 makes every row NaN.
+    - It returns a list or dictionary of losses: one forward pass, and a backward pass
+      for each through what its loss depends on. A loss that is not finite spoils its
+      own row only, which aggregators then drop.
+    - There is one function for each player: a forward and a backward pass of its own,
+      so that players with batches of their own cost no more than their sum. A loss that
+      is not finite spoils its own row only.
 
     Args:
       loss_fn: a function `loss_fn(params, *args, **kwargs)` that returns the players'
-        losses, an array of shape [P], or `(losses, aux)` with `has_aux`; or a sequence
-        or dictionary of functions that take these arguments and return the loss of one
-        player, a number, or `(loss, aux)`.
+        losses, an array of shape [P], or a list or dictionary of numbers, or
+        `(losses, aux)` with `has_aux`; or a sequence or dictionary of functions that
+        take these arguments and return the loss of one player, a number, or
+        `(loss, aux)`.
       has_aux: whether something is returned besides losses.
-      chunk_size: of one function of all losses, how many rows are computed at a time:
-        memory for the backward pass of so many players. All of them by default.
+      chunk_size: of losses in an array, how many rows are computed at a time: memory
+        for the backward pass of so many players. All of them by default.
 
     Returns:
       A function of the same arguments that returns `(losses, gradients)`, or
       `((losses, aux), gradients)` with `has_aux`, in the manner of
       `jax.value_and_grad`. The losses have the shape [P], the gradients the structure
-      of `params`, with leaves of shape [P, ...]; players are in the order of the
-      functions, and their `aux` in a list or dictionary like theirs.
+      of `params`, with leaves of shape [P, ...]; players are in the order of the array,
+      list or dictionary. The `aux` of several functions are in a list or dictionary
+      like theirs.
+
+      `params` is any pytree, or an `nnx.Module`, to be called in training mode too.
+      Then the gradients are an `nnx.State` of its `nnx.Param`, as `nnx.grad` returns
+      and `nnx.Optimizer.update` takes; everything else in the module is carried and
+      never differentiated, and what the loss changes of it, statistics of batches and
+      counters of random numbers, is changed in the caller's module, once for each
+      forward pass.
 
     Raises:
       ValueError: when it is traced, if the losses are not real floats of shape [P], or
@@ -67,179 +79,87 @@ def value_and_player_grads(
     _checks.check_bool("has_aux", has_aux)
     if chunk_size is not None:
         _checks.check_count("chunk_size", chunk_size, minimum=1)
+    _losses.check_loss_fn(loss_fn)
     if isinstance(loss_fn, Sequence | Mapping):
-        return _of_each(loss_fn, has_aux)
-    _checks.check_function("loss_fn", loss_fn)
+        return _of_functions(loss_fn, has_aux)
 
     def value_and_grads(
         params: optax.Params, *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
-        def split(params: optax.Params) -> tuple[Any, Any]:
-            out = loss_fn(params, *args, **kwargs)
-            return out if has_aux else (out, None)
+        given = _modules.opened(params)
 
-        losses, pullback, aux = jax.vjp(split, params, has_aux=True)
-        _check_losses(losses, "[P]", 1)
-        rows = jnp.eye(len(losses), dtype=losses.dtype)
-        (gradients,) = _map(pullback, _tree.varying_like(rows, losses), chunk_size)
+        def split(weights: Any) -> tuple[Any, Any]:
+            point = given.merge(weights, given.keys, given.rest)
+            losses, aux = _losses.call(loss_fn, has_aux, point, *args, **kwargs)
+            return losses, (aux, given.carried(point))
+
+        found = jax.linearize(split, given.params, has_aux=True)
+        losses, linear, (aux, rest) = found
+        given.keep(rest)
+        if isinstance(losses, tuple):
+            gradients = _of_numbers(linear, losses, given.params)
+            losses = jnp.stack(losses)
+        else:
+            gradients = _of_array(linear, losses, given.params, chunk_size)
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
 
 
-def _of_each(
+def _of_array(
+    linear: Callable[..., Any], losses: jax.Array, params: Any, chunk_size: int | None
+) -> Any:
+    """Of losses in an array: a backward pass that is mapped over the players."""
+    pullback = jax.linear_transpose(linear, params)
+    rows = jnp.eye(len(losses), dtype=losses.dtype)
+    (gradients,) = map_rows(pullback, _tree.varying_like(rows, losses), chunk_size)
+    return gradients
+
+
+def _of_numbers(
+    linear: Callable[..., Any], losses: tuple[jax.Array, ...], params: Any
+) -> Any:
+    """Of losses that are numbers: a backward pass for each, through its own part."""
+    rows = []
+    for number, loss in enumerate(losses):
+        of_player = functools.partial(lambda i, tangent: linear(tangent)[i], number)
+        pullback = jax.linear_transpose(of_player, params)
+        rows += pullback(_tree.varying_like(jnp.ones((), loss.dtype), loss))
+    return jax.tree.map(lambda *x: jnp.stack(x), *rows)
+
+
+def _of_functions(
     loss_fns: Sequence[Any] | Mapping[str, Any], has_aux: bool
 ) -> Callable[..., tuple[Any, Any]]:
-    """Of functions of one loss each: a backward pass of its own for every player."""
-    named = isinstance(loss_fns, Mapping)
-    functions = list(loss_fns.values() if named else loss_fns)
-    if not functions:
-        raise ValueError(f"`loss_fn` must have at least one function, got {loss_fns}.")
-    for function in functions:
-        _checks.check_function("loss_fn", function)
+    """Of functions of one loss each: both passes of its own for every player."""
 
     def value_and_grads(
         params: optax.Params, *args: Any, **kwargs: Any
     ) -> tuple[Any, Any]:
-        def of_player(function: Callable[..., Any]):
-            def split(params: optax.Params) -> tuple[Any, Any]:
-                out = function(params, *args, **kwargs)
-                loss, aux = out if has_aux else (out, None)
-                _check_losses(loss, "[]", 0)
-                return loss, aux
+        given = _modules.opened(params)
+        rest, found, rows = given.rest, [], []
+        for function in _losses.values(loss_fns):
 
-            return jax.value_and_grad(split, has_aux=True)(params)
+            def split(weights: Any, rest: Any, function: Any = function) -> Any:
+                point = given.merge(weights, given.keys, rest)
+                loss, aux = _losses.call_one(function, has_aux, point, *args, **kwargs)
+                return loss, (aux, given.carried(point))
 
-        found = [of_player(function) for function in functions]
-        losses = jnp.stack([loss for (loss, _), _ in found])
-        gradients = jax.tree.map(
-            lambda *x: jnp.stack(x), *[grads for _, grads in found]
-        )
-        aux = [aux for (_, aux), _ in found]
-        aux = dict(zip(loss_fns, aux, strict=True)) if named else aux
+            of_player = jax.value_and_grad(split, has_aux=True)
+            (loss, (aux, rest)), gradients = of_player(given.params, rest)
+            found.append((loss, aux))
+            rows.append(gradients)
+        given.keep(rest)
+        losses = jnp.stack([loss for loss, _ in found])
+        aux = _losses.like(loss_fns, [aux for _, aux in found])
+        gradients = jax.tree.map(lambda *x: jnp.stack(x), *rows)
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
 
 
-def _map(function: Callable[..., Any], rows: Any, chunk_size: int | None) -> Any:
+def map_rows(function: Callable[..., Any], rows: Any, chunk_size: int | None) -> Any:
     """All rows at once, or some at a time."""
     if chunk_size is None:
         return jax.vmap(function)(rows)
     return jax.lax.map(function, rows, batch_size=chunk_size)
-
-
-def value_and_example_grads(
-    loss_fn: Callable[..., Any],
-    *,
-    num_players: int | None = None,
-    has_aux: bool = False,
-    chunk_size: int | None = None,
-) -> Callable[..., tuple[Any, Any]]:
-    r"""The loss and the gradient of every example, or of every group of examples.
-
-    .. math:: g_i = \nabla_p \frac{1}{|B_i|} \sum_{b \in B_i} \ell(p, b)
-
-    where :math:`B_i` is one example, or the :math:`i`-th of `num_players` groups of
-    consecutive examples: a micro-batch. The mean of these gradients is the gradient of
-    the mean loss. Groups keep `num_players` gradients instead of one per example.
-
-    Args:
-      loss_fn: the loss of one example: a function `loss_fn(params, *example)` that
-        returns a number, or `(loss, aux)` with `has_aux`. Whatever all examples share,
-        such as a random key, goes in by closure.
-      num_players: number of groups, a divisor of the batch; by default every example
-        is a player.
-      has_aux: whether `loss_fn` returns something besides the loss.
-      chunk_size: how many players are computed at a time: memory for the activations
-        of so many. All of them by default.
-
-    Returns:
-      A function `(params, *batch)`, where every leaf of `batch` has a leading example
-      axis [B, ...], that returns `(losses, gradients)`, or `((losses, aux), gradients)`
-      with `has_aux`. Losses have shape [P], gradients leaves of shape [P, ...], and
-      `aux` leaves of shape [B, ...], in the order of the batch.
-
-    Raises:
-      ValueError: when it is traced, if the batch has no examples, leaves of different
-        lengths or a length that `num_players` does not divide, or if the loss of an
-        example is not one real float.
-
-    Example:
-      >>> import jax.numpy as jnp
-      >>> of_pairs = value_and_example_grads(lambda p, x: (p - x) ** 2, num_players=2)
-      >>> losses, gradients = of_pairs(jnp.array(0.0), jnp.array([1.0, 3, -1, -1]))
-      >>> print(losses, gradients)
-      [5. 1.] [-4.  2.]
-    """
-    _checks.check_function("loss_fn", loss_fn)
-    _checks.check_bool("has_aux", has_aux)
-    if num_players is not None:
-        _checks.check_count("num_players", num_players, minimum=1)
-    if chunk_size is not None:
-        _checks.check_count("chunk_size", chunk_size, minimum=1)
-
-    of_player = jax.value_and_grad(_of_group(loss_fn, has_aux), has_aux=True)
-
-    def value_and_grads(params: optax.Params, *batch: Any) -> tuple[Any, Any]:
-        size = _batch_size(batch)
-        players = size if num_players is None else num_players
-        _check_divides(players, size)
-        groups = _reshaped(batch, 1, (players, size // players))
-        (losses, aux), gradients = _map(
-            lambda group: of_player(params, *group), groups, chunk_size
-        )
-        aux = _reshaped(aux, 2, (size,))
-        return ((losses, aux) if has_aux else losses), gradients
-
-    return value_and_grads
-
-
-def _of_group(loss_fn: Callable[..., Any], has_aux: bool) -> Callable[..., Any]:
-    """From the loss of one example to the mean loss of a group, with all their aux."""
-
-    def of_example(params: optax.Params, *example: Any) -> tuple[Any, Any]:
-        out = loss_fn(params, *example)
-        loss, aux = out if has_aux else (out, None)
-        _check_losses(loss, "[]", 0)
-        return loss, aux
-
-    def of_group(params: optax.Params, *group: Any) -> tuple[Any, Any]:
-        losses, aux = jax.vmap(lambda *example: of_example(params, *example))(*group)
-        return jnp.mean(losses), aux
-
-    return of_group
-
-
-def _reshaped(tree: Any, axes: int, shape: tuple[int, ...]) -> Any:
-    """The first `axes` axes of every leaf in another `shape`."""
-    return jax.tree.map(lambda x: jnp.reshape(x, (*shape, *jnp.shape(x)[axes:])), tree)
-
-
-def _check_losses(losses: Any, shape: str, rank: int) -> None:
-    if not hasattr(losses, "shape"):
-        got = f"a {type(losses).__name__}"
-    elif losses.ndim == rank and jnp.issubdtype(losses.dtype, jnp.floating):
-        return
-    else:
-        got = f"{losses.dtype} of shape {losses.shape}"
-    raise ValueError(f"`loss_fn` must return real floats of shape {shape}, got {got}.")
-
-
-def _batch_size(batch: tuple[Any, ...]) -> int:
-    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(batch)]
-    sizes = {shape[:1] for shape in shapes}
-    if len(sizes) != 1 or sizes & {(), (0,)}:
-        raise ValueError(
-            "`batch` must have a leading example axis of one size on every leaf, got "
-            f"shapes {', '.join(map(str, shapes)) or 'of no leaf'}."
-        )
-    return shapes[0][0]
-
-
-def _check_divides(num_players: int, size: int) -> None:
-    if size % num_players:
-        raise ValueError(
-            f"`num_players` must divide the batch of {size} examples, got "
-            f"{num_players}."
-        )

@@ -1,18 +1,21 @@
 """Shared trunk and task-specific heads: only shared parameters need aggregation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree, aggregators
+from neat_optax.players import _losses, _modules
 from neat_optax.players._dependence import dependence
 
 
 def param_players(
-    loss_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False
+    loss_fn: Callable[..., Any] | Sequence[Any] | Mapping[str, Any],
+    params: Any,
+    *args: Any,
+    has_aux: bool = False,
 ) -> Any:
     """Which players' losses depend on each parameter.
 
@@ -26,16 +29,17 @@ def param_players(
     head inside one array with the other heads counts for all players.
 
     Args:
-      loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
-      params: the parameters; arrays or `jax.ShapeDtypeStruct`.
+      loss_fn: as in `value_and_player_grads`.
+      params: the parameters, arrays or `jax.ShapeDtypeStruct`, or an `nnx.Module`.
       *args: the other arguments of `loss_fn`, arrays or `jax.ShapeDtypeStruct` too.
       has_aux: whether `loss_fn` returns something besides the losses.
 
     Returns:
-      A tree with the structure of `params`, and an array [P] of bool at each leaf.
+      A tree with the structure of `params`, and an array [P] of bool at each leaf. Of
+      an `nnx.Module`, that of its `nnx.Param` as an `nnx.Optimizer` sees them.
 
     Raises:
-      ValueError: if the losses do not have shape [P].
+      ValueError: if the losses are not real floats of shape [P], or numbers.
       UserWarning: if players are joined by an operation that is not followed.
 
     Example:
@@ -46,23 +50,23 @@ def param_players(
       >>> players["trunk"].tolist(), players["one"].tolist()
       ([True, True], [True, False])
     """
-    _checks.check_function("loss_fn", loss_fn)
+    _losses.check_loss_fn(loss_fn)
+    given = _modules.opened(params)
 
-    def only_losses(params: optax.Params, *args: Any) -> jax.Array:
-        out = loss_fn(params, *args)
-        losses = out[0] if has_aux else out
-        if jnp.ndim(losses) != 1:
-            raise ValueError(
-                f"`loss_fn` must return losses of shape [P], got {jnp.shape(losses)}."
-            )
-        return losses
+    def only_losses(weights: Any, keys: Any, rest: Any, *args: Any) -> jax.Array:
+        point = given.merge(weights, keys, rest)
+        return _losses.stacked(_losses.call(loss_fn, has_aux, point, *args)[0])
 
-    found = dependence(only_losses, params, *args)
-    return jax.tree.unflatten(jax.tree.structure(params), list(found.T))
+    found = dependence(only_losses, given.params, given.keys, given.rest, *args)
+    structure = jax.tree.structure(_modules.pure(given.params))
+    return jax.tree.unflatten(structure, list(found.T))
 
 
 def shared_params(
-    loss_fn: Callable[..., Any], params: Any, *args: Any, has_aux: bool = False
+    loss_fn: Callable[..., Any] | Sequence[Any] | Mapping[str, Any],
+    params: Any,
+    *args: Any,
+    has_aux: bool = False,
 ) -> Any:
     """Which parameters more than one player's loss depends on.
 
@@ -70,18 +74,17 @@ def shared_params(
     more is called shared, and aggregated, than must be, never less; a warning names it.
 
     Args:
-      loss_fn: as in `value_and_player_grads`: a function that returns losses [P].
-      params: the parameters; arrays or `jax.ShapeDtypeStruct`.
+      loss_fn: as in `value_and_player_grads`.
+      params: the parameters, arrays or `jax.ShapeDtypeStruct`, or an `nnx.Module`.
       *args: the other arguments of `loss_fn`, arrays or `jax.ShapeDtypeStruct` too.
       has_aux: whether `loss_fn` returns something besides the losses.
 
     Returns:
-      A tree with the structure of `params`, and True at each leaf that is shared. For
-      an `nnx.Optimizer`, call it with `nnx.as_pure(nnx.state(model, nnx.Param))`, which
-      is what the optimizer sees.
+      A tree with the structure of `params`, and True at each leaf that is shared. Of an
+      `nnx.Module`, that of its `nnx.Param` as an `nnx.Optimizer` sees them.
 
     Raises:
-      ValueError: if the losses do not have shape [P].
+      ValueError: if the losses are not real floats of shape [P], or numbers.
 
     Example:
       >>> import jax.numpy as jnp

@@ -72,15 +72,50 @@ def test_a_function_for_each_player_gives_the_same_in_their_order(functions):
     assert_trees_close(found, of_players(PARAMS, X, Y))
 
 
-def test_a_loss_that_is_not_finite_spoils_its_own_row():
-    def broken(params, _, y):
-        return jnp.sum(params["w"] * y[:3]) / jnp.sum(0 * y)
+def broken_loss(params, _, y):
+    return jnp.sum(params["w"] * y[:3]) / jnp.sum(0 * y)
 
-    found = jax.jit(value_and_player_grads([loss_of(0), broken]))(PARAMS, X, Y)
-    losses, gradients = found
+
+def both_losses(params, x, y):
+    return [loss_of(0)(params, x, y), broken_loss(params, x, y)]
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [[loss_of(0), broken_loss], both_losses],
+    ids=["functions", "one function"],
+)
+def test_a_loss_that_is_not_finite_spoils_its_own_row(loss_fn):
+    losses, gradients = jax.jit(value_and_player_grads(loss_fn))(PARAMS, X, Y)
     expected = of_players(PARAMS, X, Y)[1]
     np.testing.assert_allclose(gradients["w"][0], expected["w"][0], rtol=1e-6)
     assert not np.isfinite(losses[1]) and not np.any(np.isfinite(gradients["w"][1]))
+
+
+def test_a_loss_that_is_not_finite_spoils_every_row_of_an_array():
+    """As the docstring says: the pullback of each multiplies the others by zero."""
+
+    def in_array(params, x, y):
+        return jnp.stack(both_losses(params, x, y))
+
+    losses, gradients = jax.jit(value_and_player_grads(in_array))(PARAMS, X, Y)
+    assert np.isfinite(losses[0]) and not np.any(np.isfinite(gradients["w"]))
+
+
+@pytest.mark.parametrize("kind", [list, tuple, dict])
+def test_losses_may_come_in_a_list_or_a_dictionary(kind):
+    """In the order that they have there, and with one forward pass."""
+    calls = []
+
+    def named(params, x, y):
+        jax.debug.callback(lambda: calls.append(1))
+        losses = all_losses(params, x, y)
+        return kind(zip("zyxw", losses, strict=True)) if kind is dict else kind(losses)
+
+    found = jax.jit(value_and_player_grads(named))(PARAMS, X, Y)
+    assert_trees_close(found, of_players(PARAMS, X, Y))
+    jax.effects_barrier()
+    assert len(calls) == 1
 
 
 def test_players_with_batches_of_their_own_cost_their_sum():
@@ -141,7 +176,8 @@ def test_memory_of_chunks_does_not_grow_with_the_players():
         compiled = jax.jit(of_each).lower(*arguments).compile()
         return compiled.memory_analysis().temp_size_in_bytes
 
-    assert temporaries(64, chunk_size=2) < 1.5 * temporaries(8, chunk_size=2)
+    copied = 56 * 256 * 8 * 4  # XLA may arrange the batch anew
+    assert temporaries(64, chunk_size=2) <= temporaries(8, chunk_size=2) + copied
     assert temporaries(64) > 4 * temporaries(64, chunk_size=2)
 
 
@@ -202,7 +238,7 @@ def test_complex_parameters_follow_jax_grad():
         (lambda p: p.sum(), r"float32 of shape \(\)"),
         (lambda p: p[None], r"float32 of shape \(1, 3\)"),
         (lambda p: p + 1j, r"complex64 of shape \(3,\)"),
-        (lambda p: [p[0], p[1]], "a list"),
+        (lambda p: float(p.ndim), "a float"),
     ],
 )
 def test_losses_of_another_shape_are_refused(loss_fn, got):
@@ -224,6 +260,18 @@ def test_losses_of_another_shape_are_refused(loss_fn, got):
 def test_a_batch_that_cannot_be_divided_is_refused(batch, message):
     with pytest.raises(ValueError, match=message):
         jax.eval_shape(of_pairs, PARAMS, *batch)
+
+
+@pytest.mark.parametrize(
+    ("losses", "message"),
+    [
+        ([np.float32(1), np.ones(3, np.float32)], r"shape \[\], got .* shape \(3,\)"),
+        ({}, "`loss_fn` must return at least one loss, got {}"),
+    ],
+)
+def test_losses_in_a_list_are_numbers(losses, message):
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(value_and_player_grads(lambda _: losses), np.ones(3, np.float32))
 
 
 def test_the_loss_of_one_player_is_one_number():

@@ -9,6 +9,7 @@ from neat_optax import (
     aggregate_shared,
     aggregators,
     diagnostics,
+    param_players,
     shared_params,
     value_and_player_grads,
 )
@@ -81,8 +82,27 @@ def test_aux_is_left_aside():
     assert shared_params(with_aux, PARAMS, X, has_aux=True) == SHARED
 
 
+def one_loss(number):
+    return lambda params, x: losses(params, x)[number]
+
+
+@pytest.mark.parametrize(
+    "loss_fn",
+    [
+        lambda params, x: dict(zip("zy", losses(params, x), strict=True)),
+        {"z": one_loss(0), "y": one_loss(1)},
+        [one_loss(0), one_loss(1)],
+    ],
+    ids=["dictionary", "functions by name", "functions"],
+)
+def test_every_form_of_losses_is_followed_in_its_order(loss_fn):
+    assert shared_params(loss_fn, PARAMS, X) == SHARED
+    first, second = param_players(loss_fn, PARAMS, X)["heads"]
+    assert (first.tolist(), second.tolist()) == ([True, False], [False, True])
+
+
 def test_losses_must_be_a_vector():
-    with pytest.raises(ValueError, match=r"losses of shape \[P\], got \(\)"):
+    with pytest.raises(ValueError, match=r"of shape \[P\], got float32 of shape \(\)"):
         shared_params(lambda p, x: losses(p, x).sum(), PARAMS, X)
 
 

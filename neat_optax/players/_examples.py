@@ -1,0 +1,122 @@
+"""From the loss of one example to gradients with a leading player axis."""
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from neat_optax import _checks
+from neat_optax.players import _losses, _modules
+from neat_optax.players._gradients import map_rows
+
+
+def value_and_example_grads(
+    loss_fn: Callable[..., Any],
+    *,
+    num_players: int | None = None,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
+) -> Callable[..., tuple[Any, Any]]:
+    r"""The loss and the gradient of every example, or of every group of examples.
+
+    .. math:: g_i = \nabla_p \frac{1}{|B_i|} \sum_{b \in B_i} \ell(p, b)
+
+    where :math:`B_i` is one example, or the :math:`i`-th of `num_players` groups of
+    consecutive examples: a micro-batch. The mean of these gradients is the gradient of
+    the mean loss. Groups keep `num_players` gradients instead of one per example.
+
+    Args:
+      loss_fn: the loss of one example: a function `loss_fn(params, *example)` that
+        returns a number, or `(loss, aux)` with `has_aux`. Whatever all examples share,
+        such as a random key, goes in by closure. An `nnx.Module` as `params` draws
+        other random numbers for each example.
+      num_players: number of groups, a divisor of the batch; by default every example
+        is a player.
+      has_aux: whether `loss_fn` returns something besides the loss.
+      chunk_size: how many players are computed at a time: memory for the activations
+        of so many. All of them by default.
+
+    Returns:
+      A function `(params, *batch)`, where every leaf of `batch` has a leading example
+      axis [B, ...], that returns `(losses, gradients)`, or `((losses, aux), gradients)`
+      with `has_aux`. Losses have shape [P], gradients leaves of shape [P, ...], and
+      `aux` leaves of shape [B, ...], in the order of the batch. Of an `nnx.Module` the
+      gradients are an `nnx.State`, as in `value_and_player_grads`.
+
+    Raises:
+      ValueError: when it is traced, if the batch has no examples, leaves of different
+        lengths or a length that `num_players` does not divide, if the loss of an
+        example is not one real float, or if it changes the statistics of a module:
+        layers that mix examples, like batch normalization in training mode, have no
+        gradient of one example.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> of_pairs = value_and_example_grads(lambda p, x: (p - x) ** 2, num_players=2)
+      >>> losses, gradients = of_pairs(jnp.array(0.0), jnp.array([1.0, 3, -1, -1]))
+      >>> print(losses, gradients)
+      [5. 1.] [-4.  2.]
+    """
+    _checks.check_function("loss_fn", loss_fn)
+    _checks.check_bool("has_aux", has_aux)
+    if num_players is not None:
+        _checks.check_count("num_players", num_players, minimum=1)
+    if chunk_size is not None:
+        _checks.check_count("chunk_size", chunk_size, minimum=1)
+
+    def value_and_grads(params: optax.Params, *batch: Any) -> tuple[Any, Any]:
+        given = _modules.opened(params)
+        size = _batch_size(batch)
+        players = size if num_players is None else num_players
+        _check_divides(players, size)
+        shape = players, size // players
+        keys = _reshaped(_modules.split_keys(given.keys, size), 1, shape)
+        groups = _reshaped(batch, 1, shape)
+
+        def of_example(weights: Any, keys: Any, example: tuple[Any, ...]) -> Any:
+            point = given.merge(weights, keys, given.rest)
+            loss, aux = _losses.call_one(loss_fn, has_aux, point, *example)
+            rest = given.carried(point)
+            _modules.check_untouched(given.rest, rest)
+            return loss, (aux, rest)
+
+        def of_group(weights: Any, *group: Any) -> tuple[Any, Any]:
+            of_examples = jax.vmap(of_example, (None, 0, 0), (0, (0, None)))
+            losses, others = of_examples(weights, *group)
+            return jnp.mean(losses), others
+
+        of_player = jax.value_and_grad(of_group, has_aux=True)
+        (losses, (aux, rest)), gradients = map_rows(
+            lambda group: of_player(given.params, *group), (keys, groups), chunk_size
+        )
+        given.keep(jax.tree.map(lambda x: x[0], rest))
+        aux = _reshaped(aux, 2, (size,))
+        return ((losses, aux) if has_aux else losses), gradients
+
+    return value_and_grads
+
+
+def _reshaped(tree: Any, axes: int, shape: tuple[int, ...]) -> Any:
+    """The first `axes` axes of every leaf in another `shape`."""
+    return jax.tree.map(lambda x: jnp.reshape(x, (*shape, *jnp.shape(x)[axes:])), tree)
+
+
+def _batch_size(batch: tuple[Any, ...]) -> int:
+    shapes = [jnp.shape(leaf) for leaf in jax.tree.leaves(batch)]
+    sizes = {shape[:1] for shape in shapes}
+    if len(sizes) != 1 or sizes & {(), (0,)}:
+        raise ValueError(
+            "`batch` must have a leading example axis of one size on every leaf, got "
+            f"shapes {', '.join(map(str, shapes)) or 'of no leaf'}."
+        )
+    return shapes[0][0]
+
+
+def _check_divides(num_players: int, size: int) -> None:
+    if size % num_players:
+        raise ValueError(
+            f"`num_players` must divide the batch of {size} examples, got "
+            f"{num_players}."
+        )
