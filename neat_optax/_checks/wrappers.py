@@ -1,8 +1,8 @@
-"""What of optax stands around an aggregator, or before it in a chain.
+"""What of optax or Flax stands around an aggregator, or before it in a chain.
 
 An aggregator's updates have no player axis but its gradients do, which optax's wrappers
 do not expect. A transformation is not told what it is inside of; while it is traced,
-the call stack knows. Where optax changes a name, only the sentence here is lost.
+the call stack knows. Where they change a name, only the sentence here is lost.
 """
 
 import sys
@@ -29,6 +29,7 @@ _INSTEAD = {
     "mechanize": _AROUND_THE_OPTIMIZER,
 }
 _CHAINS = {"chain", "named_chain"}
+_OF_PLAYERS = ("losses", "present", "preference", "second_batch")
 
 
 def check_around_aggregator(tree: Any) -> None:
@@ -51,6 +52,8 @@ def check_around_aggregator(tree: Any) -> None:
             )
         elif name in _CHAINS:
             _check_before(frame.f_locals)
+        elif name == "TrainState":
+            _check_train_state(frame.f_locals)
     if masked and _has_masked_nodes(tree):
         raise ValueError(
             "`optax.masked` and `optax.partition` must not stand around an aggregator, "
@@ -61,12 +64,12 @@ def check_around_aggregator(tree: Any) -> None:
 
 
 def _outer_calls() -> Iterator[tuple[str, FrameType]]:
-    """The functions of optax, and `aggregate_shared`, that are being called."""
+    """What is called of optax, of Flax's `TrainState`, and `aggregate_shared`."""
     frame = sys._getframe(2)
     while frame is not None:
         name = frame.f_code.co_qualname.partition(".")[0]
         room = frame.f_globals.get("__name__", "").partition(".")[0]
-        if room == "optax" or name == "aggregate_shared":
+        if room == "optax" or name in ("TrainState", "aggregate_shared"):
             yield name, frame
         frame = frame.f_back
 
@@ -92,6 +95,22 @@ def _check_before(local: Mapping[str, Any]) -> None:
                 f"before it, with {_first_name(before)}: write optax.chain(aggregator, "
                 "optimizer), or neat_optax.aggregators.per_player(optimizer, ...) for "
                 "a state of each player."
+            )
+
+
+def _check_train_state(local: Mapping[str, Any]) -> None:
+    """Raises if Flax's train state keeps to itself what is meant for an aggregator."""
+    fields = getattr(local.get("self"), "__dataclass_fields__", None)
+    for name in _OF_PLAYERS:
+        if (
+            fields is not None
+            and name in local.get("kwargs", ())
+            and name not in fields
+        ):
+            raise ValueError(
+                f"`{name}` must reach the optimizer, got it in apply_gradients of "
+                "Flax's TrainState, which takes it for a field of its own: use "
+                "neat_optax.training.PlayerTrainState."
             )
 
 

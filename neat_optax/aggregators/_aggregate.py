@@ -197,5 +197,6 @@ def _check_losses(weighting: Weighting, extra_args: dict[str, Any]) -> None:
     if weighting.needs_losses and extra_args.get("losses") is None:
         raise ValueError(
             f"`losses` must be passed to update for {weighting.name}, got None: call "
-            "tx.update(updates, state, params, losses=losses)."
+            "tx.update(updates, state, params, losses=losses), or apply_gradients of a "
+            "PlayerTrainState."
         )

@@ -15,8 +15,9 @@ class PlayerTrainState(TrainState):
     """Flax's `TrainState`, with extra arguments and gradients of several players.
 
     Created like Flax's. `TrainState.apply_gradients` takes every keyword for a field to
-    replace, so that an optimizer never sees `losses=` or `present=`; and gradients that
-    nothing reduced would turn every parameter into one per player without a word.
+    replace, so that an optimizer never sees `losses=` or `present=`, which aggregators
+    refuse there; and gradients that nothing reduced would turn every parameter into one
+    per player without a word.
 
     Example:
       >>> import jax.numpy as jnp, optax

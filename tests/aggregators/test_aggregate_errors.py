@@ -49,7 +49,8 @@ def test_other_errors():
 
     says(
         "`losses` must be passed to update for gls, got None: call "
-        "tx.update(updates, state, params, losses=losses).",
+        "tx.update(updates, state, params, losses=losses), or apply_gradients of a "
+        "PlayerTrainState.",
         lambda: reduced(aggregators.gls(), G),
     )
     says(

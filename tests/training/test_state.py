@@ -8,6 +8,7 @@ from flax import nnx
 from flax.training.train_state import TrainState
 
 from neat_optax import (
+    aggregators,
     diagnostics,
     neat_correction,
     value_and_example_grads,
@@ -58,6 +59,26 @@ def test_an_optimizer_that_knows_no_extra_arguments_ignores_them():
     tx = optax.GradientTransformation(*optax.sgd(1.0))
     state = make(tx).apply_gradients(grads=PARAMS, losses=jnp.ones(2))
     np.testing.assert_array_equal(state.params["w"], [0.0, 0.0])
+
+
+@pytest.mark.parametrize("name", ["losses", "present", "preference", "second_batch"])
+def test_flaxs_train_state_is_refused_what_it_would_keep(name):
+    state = make(optax.chain(aggregators.gls(), optax.sgd(1.0)), TrainState)
+    grads, given = {"w": np.ones((3, 2), np.float32)}, np.ones(3, np.float32)
+    message = rf"^`{name}` must reach the optimizer, .* neat_optax.*PlayerTrainState\."
+    with pytest.raises(ValueError, match=message):
+        jax.eval_shape(lambda: state.apply_gradients(grads=grads, **{name: given}))
+
+
+class Kept(TrainState):
+    present: object = None
+
+
+def test_a_field_of_a_train_state_is_its_own():
+    state = make(optax.chain(aggregators.mean(), optax.sgd(1.0)), Kept)
+    grads = {"w": np.ones((3, 2), np.float32)}
+    step = jax.eval_shape(lambda: state.apply_gradients(grads=grads, present=True))
+    assert step.params["w"].shape == (2,)
 
 
 class Counted(PlayerTrainState):
