@@ -15,8 +15,9 @@ from neat_optax._leaves import by_label as by_label
 from neat_optax._leaves import by_path as by_path
 from neat_optax._leaves import per_leaf as per_leaf
 from neat_optax._leaves import whole_tree as whole_tree
-from neat_optax._recording import Diagnostic as Diagnostic
-from neat_optax._recording import diagnostics as diagnostics
+from neat_optax._reading import Diagnostic as Diagnostic
+from neat_optax._reading import diagnostics as diagnostics
+from neat_optax._recording import restart_means as restart_means
 from neat_optax.conflict._alignment import Alignment as Alignment
 from neat_optax.conflict._alignment import Contest as Contest
 from neat_optax.conflict._contest import contest as contest

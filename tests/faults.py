@@ -245,8 +245,8 @@ FAULTS = [
         "recorded-shared-buffer",
         "shared buffer",
         "neat_optax/_recording.py",
-        "return _tree.own(Recorded(size, latest, latest))",
-        "return Recorded(size, latest, latest)",
+        "return _tree.own(Recorded(size, latest, latest, begun))",
+        "return Recorded(size, latest, latest, begun)",
         ("tests/test_player_contract.py tests/players/test_update_conflict.py",),
     ),
     Fault(

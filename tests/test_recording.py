@@ -1,6 +1,7 @@
 """Measures, found in any state."""
 
 import functools
+import json
 
 import flax.training.train_state
 import jax
@@ -12,6 +13,7 @@ from flax import nnx
 
 import neat_optax as neo
 import running
+from neat_optax._recording import recorded_in
 
 NAMES = {
     "conflict",
@@ -239,3 +241,62 @@ def test_labels_in_any_order_keep_the_names_of_their_leaves():
     by_leaf = neo.diagnostics(usual_step(), PARAMS)["conflict"].per_leaf
     by_label = neo.diagnostics(one_step(measured(scope=scope)), PARAMS)["conflict"]
     assert by_label.per_leaf == by_leaf
+
+
+def test_means_begin_anew_without_another_compile():
+    """Conflicts .7 and 0 before, then 0: the mean is over what came after."""
+
+    @jax.jit
+    def step(state, opponent):
+        return USUAL.update(GRADIENT, state, PARAMS, opponent=opponent)[1]
+
+    state = step(step(USUAL.init(PARAMS), OPPONENT), GRADIENT)
+    state = neo.restart_means(state)
+    begun = neo.diagnostics(state)["opponent_norm"]
+    assert (begun.mean, begun.latest > 0) == (0.0, True)
+    for opponent, mean in ((OPPONENT, 0.7), (GRADIENT, 0.35)):
+        state = step(state, opponent)
+        found = neo.diagnostics(state)["conflict"]
+        np.testing.assert_allclose(found.mean, mean, rtol=1e-6)
+    assert step._cache_size() == 1
+
+
+def test_means_begin_anew_inside_a_train_state_and_an_nnx_optimizer():
+    tx = neo.neat(0.1, monitor=True)
+    state = flax.training.train_state.TrainState.create(
+        apply_fn=None, params=PARAMS, tx=tx
+    )
+    optimizer = nnx.Optimizer(nnx.List([nnx.Param(np.ones(2))]), tx, wrt=nnx.Param)
+    for holder in (state, optimizer):
+        restarted = neo.restart_means(holder)
+        assert type(restarted) is type(holder)
+        begun = neo.diagnostics(restarted, plain=True)["conflict"]
+        assert begun["mean"] == 0.0
+        counts = jax.tree.leaves([r.begun for r in recorded_in(restarted.opt_state)])
+        np.testing.assert_array_equal(np.concatenate(counts), -1)
+
+
+def test_plain_numbers_go_through_json():
+    read = neo.diagnostics(usual_step(), PARAMS, plain=True)
+    assert json.loads(json.dumps(read)) == read
+    found = neo.diagnostics(usual_step(), PARAMS)
+    assert read["conflict"]["mean"] == found["conflict"].mean
+    assert read["conflict"]["per_leaf"]["b"] == found["conflict"].per_leaf["b"]
+
+
+def test_traced_numbers_are_not_plain():
+    with pytest.raises(ValueError, match=r"^`plain` must be False where values are tr"):
+        jax.eval_shape(lambda s: neo.diagnostics(s, plain=True), USUAL.init(PARAMS))
+
+
+def test_a_state_that_was_restored_as_dictionaries_is_named():
+    def plain(node):
+        if hasattr(node, "_asdict"):
+            return {name: plain(part) for name, part in node._asdict().items()}
+        return [plain(part) for part in node] if isinstance(node, tuple) else node
+
+    state = plain(usual_step())
+    message = "measures in the types of tx.init.* pass that state as the target of"
+    for read in (neo.diagnostics, neo.restart_means):
+        with pytest.raises(ValueError, match=message):
+            read(state)

@@ -42,7 +42,7 @@ def monitor_correction() -> optax.GradientTransformation:
         zero = jnp.zeros((), jnp.float32)
         noise = None if contest.noise is None else zero
         blank = CorrectionRecord(zero, zero, zero, zero, zero, noise, zero, zero)
-        return Recorded(size=zero, latest=blank, mean=blank)
+        return _recording.start(blank, zero)
 
     def decide(contest: Contest, state: Recorded) -> tuple[Contest, Recorded]:
         latest = _record(contest)

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import optax
 
-from neat_optax._recording import diagnostics
+from neat_optax._reading import diagnostics
 from neat_optax.compat._presets import neat_adaptive, neat_adaptive_alpha, neat_lion
 from neat_optax.conflict._monitor import monitor_update
 from neat_optax.conflict._neat import neat, neat_correction
