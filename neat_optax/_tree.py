@@ -12,6 +12,13 @@ SMALL_LEAF = 4096
 dispatches; above it, three vectorized reductions are faster (docs/performance.md)."""
 
 
+LARGEST_COUNT = 2**31 - 1
+"""What int32 holds."""
+TINY = 1e-30
+"""An `eps_root` for Adam that changes no digit: without one, its derivative at a zero
+gradient is NaN."""
+
+
 def widen(x: Any) -> jax.Array:
     """`x` in the precision of its arithmetic: float32 or wider, complex stays so."""
     return jnp.asarray(x, jnp.result_type(jnp.float32, x))
@@ -56,9 +63,31 @@ def safe_divide(numerator: Any, denominator: Any) -> jax.Array:
     return jnp.where(nonzero, quotient, 0)
 
 
+@jax.custom_jvp
+def root(x: Any) -> jax.Array:
+    """The square root, with the derivative 0 at 0, where its own is infinite.
+
+    There it would make the derivative of every product with it NaN.
+    """
+    return jnp.sqrt(x)
+
+
+@root.defjvp
+def _root_jvp(primals: tuple[Any], tangents: tuple[Any]) -> tuple[Any, Any]:
+    length = root(*primals)
+    return length, safe_divide(tangents[0] / 2, length)
+
+
 def increment(step: jax.Array) -> jax.Array:
     """The next step number, which stays at the largest one."""
     return jnp.asarray(optax.safe_increment(step), step.dtype)
+
+
+def add_counts(count: jax.Array, more: Any) -> jax.Array:
+    """Their sum, which stays at the largest number; `more` is not negative."""
+    more = jnp.asarray(more, count.dtype)
+    largest = jnp.iinfo(count.dtype).max
+    return jnp.where(more > largest - count, largest, count + more)
 
 
 def running_mean(mean: Any, new: Any, step: Any) -> Any:
@@ -67,6 +96,18 @@ def running_mean(mean: Any, new: Any, step: Any) -> Any:
     .. math:: m_t = m_{t-1} + (x_t - m_{t-1}) / (t + 1)
     """
     return jax.tree.map(lambda old, x: old + (x - old) / (step + 1), mean, new)
+
+
+def total(counts: jax.Array, most: int, axis: Any = None) -> jax.Array:
+    """Counts added up: int32, or float32 where int32 may not hold that many.
+
+    Args:
+      counts: integers.
+      most: what the sum may come to.
+      axis: which axes are summed; all by default.
+    """
+    dtype = jnp.int32 if most <= LARGEST_COUNT else jnp.float32
+    return jnp.sum(counts, axis=axis, dtype=dtype)
 
 
 def own(tree: Any) -> Any:

@@ -11,6 +11,7 @@ import pytest
 
 import neat_optax as neo
 
+ADAM = optax.adam(0.1, eps_root=1e-30)  # which has a derivative at zero
 GIVEN = neo.opponents.given()
 
 
@@ -233,17 +234,17 @@ TABLE = {
     ),
     "grow_and_prune": Entry(
         neo.sparsity.grow_and_prune,
-        dict(optimizer=optax.adam(0.1), sparsity=0.4, fraction=0.5, every=2),
+        dict(optimizer=ADAM, sparsity=0.4, fraction=0.5, every=2),
     ),
     "l2_to_init": Entry(neo.continual.l2_to_init, dict(strength=0.01)),
     "shrink_and_perturb": Entry(
         neo.continual.shrink_and_perturb, dict(shrink=0.75, noise=0.5, every=2)
     ),
     "reset_dormant": Entry(
-        neo.continual.reset_dormant, dict(optimizer=optax.adam(0.1), layers=(), every=2)
+        neo.continual.reset_dormant, dict(optimizer=ADAM, layers=(), every=2)
     ),
     "continual_backprop": Entry(
-        neo.continual.continual_backprop, dict(optimizer=optax.adam(0.1), layers=())
+        neo.continual.continual_backprop, dict(optimizer=ADAM, layers=())
     ),
     "scale_by_plasticity": Entry(
         neo.plasticity.scale_by_plasticity, dict(monitor=True)

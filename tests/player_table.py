@@ -12,6 +12,7 @@ import neat_optax as neo
 from neat_optax import aggregators
 
 COUNT = 4
+ADAM = optax.adam(0.1, eps_root=1e-30)  # which has a derivative at zero
 PARAMS = {
     "w": np.array([[0.5, -1.0], [1.5, 0.25], [-0.75, 2.0]], np.float32),
     "b": np.array([1.0, -2.0], np.float32),
@@ -63,7 +64,7 @@ RULES = optax.chain(
 P = {"num_players": COUNT}
 MEASURED = {**P, "monitor": True}
 N = ("num_players",)
-OPTIMIZER = optax.chain(aggregators.upgrad(), optax.adam(0.1))
+OPTIMIZER = optax.chain(aggregators.upgrad(), ADAM)
 
 TABLE = {
     "mean": Entry(aggregators.mean, {}),
@@ -173,7 +174,7 @@ TABLE = {
                 optax.clip_by_global_norm(max_norm), num_players=COUNT
             ),
             aggregators.cagrad(0.5),
-            optax.adam(0.1),
+            ADAM,
         ),
         {"max_norm": 1.0},
     ),

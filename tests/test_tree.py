@@ -14,6 +14,17 @@ def test_inner_by_hand():
     assert _tree.inner(jnp.array([[1.0, 2.0]]), jnp.array([[3.0, -4.0]])) == -5.0
 
 
+def test_root_is_flat_at_zero():
+    """Elsewhere the derivative of the root of 4 is 1/4."""
+    slopes = jax.jit(jax.vmap(jax.grad(_tree.root)))(np.float32([0.0, 4.0]))
+    np.testing.assert_array_equal(slopes, [0.0, 0.25])
+
+
+def test_counts_stay_at_the_largest_number():
+    counts = _tree.add_counts(np.int32([2**31 - 3, 5]), np.int32([7, 7]))
+    np.testing.assert_array_equal(counts, [2**31 - 1, 12])
+
+
 def test_inner_of_complex_numbers_is_real():
     """<1 + 2i, 3 - i> = 1*3 + 2*(-1) = 1."""
     product = _tree.inner(jnp.array([1 + 2j]), jnp.array([3 - 1j]))

@@ -91,9 +91,10 @@ def aligned_mtl(
 
 def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"], scale: str):
     values, vectors, counts = eigenpairs(_tree.widen(gramian))
-    root = jnp.sqrt(jnp.where(counts, values, 0))
+    root = _tree.root(jnp.where(counts, values, 0))
     within = jnp.matmul(preference, vectors, precision="highest")
-    aligned = _tree.safe_divide(within, root) * jnp.sqrt(_scale(values, counts, scale))
+    length = _tree.root(_scale(values, counts, scale))
+    aligned = _tree.safe_divide(within, root) * length
     return jnp.matmul(vectors, aligned, precision="highest")
 
 

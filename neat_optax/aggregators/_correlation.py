@@ -39,7 +39,7 @@ def correlation(gramian: Float[Array, "P P"]) -> Correlation:
     gramian = _tree.widen(gramian)
     diagonal = jnp.diagonal(gramian)
     active = diagonal > 0
-    norms = jnp.sqrt(jnp.where(active, diagonal, 0))
+    norms = _tree.root(jnp.where(active, diagonal, 0))
     per_norm = _tree.safe_divide(1.0, norms)
     matrix = jnp.clip(gramian * per_norm[:, None] * per_norm[None, :], -1.0, 1.0)
     identity = jnp.eye(len(norms), dtype=gramian.dtype)

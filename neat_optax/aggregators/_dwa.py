@@ -124,7 +124,7 @@ def dwa(
 
 def _advance(state: DWAState, losses: Losses, ends: jax.Array) -> DWAState:
     total = state.total + losses.values
-    steps = state.steps + losses.usable
+    steps = _tree.add_counts(state.steps, losses.usable)
     rolled = ends & (steps > 0)
     return DWAState(
         newer=jnp.where(rolled, total / jnp.maximum(steps, 1), state.newer),

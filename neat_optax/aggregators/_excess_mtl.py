@@ -166,4 +166,5 @@ def _unit(
     mean = _tree.running_mean(state.unit, risks, state.steps)
     late = jnp.where(state.unit > 0, state.unit, risks)
     unit = jnp.where(present, jnp.where(warming, mean, late), state.unit)
-    return state._replace(unit=unit, steps=state.steps + (present & warming))
+    steps = _tree.add_counts(state.steps, present & warming)
+    return state._replace(unit=unit, steps=steps)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
@@ -110,7 +110,8 @@ def famo(
     _checks.check_fields({"weight_decay": weight_decay}, {"weight_decay": "[0, inf)"})
     check_entries("ideal", ideal, "(-inf, inf)")
     optimizer = optax.chain(
-        optax.add_decayed_weights(weight_decay), optax.adam(learning_rate)
+        optax.add_decayed_weights(weight_decay),
+        optax.adam(learning_rate, eps_root=_tree.TINY),
     )
 
     def init(_: Any):

@@ -95,13 +95,13 @@ def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Dec
     gramian = _tree.widen(gramian)
     norms = jnp.diagonal(gramian)
     preference = _tree.safe_divide(preference, jnp.sum(preference))
-    floor = NEAREST * jnp.sqrt(jnp.max(norms))
+    floor = NEAREST * _tree.root(jnp.max(norms))
 
     def pulls(weights: Float[Array, " P"]):
         products = jnp.matmul(gramian, weights, precision="highest")
         # |g_i - u|^2 = G_ii - 2 (G w)_i + w'Gw
         squared = norms - 2 * products + weights @ products
-        distances = jnp.maximum(jnp.sqrt(jnp.maximum(squared, 0)), floor)
+        distances = jnp.maximum(_tree.root(jnp.maximum(squared, 0)), floor)
         return _tree.safe_divide(preference, distances)
 
     def body(_: jax.Array, weights: Float[Array, " P"]):
@@ -113,4 +113,4 @@ def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Dec
     weights = jnp.where(floor > 0, weights, preference)
     left = pulls(weights) - jnp.sum(pulls(weights)) * weights
     squared = left @ jnp.matmul(gramian, left, precision="highest")
-    return Decision(weights, jnp.sqrt(jnp.maximum(squared, 0)))
+    return Decision(weights, _tree.root(jnp.maximum(squared, 0)))

@@ -122,7 +122,7 @@ def gradnorm(
         first = jnp.where(state.initial != 0, state.initial, losses)
         ratios = jnp.where(first != 0, _tree.safe_divide(losses, first), 1.0)
         diagonal = jnp.maximum(jnp.diagonal(players.gramian), 0)
-        norms = jnp.sqrt(diagonal) * players.scale
+        norms = _tree.root(diagonal) * players.scale
         weights = state.weights.values
         power = value_at(alpha, players.step)
         targets = gradnorm_targets(weights * norms, ratios, power, usable)

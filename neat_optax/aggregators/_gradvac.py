@@ -178,8 +178,8 @@ def _turn(
 ):
     """The cosine of `held` with a unit row, and how much of it to add for `aim`."""
     products = jnp.matmul(matrix, held, precision="highest")
-    length = jnp.sqrt(jnp.maximum(held @ products, 0))
+    length = _tree.root(jnp.maximum(held @ products, 0))
     cosine = jnp.clip(_tree.safe_divide(products[other], length), -1.0, 1.0)
-    across, aim_across = jnp.sqrt(1 - cosine**2), jnp.sqrt(1 - aim**2)
+    across, aim_across = _tree.root(1 - cosine**2), _tree.root(1 - aim**2)
     added = length * _tree.safe_divide(aim * across - cosine * aim_across, aim_across)
     return cosine, added

@@ -48,7 +48,7 @@ def krum_weights(
     present = everyone(gramian, present)
     norms = jnp.diagonal(gramian)
     distances = jnp.maximum(norms[:, None] + norms[None, :] - 2 * gramian, 0)
-    distances = distances if squared else jnp.sqrt(distances)
+    distances = distances if squared else _tree.root(distances)
     others = present[None, :] & ~jnp.eye(count, dtype=bool)
     ordered = jnp.sort(jnp.where(others, distances, jnp.inf), axis=1)
     nearest = jnp.maximum(jnp.sum(present) - num_byzantine - 2, 1)

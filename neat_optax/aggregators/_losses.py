@@ -54,7 +54,7 @@ def check_optimizer(
 ) -> optax.GradientTransformationExtraArgs:
     """The optimizer of learned numbers, Adam by default."""
     if optimizer is None:
-        optimizer = optax.adam(learning_rate)
+        optimizer = optax.adam(learning_rate, eps_root=_tree.TINY)
     _checks.check_kind("optimizer", optimizer, optax.GradientTransformation)
     return optax.with_extra_args_support(optimizer)
 

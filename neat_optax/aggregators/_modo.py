@@ -96,7 +96,7 @@ def sdmgrad_step(
 ) -> Float[Array, " P"]:
     """The inner weights `w` of `sdmgrad_weights` after its steps, to go on from."""
     present = jnp.ones(len(weights), bool) if present is None else present
-    lengths = jnp.sqrt(jnp.maximum(jnp.diagonal(cross), 0))
+    lengths = _tree.root(jnp.maximum(jnp.diagonal(cross), 0))
     mean = jnp.sum(lengths) / jnp.maximum(jnp.sum(present), 1)
     cross = _tree.safe_divide(cross, mean**2)
 

@@ -79,7 +79,7 @@ def _compare(rows: Correlation, weights: Float[Array, " P"]):
     scaled = scaled * _tree.safe_divide(1.0, jnp.max(jnp.abs(scaled)))
     gains = jnp.matmul(rows.matrix, scaled, precision="highest")
     squared = scaled @ gains
-    length = jnp.sqrt(jnp.maximum(squared, 0))
+    length = _tree.root(jnp.maximum(squared, 0))
     cosines = jnp.clip(_tree.safe_divide(gains, length), -1.0, 1.0)
     coherence = _tree.safe_divide(length, jnp.sum(jnp.abs(scaled)))
     return jnp.where(rows.active, cosines, 0.0), jnp.minimum(coherence, 1.0)

@@ -104,12 +104,12 @@ def pcd(
 
     def decide(players: Players, state: PCDState):
         share = value_at(decay, players.step)
-        new = jnp.sqrt(jnp.diagonal(players.gramian)) * players.scale
-        old = jnp.sqrt(share) * state.lengths
-        lengths = jnp.hypot(old, jnp.sqrt(1 - share) * new)  # squares would overflow
+        new = _tree.root(jnp.diagonal(players.gramian)) * players.scale
+        old = _tree.root(share) * state.lengths
+        lengths = jnp.hypot(old, _tree.root(1 - share) * new)  # squares would overflow
         lengths = jnp.where(players.present, lengths, state.lengths)
-        times = state.times + players.present
-        known = jnp.sqrt(1 - jnp.asarray(share) ** times)
+        times = _tree.add_counts(state.times, players.present)
+        known = _tree.root(1 - jnp.asarray(share) ** times)
         usual = _tree.safe_divide(lengths, known) / players.scale
         return _decide(players.gramian, tau, usual), PCDState(lengths, times)
 
@@ -138,5 +138,5 @@ def _decide(gramian: Float[Array, "P P"], tau: Any, norms: Any) -> Decision:
     squared = point @ jnp.matmul(rows.matrix, point, precision="highest")
     rounding = len(point) * jnp.finfo(point.dtype).eps * jnp.sum(point) ** 2
     squared = jnp.where(squared > rounding, squared, 0)
-    length = _tree.safe_divide(rows.norms[0], jnp.sqrt(squared))
+    length = _tree.safe_divide(rows.norms[0], _tree.root(squared))
     return Decision(length * point * rows.per_norm, solution.residual[0])

@@ -1,10 +1,12 @@
 """Adam's division for a direction that is no gradient: M-ConFIG's second moment."""
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+
+from neat_optax import _tree
 
 
 class Moments(NamedTuple):
@@ -53,13 +55,14 @@ def divide_by_pseudo_root(
     pseudo = (fresh - first * momentum) / (1 - first)
     power = jnp.real(pseudo * jnp.conj(pseudo))
     moment = second * second_moment + (1 - second) * power
-    root = jnp.sqrt(moment / bias_share(second, step))
+    root = _tree.root(moment / bias_share(second, step))
     return Moments(direction / (root + eps), fresh, moment)
 
 
 def bias_share(decay: float | jax.Array, count: jax.Array) -> jax.Array:
     """`1 - decay**count` without loss of digits for a decay near 1."""
     if isinstance(decay, jax.Array):
-        return 1 - decay**count
-    log = math.log(decay) if decay > 0 else -math.inf
+        log: Any = jnp.log(decay)
+    else:
+        log = math.log(decay) if decay > 0 else -math.inf
     return jnp.where(count > 0, -jnp.expm1(jnp.maximum(count, 1) * log), 0)

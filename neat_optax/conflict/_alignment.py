@@ -9,6 +9,8 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
+from neat_optax import _tree
+
 
 class Alignment(NamedTuple):
     """Inner products of a gradient `g` and an opponent `o`, summed over a scope."""
@@ -96,7 +98,7 @@ class Contest(NamedTuple):
     @property
     def correction_ratio(self) -> jax.Array:
         """`|correction| / |gradient|` in plain coordinates."""
-        return jnp.sqrt(self.squared_ratio)
+        return _tree.root(self.squared_ratio)
 
     def detected(self, reader: str) -> jax.Array:
         """The conflict, for a rule that needs it to be there."""

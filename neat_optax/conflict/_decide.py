@@ -85,6 +85,6 @@ def _noise_and_steadiness(
     if measures.history is None:
         return None, None
     gap, ema, previous = measures.history
-    norms = jnp.sqrt(measures.raw.gg) + jnp.sqrt(ema)
-    noise = _tree.safe_divide(jnp.sqrt(gap), norms)
+    norms = _tree.root(measures.raw.gg) + _tree.root(ema)
+    noise = _tree.safe_divide(_tree.root(gap), norms)
     return jnp.where(norms < jnp.inf, noise, 0.0), previous.cosine

@@ -54,7 +54,7 @@ def monitor_correction() -> optax.GradientTransformation:
 def _record(contest: Contest) -> CorrectionRecord:
     finite = contest.raw.gg < jnp.inf
     ratio = contest.correction_ratio
-    opponent_norm = jnp.sqrt(contest.raw.oo)
+    opponent_norm = _tree.root(contest.raw.oo)
     conflict = contest.detected("monitor_correction")
     return CorrectionRecord(
         conflict=conflict,

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jax.typing import ArrayLike
 
-from neat_optax import _recording
+from neat_optax import _recording, _tree
 from neat_optax._leaves import totals
 from neat_optax._recording import Recorded
 from neat_optax.conflict._alignment import Alignment
@@ -85,7 +85,7 @@ def record(
     if not leaves:
         return state.recorded
     firsts = [owners.index(n) for n in range(len(set(owners)))]
-    sizes = totals(owners, [leaf.size for leaf in leaves])
+    sizes = totals(owners, [float(leaf.size) for leaf in leaves])
     size, *stacked = (
         jnp.stack([jnp.asarray(column[n]) for n in firsts])
         for column in (sizes, *columns)
@@ -121,9 +121,9 @@ def of_residual(
     has_direction = (gg > 0) & (gg < jnp.inf) & (dd < jnp.inf)
     factor = jnp.where(has_direction, factor, 0)
     return ResidualRecord(
-        residual_gradient_norm=jnp.sqrt(gg),
-        signal_norm=jnp.sqrt(ss),
-        residual_norm=factor * jnp.sqrt(dd),
+        residual_gradient_norm=_tree.root(gg),
+        signal_norm=_tree.root(ss),
+        residual_norm=factor * _tree.root(dd),
         residual_share=factor * residual.norm_ratio,
         signal_cosine=jnp.where(ss > rounding, Alignment(gg, gs, ss).cosine, 0),
         residual_cosine=jnp.where((factor > 0) & (dd > rounding), residual.cosine, 0),

@@ -131,7 +131,7 @@ def over_mean(mean: jax.Array) -> tuple[jax.Array, jax.Array]:
 def _over_root(
     momentum: jax.Array, variance: jax.Array, smallest: jax.Array
 ) -> jax.Array:
-    return jnp.abs(momentum) / jnp.sqrt(jnp.maximum(variance, smallest))
+    return jnp.abs(momentum) / _tree.root(jnp.maximum(variance, smallest))
 
 
 def _smallest(x: jax.Array) -> jax.Array:

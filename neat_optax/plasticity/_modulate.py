@@ -48,7 +48,7 @@ class ModulateState(NamedTuple):
 
 def _trust_ratio(update: jax.Array, param: jax.Array, momentum: Any) -> jax.Array:
     del momentum
-    norms = [jnp.sqrt(_tree.inner(x, x)) for x in (param, update)]
+    norms = [_tree.root(_tree.inner(x, x)) for x in (param, update)]
     # An update of zero has any ratio: whatever it is, it multiplies zero.
     return (jnp.clip(_tree.safe_divide(*norms), 0.5, 1.5) - 1) * update
 
@@ -189,7 +189,7 @@ def _moved(
     """
     b, d = _tree.widen(base), strength * direction
     squares = _tree.inner(b, b), _tree.inner(d, d)
-    lengths = jnp.sqrt(squares[0]), jnp.sqrt(squares[1])
+    lengths = _tree.root(squares[0]), _tree.root(squares[1])
     factor = shortened(lengths[1], ratio * lengths[0])
     finite = jnp.isfinite(squares[0]) & jnp.isfinite(squares[1])
     moved = jnp.where(finite, b + factor * d, b).astype(base.dtype)

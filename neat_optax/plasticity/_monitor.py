@@ -68,15 +68,15 @@ def measured(
     near = _NEAR * (maximum - minimum)
     ends = counts([alpha <= minimum + near, alpha >= maximum - near])
     mean = jnp.mean(alpha)
-    norms = [jnp.sqrt(x) for x in squares]
+    norms = [_tree.root(x) for x in squares]
     return PlasticityRecord(
         plasticity=mean,
-        plasticity_std=jnp.sqrt(jnp.mean(square(alpha - mean))),
+        plasticity_std=_tree.root(jnp.mean(square(alpha - mean))),
         plasticity_median=median(alpha, minimum, maximum),
         plasticity_min=jnp.min(alpha),
         plasticity_max=jnp.max(alpha),
-        near_minimum=ends[0] / alpha.size,
-        near_maximum=ends[1] / alpha.size,
+        near_minimum=ends[0] / float(alpha.size),
+        near_maximum=ends[1] / float(alpha.size),
         gradient_norm=norms[0],
         plastic_norm=norms[1],
         gain=_tree.safe_divide(norms[1], norms[0]),
@@ -96,6 +96,7 @@ def median(x: jax.Array, low: ArrayLike, high: ArrayLike) -> jax.Array:
       0.5
     """
     wanted = (x.size + 1) // 2
+    wanted = wanted if x.size <= _tree.LARGEST_COUNT else float(wanted)
 
     def narrow(
         _: Any, ends: tuple[jax.Array, jax.Array]
@@ -125,7 +126,7 @@ def counts(hits: Sequence[jax.Array]) -> jax.Array:
             (ones[0].ndim - 1,),
         )
     )
-    return jnp.sum(rows, axis=tuple(range(1, rows.ndim)))
+    return _tree.total(rows, hits[0].size, axis=tuple(range(1, rows.ndim)))
 
 
 def _squares_of_all(

@@ -113,7 +113,7 @@ def clip_leaf_norm(
         _check(updates, params)
         longest = value_at(max_norm, state.step)
         leaves, treedef = jax.tree.flatten(updates)
-        norms = [jnp.sqrt(_tree.inner(u, u)) for u in leaves]
+        norms = [_tree.root(_tree.inner(u, u)) for u in leaves]
         pairs = zip(leaves, norms, strict=True)
         out = [_scaled(u, shortened(norm, longest), norm) for u, norm in pairs]
         recorded = ()
@@ -223,8 +223,8 @@ def _gained(gain: jax.Array, rms: jax.Array) -> _effects.StabilizerRecord:
 def _rms(owners: Sequence[int], leaves: Sequence[jax.Array]) -> list[jax.Array]:
     """For each leaf, the root mean square of its scope."""
     squares = totals(owners, [_tree.inner(u, u) for u in leaves])
-    counts = totals(owners, [u.size for u in leaves])
-    return [jnp.sqrt(s / max(n, 1)) for s, n in zip(squares, counts, strict=True)]
+    counts = totals(owners, [float(u.size) for u in leaves])
+    return [_tree.root(s / max(n, 1.0)) for s, n in zip(squares, counts, strict=True)]
 
 
 def _next_gain(

@@ -31,7 +31,7 @@ def elastic(z: jax.Array, metric: Metric, l1: Any, l2: Any) -> jax.Array:
 
 def hard(z: jax.Array, metric: Metric, strength: Any) -> jax.Array:
     """The factor of `strength [x != 0]`."""
-    return jnp.where(jnp.abs(z) <= jnp.sqrt(_in(metric, 2 * strength)), 0.0, 1.0)
+    return jnp.where(jnp.abs(z) <= _tree.root(_in(metric, 2 * strength)), 0.0, 1.0)
 
 
 def nonnegative(z: jax.Array, metric: Metric, strength: Any) -> jax.Array:
@@ -86,7 +86,7 @@ def _norm(size: jax.Array, over: tuple[int, ...]) -> jax.Array:
     """The norm of each group, whose squares neither overflow nor vanish."""
     largest = _largest(size, over)
     relative = _tree.safe_divide(size, largest)
-    return largest * jnp.sqrt(jnp.sum(relative**2, axis=over, keepdims=True))
+    return largest * _tree.root(jnp.sum(relative**2, axis=over, keepdims=True))
 
 
 def _shrunk_norm(
@@ -105,7 +105,7 @@ def _shrunk_norm(
     pull = _tree.safe_divide(strength / metric, unit)
     part = _tree.safe_divide(metric * size, force)
     stiffness = jnp.sum(part**2 * metric, axis=over, keepdims=True)
-    high = jnp.sqrt(jnp.sum(share**2, axis=over, keepdims=True))
+    high = _tree.root(jnp.sum(share**2, axis=over, keepdims=True))
     low = _tree.safe_divide(_tree.safe_divide(force - strength, stiffness), unit)
     return unit * _root(share, pull, jnp.clip(low, 0, high), high, over)
 
@@ -130,14 +130,14 @@ def _root(
         squares = (share * keep) ** 2
         total = jnp.sum(squares, axis=over, keepdims=True)
         slope = jnp.sum(squares * keep, axis=over, keepdims=True)
-        norm = jnp.sqrt(total)
+        norm = _tree.root(total)
         return norm, n + (norm - n) * _tree.safe_divide(total, slope)
 
     def narrow(
         _: Any, ends: tuple[jax.Array, jax.Array]
     ) -> tuple[jax.Array, jax.Array]:
         low, high = ends
-        middle = jnp.sqrt(low * high)
+        middle = _tree.root(low * high)
         norm, from_middle = newton(middle)
         _, from_low = newton(low)
         below = norm > middle

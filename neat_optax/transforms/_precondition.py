@@ -124,7 +124,7 @@ def precondition(
         )
         correction = 1 - rate**step if debias else 1.0
         metric = jax.tree.map(
-            lambda v: jnp.sqrt(_tree.widen(v) / correction) + eps, moment
+            lambda v: _tree.root(_tree.widen(v) / correction) + eps, moment
         )
         known = {**extra_args, "metric": metric}
         seen = known if as_metric else extra_args

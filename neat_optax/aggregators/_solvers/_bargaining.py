@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
+from neat_optax.aggregators._solvers._implicit import at_root, constants
 from neat_optax.aggregators._typing import Array, Float
 
 MAX_STEPS = 100
@@ -61,7 +62,8 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
     dtype = rows.matrix.dtype
     exponent = jnp.asarray(exponent, dtype)
     scale = jnp.where(rows.active, rows.norms, 1.0) ** (exponent - 1)
-    problem = _Problem(rows.matrix, rows.active, exponent, scale)
+    given = _Problem(rows.matrix, rows.active, exponent, scale)
+    problem = constants(given)
 
     def body(search: _Search):
         step = _step(problem, search.z)
@@ -82,12 +84,17 @@ def bargain(rows: Correlation, exponent: jax.Array) -> Bargain:
 
     start, none = _start(problem), jnp.zeros((), jnp.int32)
     first = _Search(start, start, _residual(problem, start), none, none)
-    first = _tree.varying_like(first, rows.matrix)
+    first = _tree.varying_like(first, problem.matrix)
     found = jax.lax.while_loop(going, body, first)
     solved = _all_gain(problem, found.best)
-    return Bargain(
-        jnp.where(solved, found.best, 0.0), jnp.where(solved, found.residual, 0.0)
-    )
+    best = at_root(_optimality, found.best, given)
+    return Bargain(jnp.where(solved, best, 0.0), jnp.where(solved, found.residual, 0.0))
+
+
+def _optimality(z: Float[Array, " P"], problem: _Problem):
+    """Zero at a solution."""
+    slope = z * _times(problem.matrix, z) - _power(problem, z, 1 - problem.exponent)
+    return jnp.where(problem.active, slope, z)
 
 
 def _is_long(step: Float[Array, " P"]):

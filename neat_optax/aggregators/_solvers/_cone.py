@@ -15,6 +15,7 @@ import jax.numpy as jnp
 
 from neat_optax import _tree
 from neat_optax.aggregators._correlation import Correlation
+from neat_optax.aggregators._solvers._implicit import at_root, constants
 from neat_optax.aggregators._solvers._nnqp import nnqp
 from neat_optax.aggregators._typing import Array, Float
 
@@ -64,15 +65,35 @@ def push_smallest_gain(
     unit = jnp.max(jnp.abs(start))
     unit = jnp.where(unit > 0, unit, 1.0)
     gains = jnp.where(rows.active, _times(rows.matrix, start / unit), 0)
-    length = jnp.sqrt(jnp.maximum(start @ gains / unit, 0))
+    length = _tree.root(jnp.maximum(start @ gains / unit, 0))
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
+    smallest = jnp.where(smallest < jnp.inf, smallest, 1.0)
     demand = jnp.where(rows.active, smallest * rows.per_norm, 0)
     problem = _Problem(rows.matrix, gains, demand, rows.active, ratio * length)
-    found = _search(problem, length)
+    found = _search(*constants((problem, length)))
+    best = _with_gain(problem, found.best)
+    best = at_root(_optimality, best, problem)[:-1]
     moves = problem.radius > 0
     return Push(
-        jnp.where(moves, found.best * unit, 0.0), jnp.where(moves, found.residual, 0.0)
+        jnp.where(moves, best * unit, 0.0), jnp.where(moves, found.residual, 0.0)
     )
+
+
+def _with_gain(problem: _Problem, point: Float[Array, " P"]) -> jax.Array:
+    """The point and the gain that it gives to those it counts."""
+    demand = jnp.where(point > 0, problem.demand, 0)
+    gains = problem.gains + _times(problem.matrix, point)
+    gain = _tree.safe_divide(demand @ gains, demand @ demand)
+    return jnp.append(point, gain)
+
+
+def _optimality(found: jax.Array, problem: _Problem) -> jax.Array:
+    """Zero at a solution: equal gains of those that count, at that distance."""
+    point, gain = found[:-1], found[-1]
+    product = _times(problem.matrix, point)
+    excess = problem.gains + product - gain * problem.demand
+    excess = jnp.where(point > 0, excess, point)
+    return jnp.append(excess, point @ product - problem.radius**2)
 
 
 def _search(problem: _Problem, length: jax.Array) -> _Search:

@@ -20,6 +20,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax.aggregators._solvers._implicit import at_root, constants
 from neat_optax.aggregators._typing import Array, Bool, Float
 
 MAX_STEPS = 1000
@@ -67,6 +68,8 @@ def nnqp(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]) -> Solution:
       The solutions, and for each the largest entry of `|min(y, Hy + c)|` over the
       larger of `1` and `max -c`: 0 where the point is optimal.
     """
+    given = matrix, linear
+    matrix, linear = constants(given)
     width = 1.9 / _largest_eigenvalue(matrix)
 
     def going(carry: tuple[jax.Array, _Rows]):
@@ -86,7 +89,17 @@ def nnqp(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]) -> Solution:
     start = _tree.varying_like(start, matrix)
     point = jax.lax.while_loop(going, body, start)[1].point
     violation = _violation(point, _times(point, matrix) + linear)
-    return Solution(point, violation / jnp.maximum(_demand(linear), 1))
+    residual = violation / jnp.maximum(_demand(linear), 1)
+    move = lambda y, c: at_root(_optimality, y, (given[0], c))  # noqa: E731
+    return Solution(jax.vmap(move)(point, given[1]), residual)
+
+
+def _optimality(
+    point: Float[Array, " P"], given: tuple[Float[Array, "P P"], Float[Array, " P"]]
+) -> Float[Array, " P"]:
+    """Zero at a solution: the slope of what is free, and the rest itself."""
+    matrix, linear = given
+    return jnp.where(point > 0, _times(point, matrix) + linear, point)
 
 
 def _step(

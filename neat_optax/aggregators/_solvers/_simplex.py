@@ -88,6 +88,7 @@ def min_norm(rows: Correlation, present: Bool[Array, " P"]) -> MinNorm:
     # For z with b'z = 1 and y = t z, 1/2 y'Cy + 1/2 (1 - b'y)^2 is least at
     # t = 1 / (1 + q), q = z'Cz, with the value q / (2 (1 + q)), which grows with q.
     smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
+    smallest = jnp.where(smallest < jnp.inf, smallest, 1.0)
     relative = jnp.where(rows.active, smallest * rows.per_norm, 0)
     lengths = jnp.sqrt(1 + relative**2)
     outer = relative[:, None] * relative[None, :]
@@ -101,7 +102,7 @@ def min_norm(rows: Correlation, present: Bool[Array, " P"]) -> MinNorm:
     at_zero = idle / jnp.maximum(jnp.sum(idle), 1)
     squared = scaled @ jnp.matmul(rows.matrix, scaled, precision="highest")
     length = jnp.where(jnp.any(rows.active), smallest, 0)
-    norm = _tree.safe_divide(jnp.sqrt(jnp.maximum(squared, 0)), total) * length
+    norm = _tree.safe_divide(_tree.root(jnp.maximum(squared, 0)), total) * length
     return MinNorm(
         weights=jnp.where(nothing, at_zero, weights).astype(weights.dtype),
         norm=jnp.where(nothing, 0.0, norm),

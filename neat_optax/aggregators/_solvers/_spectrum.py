@@ -1,6 +1,7 @@
 """Functions of a symmetric matrix through its eigenvalues."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,19 +19,56 @@ def eigenpairs(
     An eigenvalue counts where it exceeds the largest by more than `P * eps`, the
     rounding of a matrix of that size; it is the tolerance of `numpy.linalg`.
     """
-    values, vectors = jnp.linalg.eigh(matrix)
+    values, vectors = _eigh(matrix)
     tolerance = jnp.max(values) * len(matrix) * jnp.finfo(matrix.dtype).eps
     return values, vectors, values > tolerance
 
 
+@jax.custom_jvp
+def _eigh(matrix: jax.Array) -> tuple[jax.Array, jax.Array]:
+    values, vectors = jnp.linalg.eigh(matrix)
+    return values, vectors
+
+
+@_eigh.defjvp
+def _eigh_jvp(primals: tuple[jax.Array], tangents: tuple[jax.Array]) -> Any:
+    """Vectors of equal values do not turn: which ones they are is arbitrary."""
+    values, vectors = _eigh(*primals)
+    moved = vectors.T @ (tangents[0] + tangents[0].T) @ vectors / 2
+    turn = _tree.safe_divide(moved, values[None, :] - values[:, None])
+    return (values, vectors), (jnp.diagonal(moved), vectors @ turn)
+
+
+@jax.custom_jvp
 def solve_least_squares(
     matrix: Float[Array, "P P"], rhs: Float[Array, " P"]
 ) -> Float[Array, " P"]:
     """The pseudo-inverse times a vector: the least-squares solution of least norm."""
+    return _inverse(matrix)(rhs)
+
+
+@solve_least_squares.defjvp
+def _least_squares_jvp(primals: tuple[Any, Any], tangents: tuple[Any, Any]) -> Any:
+    """Of a pseudo-inverse `A+` where the rank stays (Golub and Pereyra, 1973)."""
+    (matrix, rhs), (turned, moved) = primals, tangents
+    inverse = _inverse(matrix)
+    point = inverse(rhs)
+    left = rhs - _times(matrix, point)
+    outside = _times(turned, inverse(point))
+    outside = outside - inverse(_times(matrix, outside))
+    inside = inverse(moved - _times(turned, point) + inverse(_times(turned, left)))
+    return point, inside + outside
+
+
+def _inverse(matrix: Float[Array, "P P"]) -> Callable[[jax.Array], jax.Array]:
+    """What multiplies a vector by the pseudo-inverse."""
     values, vectors, counts = eigenpairs(matrix)
     inverse = _tree.safe_divide(1.0, jnp.where(counts, values, 0))
-    within = jnp.matmul(rhs, vectors, precision="highest")
-    return jnp.matmul(vectors, inverse * within, precision="highest")
+    return lambda x: _times(vectors, inverse * _times(x, vectors))
+
+
+def _times(a: jax.Array, b: jax.Array) -> jax.Array:
+    return jnp.matmul(a, b, precision="highest")
 
 
 class EqualProjections(NamedTuple):
