@@ -43,6 +43,7 @@ from neat_optax._checks.values import check_number as check_number
 from neat_optax._checks.values import check_numbers as check_numbers
 from neat_optax._checks.values import check_preference as check_preference
 from neat_optax._checks.values import check_range as check_range
+from neat_optax._checks.values import check_total as check_total
 from neat_optax._checks.wrappers import (
     check_around_aggregator as check_around_aggregator,
 )

@@ -129,6 +129,14 @@ def check_fewer(name: str, value: int, what: str, count: int) -> None:
         )
 
 
+def check_total(name: str, what: str, count: int) -> None:
+    """Raises if there are more things than an int32 counts."""
+    if count > np.iinfo(np.int32).max:
+        raise ValueError(
+            f"`{name}` must hold at most 2,147,483,647 {what}, got {count:,}."
+        )
+
+
 def check_holds(name: str, what: str, found: Any) -> None:
     """Raises unless something was found in a value."""
     if not found:

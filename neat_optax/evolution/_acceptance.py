@@ -36,7 +36,7 @@ class MinimalCriterionState(NamedTuple):
     """State of `minimal_criterion`."""
 
     generation: jax.Array  # [] int32
-    threshold: jax.Array  # [] float32
+    threshold: jax.Array  # [] float32, or as wide as fitness
     acceptance: jax.Array  # [] float32, the share accepted in the last generation
     deficit: jax.Array  # [] float32, by how much acceptance fell short of its target
 
@@ -166,7 +166,7 @@ def minimal_criterion(
     def init(population: Population) -> MinimalCriterionState:
         _checks.check_population(population.params, population.fitness)
         zero = jnp.zeros((), jnp.float32)
-        start = jnp.full((), rule.start, jnp.float32)
+        start = jnp.full((), rule.start, _tree.widen(population.fitness).dtype)
         return MinimalCriterionState(jnp.zeros((), jnp.int32), start, zero, zero)
 
     def update(

@@ -15,6 +15,7 @@ from neat_optax.evolution._loading import TREE, Genome
 from neat_optax.evolution._population import (
     Population,
     PopulationTransformation,
+    as_fitness,
     individual,
     unevaluated,
 )
@@ -29,7 +30,7 @@ class SearchState(NamedTuple):
     key: jax.Array
     generation: jax.Array  # [] int32, how many generations have been scored
     improved: jax.Array  # [] int32, `generation` when the best was last found
-    evaluations: jax.Array  # [] int32, how many individuals have been scored
+    evaluations: jax.Array  # [] int32, how many have been scored; stays at the largest
 
     @property
     def best_params(self) -> Any:
@@ -123,7 +124,7 @@ def start(
     if not isinstance(population, Population):
         population = unevaluated(population)
     params = jax.tree.map(jnp.asarray, population.params)
-    fitness = _tree.unsharded(_tree.widen(population.fitness))
+    fitness = _tree.unsharded(as_fitness(population.fitness))
     _checks.check_population(params, fitness)
     population = Population(params, fitness)
     zero = jnp.zeros((), jnp.int32)
@@ -172,7 +173,7 @@ def tell(
         key=following,
         generation=generation,
         improved=jnp.where(better, generation, state.improved),
-        evaluations=state.evaluations + jnp.sum(asked, dtype=jnp.int32),
+        evaluations=_tree.add_counts(state.evaluations, jnp.sum(asked)),
     )
     return told, {
         "generation": state.generation,

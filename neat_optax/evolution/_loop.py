@@ -57,7 +57,7 @@ def make_ends(generations: int, limits: Limits) -> Ends:
         _checks.check_fields({"goal": goal}, {"goal": "(-inf, inf)"})
     return Ends(
         generations=np.int32(min(generations, _NEVER)),
-        goal=np.float32(math.nan if goal is None else goal),
+        goal=np.float64(math.nan if goal is None else goal),
         patience=_count("patience", patience),
         budget=_count("budget", budget),
     )
@@ -67,7 +67,9 @@ def _count(name: str, value: Any) -> np.int32:
     if value is None:
         return np.int32(_NEVER)
     _checks.check_integer(name, value, minimum=1)
-    return np.int32(min(value, _NEVER))
+    if value >= _NEVER:
+        raise ValueError(f"`{name}` must be below {_NEVER:,}, got {value:,}.")
+    return np.int32(value)
 
 
 def inside(
@@ -139,7 +141,7 @@ def _reasons(state: SearchState, ends: Ends) -> jax.Array:
             state.best_fitness >= ends.goal,
             state.generation >= ends.generations,
             state.generation - state.improved >= ends.patience,
-            asked > ends.budget - state.evaluations,
+            (ends.budget < _NEVER) & (asked > ends.budget - state.evaluations),
         ]
     )
 

@@ -21,7 +21,7 @@ class Population(NamedTuple):
     """
 
     params: Any  # each leaf [n, ...]
-    fitness: jax.Array  # [n] float32
+    fitness: jax.Array  # [n] float32, or float64 in 64-bit mode
 
 
 class PopulationTransformation(NamedTuple):
@@ -80,9 +80,15 @@ def unevaluated(params: Any) -> Population:
     """
     leaves = jax.tree.leaves(params)
     count = jnp.shape(leaves[0])[:1] if leaves else (0,)
-    fitness = jnp.full(count, jnp.nan, jnp.float32)
+    fitness = as_fitness(jnp.full(count, jnp.nan))
     _checks.check_population(params, fitness)
     return Population(params, fitness)
+
+
+def as_fitness(values: Any) -> jax.Array:
+    """Fitness as precise as Python's numbers, as far as JAX holds them, or more."""
+    values = jnp.asarray(values)
+    return values.astype(jnp.promote_types(jnp.result_type(float), values.dtype))
 
 
 def stack(individuals: Sequence[Any]) -> Population:

@@ -69,5 +69,6 @@ def first_reached(history: History, goal: float | None) -> int | None:
     """The number of the first generation whose best so far reached the goal."""
     if goal is None or not history:
         return None
-    there = np.flatnonzero(history["best_so_far"] >= np.float32(goal))
+    best = history["best_so_far"]
+    there = np.flatnonzero(best >= best.dtype.type(goal))
     return int(history["generation"][there[0]]) if there.size else None

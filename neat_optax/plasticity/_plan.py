@@ -133,8 +133,8 @@ def _look(plan: Plan, gradient: jax.Array, old: Mapping[str, jax.Array]) -> Leaf
 
 def _means(plan: Plan, owners: Sequence[int], seen: Sequence[Leaf]) -> list[jax.Array]:
     """For each leaf, the mean of each signal over its scope."""
-    sizes = [leaf.gradient.size for leaf in seen]
-    counts = [max(count, 1) for count in _leaves.totals(owners, sizes)]
+    sizes = [float(leaf.gradient.size) for leaf in seen]
+    counts = [max(count, 1.0) for count in _leaves.totals(owners, sizes)]
     gradients = [leaf.gradient for leaf in seen]
     columns = [
         _signals.totals(signal, gradients, [leaf.of(signal) for leaf in seen])

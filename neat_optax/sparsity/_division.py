@@ -70,6 +70,8 @@ class Division(NamedTuple):
             _checks.check_number("allocation", share, "[0, 1]")
         shares = dict(zip(pruned, given, strict=True))
         sizes = self._groups(params, pruned)
+        for scope in self.scopes(params):
+            _checks.check_total("scope", "groups", sum(sizes[n] for n in scope))
         return [
             count_kept([sizes[n] for n in scope], [shares[n] for n in scope])
             for scope in self.scopes(params)

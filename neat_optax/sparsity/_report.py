@@ -15,7 +15,7 @@ class LeafSparsity(NamedTuple):
     """The number of zeros of one array."""
 
     shape: tuple[int, ...]
-    zeros: jax.Array  # [] int32
+    zeros: jax.Array  # [] int32; float32 where that does not hold the size
 
     @property
     def size(self) -> int:
@@ -25,7 +25,7 @@ class LeafSparsity(NamedTuple):
     @property
     def sparsity(self) -> jax.Array:
         """The fraction of zeros; 0 for an empty array."""
-        return self.zeros / max(self.size, 1)
+        return self.zeros / float(max(self.size, 1))
 
 
 def leaf_sparsities(
@@ -47,7 +47,7 @@ def _each(params: optax.Params, mask: Mask | None) -> list[tuple[str, LeafSparsi
         (
             paths[n],
             LeafSparsity(
-                jnp.shape(leaves[n]), jnp.sum(leaves[n] == 0, dtype=jnp.int32)
+                jnp.shape(leaves[n]), _tree.total(leaves[n] == 0, jnp.size(leaves[n]))
             ),
         )
         for n in chosen(params, mask, kernels)
@@ -68,8 +68,9 @@ def sparsity(params: optax.Params, *, mask: Mask | None = None) -> jax.Array:
       0.5
     """
     found = [leaf for _, leaf in _each(params, mask)]
-    zeros = sum((leaf.zeros for leaf in found), jnp.int32(0))
-    return zeros / jnp.float32(max(sum(leaf.size for leaf in found), 1))
+    size = sum(leaf.size for leaf in found)
+    zeros = jnp.stack([leaf.zeros for leaf in found] or [jnp.int32(0)])
+    return _tree.total(zeros, size) / jnp.float32(max(size, 1))
 
 
 def summary(params: optax.Params, *, mask: Mask | None = None) -> str:

@@ -6,6 +6,7 @@ import pytest
 
 import properties
 from neat_optax import evolution as evo
+from neat_optax.evolution import _asking
 from search_runs import CHAIN, PARAMS, assert_same, fitness
 
 STEPS = evo.search_steps(CHAIN, fitness, return_best=3)
@@ -29,6 +30,20 @@ def test_scans_compose():
     assert_same(end, state)
     joined = jax.tree.map(lambda a, b: np.concatenate([a, b]), first, second)
     assert_same(joined, jax.tree.map(lambda *x: np.stack(x), *rows))
+
+
+def test_fitness_is_as_precise_as_python_in_64_bit_mode():
+    def played(scores):
+        population = evo.unevaluated(jax.tree.map(lambda x: np.stack([x] * 8), PARAMS))
+        state = _asking.start(CHAIN, 3, 3, population)
+        return _asking.tell(CHAIN, state, scores)
+
+    with jax.enable_x64(True):
+        scores = jax.ShapeDtypeStruct((8,), np.float64)
+        state, row = jax.eval_shape(played, scores)
+    kept = state.population.fitness, state.best.fitness, row["best"], row["mean"]
+    assert {x.dtype for x in kept} == {np.dtype(np.float64)}
+    assert jax.eval_shape(played, scores)[0].best.fitness.dtype == np.float32
 
 
 def test_ask_and_tell_do_what_step_does():

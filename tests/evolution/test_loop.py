@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from neat_optax import evolution as evo
-from search_runs import run
+from neat_optax.evolution import _asking, _loop
+from search_runs import CHAIN, PARAMS, run
 
 
 @pytest.mark.parametrize("chunk", [3, 20])
@@ -48,3 +49,16 @@ def test_no_generations():
     assert np.isnan(found.best_fitness)
     assert found.history == {}
     assert found.top().fitness.shape == (0,)
+
+
+def test_counts_stay_at_the_largest_and_budgets_are_below_it():
+    population = evo.perturb(1, PARAMS, 8, 0.5)
+    state = _asking.start(CHAIN, 1, 0, population)
+    state = state._replace(evaluations=np.int32(2**31 - 1))
+    assert _loop.reason(state, _loop.make_ends(10, evo.Limits())) == ""
+    ends = _loop.make_ends(10, evo.Limits(budget=2**31 - 2))
+    assert _loop.reason(state, ends) == "budget spent"
+    with pytest.raises(ValueError, match="`budget` must be below 2,147,483,647, got 3"):
+        evo.search(
+            0, PARAMS, FLAT, CHAIN, generations=1, limits=evo.Limits(budget=3 * 10**9)
+        )
