@@ -10,8 +10,12 @@ from neat_optax import _checks
 
 
 def value_at(value: optax.ScalarOrSchedule, step: jax.Array) -> Any:
-    """A number, or a schedule's value at `step`."""
-    return value(step) if callable(value) else value
+    """A number, or a schedule's value at `step`.
+
+    That is an array, whatever the schedule returns: it is known to no one before the
+    step, and so is clipped and counted like all that is traced.
+    """
+    return jnp.asarray(value(step)) if callable(value) else value
 
 
 class Cadence(NamedTuple):

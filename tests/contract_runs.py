@@ -241,11 +241,11 @@ def injected(entry):
     )
 
 
-def scheduled(entry):
+def scheduled(entry, number=jnp.float32):
     """The entry with a constant schedule wherever one is accepted."""
 
     def constant(value):
-        return lambda step: jnp.asarray(value, jnp.float32) + 0 * step
+        return lambda _: number(value)
 
     accepted = (optax.ScalarOrSchedule, optax.ScalarOrSchedule | None)
     parameters = inspect.signature(entry.factory, eval_str=True).parameters

@@ -8,6 +8,7 @@ import functools
 import inspect
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
@@ -41,6 +42,18 @@ def test_other_dtypes_in_64_bit_mode(name, dtype):
 @contract.each(fast=())
 def test_one_run_with_optimized_machine_code(name, subtests):
     runs.check_run(name, subtests, quick=False)
+
+
+@pytest.mark.parametrize("number", [float, np.float32])
+@contract.each([n for n in contract.TABLE if n not in contract.NO_SCHEDULE], fast=())
+def test_schedules_may_return_what_is_no_array(name, number):
+    entry, params = contract.TABLE[name], runs.PARAMS
+    stacked, found = runs.gradients(4), []
+    for kind in (jnp.float32, number):
+        tx, step = runs.scheduled(entry, kind).stepper()
+        play = lambda state, g, step=step: runs.scan(step, state, params, g)  # noqa: E731
+        found.append(running.quick_jit(play)(tx.init(params), stacked))
+    properties.assert_trees_close(*found, **ROUNDING)
 
 
 @contract.each(fast=EAGER)

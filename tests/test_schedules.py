@@ -25,6 +25,13 @@ def counts(updates):
     return np.sum(W + np.asarray(updates) == 0, axis=(-2, -1)).tolist()
 
 
+@pytest.mark.parametrize("number", [float, np.float32])
+def test_a_schedule_beyond_the_range_is_cut_whatever_it_returns(number):
+    """Of a sparsity of 1.2, one weight is left: as of the same ramp in JAX."""
+    beyond = lambda _: number(1.2)  # noqa: E731
+    assert pruned(prune_to_sparsity(beyond), steps=1)[0] == [19]
+
+
 def pruned(tx, steps=10, state=None):
     """The counts of so many steps, and the last state."""
     still = np.zeros((steps, *W.shape), np.float32)
