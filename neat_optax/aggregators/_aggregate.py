@@ -10,6 +10,7 @@ import optax
 from neat_optax import _checks, _recording, _stacked, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._recording import Recorded
+from neat_optax._typing import Array, Bool
 from neat_optax.aggregators import _monitor
 from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import (
@@ -20,7 +21,6 @@ from neat_optax.aggregators._gramian import (
     measure_nothing,
     one_player,
 )
-from neat_optax.aggregators._typing import Array, Bool
 from neat_optax.aggregators._weighting import Decision, Players, Weighting, as_weighting
 
 

@@ -9,10 +9,10 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
-from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, Players, stateless_weighting
 
 LENGTHS = ("projection", "minimum", "maximum", "harmonic", "arithmetic", "geometric")

@@ -9,10 +9,10 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _stacked, _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 class CoordinatesState(NamedTuple):

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax.aggregators._typing import Array, Float
+from neat_optax._typing import Array, Float
 
 
 class Correlation(NamedTuple):

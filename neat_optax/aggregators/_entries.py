@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks
-from neat_optax.aggregators._typing import Array, Float
+from neat_optax._typing import Array, Float
 
 
 def check_entries(name: str, value: Any, interval: str) -> None:

@@ -10,12 +10,12 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._excess_risk import LARGEST, blank_roots, measure_risks
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._losses import masked_softmax
 from neat_optax.aggregators._per_player import find_finite, select_players
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 

@@ -10,10 +10,10 @@ import optax
 from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._bargaining import bargain
-from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 

@@ -10,6 +10,7 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
 from neat_optax.aggregators._losses import (
@@ -20,7 +21,6 @@ from neat_optax.aggregators._losses import (
     start_learning,
     usable_losses,
 )
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 

@@ -10,8 +10,8 @@ import optax
 
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import read_losses, usable_losses
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, stateless_weighting
 
 

@@ -13,9 +13,9 @@ import optax
 
 from neat_optax._random import as_key
 from neat_optax._schedules import value_at
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._coordinates import Stacks, masked, reduce_coordinates
 from neat_optax.aggregators._entries import check_entries, spread
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 @jax.jit

@@ -12,10 +12,10 @@ from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._random import as_key
 from neat_optax._schedules import value_at
+from neat_optax._typing import Array, Float, Int
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._orders import fixed_orders, random_orders
-from neat_optax.aggregators._typing import Array, Float, Int
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 

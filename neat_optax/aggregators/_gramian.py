@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from neat_optax import _checks, _stacked, _tree
-from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players
 
 MAX_EXPONENT = 126  # of a power of 2 whose inverse is a normal float32

@@ -7,10 +7,10 @@ import optax
 
 from neat_optax import _tree
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._spectrum import equal_projections
-from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, stateless_weighting
 
 

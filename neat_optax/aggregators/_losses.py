@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
-from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, everyone
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Decision, everyone, stateless_weighting
 
 

@@ -11,9 +11,9 @@ import optax
 from neat_optax import _checks, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._solvers._simplex import descend_simplex, project_simplex
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision, shares
 
 

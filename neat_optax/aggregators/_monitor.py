@@ -7,9 +7,9 @@ import jax.numpy as jnp
 
 from neat_optax import _recording, _tree
 from neat_optax._recording import Recorded
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._correlation import Correlation, correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
-from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Decision, Players
 
 

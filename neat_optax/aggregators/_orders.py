@@ -3,7 +3,7 @@
 import jax
 import jax.numpy as jnp
 
-from neat_optax.aggregators._typing import Array, Int
+from neat_optax._typing import Array, Int
 
 
 def fixed_orders(num_players: int) -> Int[Array, "P P"]:

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _stacked
+from neat_optax._typing import Array, Bool
 from neat_optax.aggregators._gramian import Extras
-from neat_optax.aggregators._typing import Array, Bool
 
 
 def per_player(

@@ -11,10 +11,10 @@ import optax
 from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._entries import check_entries, spread
 from neat_optax.aggregators._losses import masked_softmax, read_losses, usable_losses
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision, shares
 
 

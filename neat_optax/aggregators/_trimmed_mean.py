@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._coordinates import Stacks, reduce_coordinates
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 @jax.jit

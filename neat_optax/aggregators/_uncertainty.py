@@ -7,6 +7,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._losses import (
     Learned,
@@ -15,7 +16,6 @@ from neat_optax.aggregators._losses import (
     read_losses,
     start_learning,
 )
-from neat_optax.aggregators._typing import Array, Float
 from neat_optax.aggregators._weighting import Players, Weighting, as_decision
 
 

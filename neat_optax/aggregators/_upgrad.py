@@ -9,10 +9,10 @@ import optax
 
 from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
-from neat_optax.aggregators._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,

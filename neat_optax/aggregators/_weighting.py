@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
-from neat_optax.aggregators._typing import Array, Bool, Float
+from neat_optax._typing import Array, Bool, Float
 
 
 class Players(NamedTuple):

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from neat_optax import _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._gramian import Extras, Group
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
 from neat_optax.aggregators._weighting import Decision
@@ -41,34 +42,34 @@ class Reduction(NamedTuple):
     add: bool
 
     def shares(
-        self, present: jax.Array, preference: ArrayLike | None = None
-    ) -> jax.Array:
-        """`[P]`: how much every player counts; 0 for absent ones."""
+        self, present: Bool[Array, " P"], preference: ArrayLike | None = None
+    ) -> Float[Array, " P"]:
+        """How much every player counts; 0 for absent ones."""
         chosen = self.preference if preference is None else preference
         if chosen is None:
             return present.astype(jnp.float32)
         chosen = jnp.asarray(chosen, jnp.float32)
         return jnp.where(present & (chosen > 0), chosen, 0)
 
-    def factors(self, shares: jax.Array) -> jax.Array:
-        """`[P]`: the factors of the corrected gradients in the update."""
+    def factors(self, shares: Float[Array, " P"]) -> Float[Array, " P"]:
+        """The factors of the corrected gradients in the update."""
         return shares if self.add else _tree.safe_divide(shares, jnp.sum(shares))
 
 
 def combined_weights(
     decided: Contest,
-    shares: jax.Array,
-    own: jax.Array,
-    inverse: jax.Array,
+    shares: Float[Array, " P"],
+    own: Float[Array, " P"],
+    inverse: Float[Array, " P"],
     reduction: Reduction,
-) -> jax.Array:
+) -> Float[Array, " P"]:
     r"""Weights of the gradients in :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`.
 
     Args:
       decided: the contests, with coefficients [P].
-      shares: [P] how much each player counts.
-      own: [P] what of its own share each player takes out of its opponent's sum.
-      inverse: [P] 1 / (sum of the opponent's shares), 0 if there are none.
+      shares: how much each player counts.
+      own: what of its own share each player takes out of its opponent's sum.
+      inverse: 1 / (sum of the opponent's shares), 0 if there are none.
       reduction: how corrected gradients are reduced.
     """
     factors = reduction.factors(shares)

@@ -9,6 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _stacked, _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import over_scopes
 from neat_optax.aggregators._gramian import Extras, Group, measure_gramian
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
@@ -99,10 +100,10 @@ def _weigh_against_mean(
     include_self: bool,
     rules: optax.GradientTransformation,
     players: Players,
-    shares: jax.Array,
+    shares: Float[Array, " P"],
     reduction: Reduction,
     state: Any,
-) -> tuple[jax.Array, Any]:
+) -> tuple[Float[Array, " P"], Any]:
     gramian = players.gramian  # every decision is free of its scale
     own = jnp.zeros_like(shares) if include_self else shares
     alignment, inverse = mean_alignment(gramian, shares, own)
@@ -115,10 +116,10 @@ def _weigh_against_mean(
 def _weigh_pairwise(
     rules: optax.GradientTransformation,
     players: Players,
-    shares: jax.Array,
+    shares: Float[Array, " P"],
     reduction: Reduction,
     state: Any,
-) -> tuple[jax.Array, Any]:
+) -> tuple[Float[Array, " P"], Any]:
     gramian = players.gramian  # every decision is free of its scale
     count = len(shares)
     meets = (shares > 0)[None, :] & (shares > 0)[:, None] & ~jnp.eye(count, dtype=bool)
@@ -157,17 +158,17 @@ def _decide_all(
 
 
 def mean_alignment(
-    gramian: jax.Array, shares: jax.Array, own: jax.Array
-) -> tuple[Alignment, jax.Array]:
+    gramian: Float[Array, "P P"], shares: Float[Array, " P"], own: Float[Array, " P"]
+) -> tuple[Alignment, Float[Array, " P"]]:
     """Each player's alignment with a mean of players, and what its sum is divided by.
 
     Everything is summed over the opponent's players alone. A total minus one player
     would cancel where that player is the longest.
 
     Args:
-      gramian: [P, P].
-      shares: [P] of the players in the sum.
-      own: [P] what of its own share each player takes out again: all of it, or nothing.
+      gramian: of the players.
+      shares: of the players in the sum.
+      own: what of its own share each player takes out again: all of it, or nothing.
     """
     count = len(shares)
     taken = jnp.where(own > 0, 0.0, 1.0)
@@ -181,14 +182,14 @@ def mean_alignment(
 
 
 def neat_weights(
-    gramian: jax.Array,
+    gramian: Float[Array, "P P"],
     alpha: float = ALPHA,
     *,
     opponent: PlayerOpponent | None = None,
     clip_ratio: float = 1.0,
     preference: ArrayLike | None = None,
-    present: jax.Array | None = None,
-) -> jax.Array:
+    present: Bool[Array, " P"] | None = None,
+) -> Float[Array, " P"]:
     r"""Weights of NEAT between players.
 
     .. math:: w_j = r_j (1 + a_j) + p_j \sum_i \frac{r_i b_i}{s_i}

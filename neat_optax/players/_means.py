@@ -12,6 +12,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _stacked, _tree
+from neat_optax._typing import Array, Bool, Float, Inexact
 from neat_optax.conflict._alignment import Alignment
 
 UNROLLED = 16
@@ -34,7 +35,9 @@ class Total(NamedTuple):
     low: jax.Array
 
 
-def seat(present: jax.Array, shares: jax.Array, include_self: bool) -> Seats:
+def seat(
+    present: Bool[Array, " P"], shares: Float[Array, " P"], include_self: bool
+) -> Seats:
     """The seats of the players: each against the others, or against all."""
     shares = jnp.where(present, shares, 0)
     own = jnp.zeros_like(shares) if include_self else shares
@@ -46,7 +49,10 @@ def seat(present: jax.Array, shares: jax.Array, include_self: bool) -> Seats:
 
 @jax.jit
 def align(
-    stack: jax.Array, seats: Seats, norms: jax.Array, metric: jax.Array | None
+    stack: Inexact[Array, "P ..."],
+    seats: Seats,
+    norms: Float[Array, " P"],
+    metric: Inexact[Array, " ..."] | None,
 ) -> tuple[Alignment, Alignment | None]:
     """Inner products with each player's opponent, plain and in the metric."""
 
@@ -69,12 +75,12 @@ def align(
 
 @jax.jit
 def combine(
-    stack: jax.Array,
+    stack: Inexact[Array, "P ..."],
     seats: Seats,
-    reduce: jax.Array,
-    on_gradient: jax.Array,
-    on_opponent: jax.Array,
-) -> jax.Array:
+    reduce: Float[Array, " P"],
+    on_gradient: Float[Array, " P"],
+    on_opponent: Float[Array, " P"],
+) -> Inexact[Array, " ..."]:
     r"""One leaf's :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`."""
 
     def corrected(block: jax.Array, _: None) -> jax.Array:

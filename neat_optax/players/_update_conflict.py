@@ -9,6 +9,7 @@ import optax
 
 from neat_optax import _checks, _recording, _stacked, _tree
 from neat_optax._recording import MonitorState
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.conflict._alignment import Alignment
 
@@ -88,9 +89,9 @@ def monitor_update_conflict(
 
 
 def _cosines(
-    stacks: list[jax.Array], updates: list[jax.Array], present: jax.Array
-) -> jax.Array:
-    """[P]: cosine of every player's gradient with the update as a descent step."""
+    stacks: list[jax.Array], updates: list[jax.Array], present: Bool[Array, " P"]
+) -> Float[Array, " P"]:
+    """Cosine of every player's gradient with the update as a descent step."""
     if not stacks:
         return jnp.zeros(present.shape, jnp.float32)
     squares = sum(_stacked.squared_norms(stack) for stack in stacks)

@@ -10,8 +10,10 @@ import functools, sys
 import jax, jax.numpy as jnp, jaxtyping
 
 # The package's own stand-in for jaxtyping knows no shapes.
-sys.modules["neat_optax.aggregators._typing"] = jaxtyping
-with jaxtyping.install_import_hook("neat_optax.aggregators", "beartype.beartype"):
+sys.modules["neat_optax._typing"] = jaxtyping
+rooms = ["neat_optax.aggregators", "neat_optax.players"]
+with jaxtyping.install_import_hook(rooms, "beartype.beartype"):
+    import neat_optax as neo
     from neat_optax import aggregators
 
 square, row = jnp.eye(3), jnp.ones(3)
@@ -40,6 +42,14 @@ assert aggregators.trimmed_mean_leaf(stack, everyone, 1).shape == (2, 4)
 draws = jnp.ones((2, 4))
 assert aggregators.graddrop_leaf(stack, everyone, draws, row).shape == (2, 4)
 assert aggregators.gradnorm_targets(row, row).shape == (3,)
+contests = {
+    "means": neo.player_neat_correction(0.5),
+    "pairs": neo.player_neat_correction(0.5, opponent=neo.opponents.pairwise()),
+    "conflict": neo.monitor_update_conflict(aggregators.mean(), num_players=3),
+}
+for tx in contests.values():
+    first = jax.eval_shape(tx.init, stack[0])
+    assert jax.eval_shape(tx.update, stack, first)[0].shape == (2, 4)
 for wrong in (jnp.ones((2, 3)), jnp.ones((3, 3), int)):
     try:
         aggregators.upgrad_weights(wrong)

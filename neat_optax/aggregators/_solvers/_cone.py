@@ -14,10 +14,10 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax._typing import Array, Float
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._solvers._implicit import at_root, constants
 from neat_optax.aggregators._solvers._nnqp import nnqp
-from neat_optax.aggregators._typing import Array, Float
 
 MAX_JUMPS = 40
 FEASIBLE = 1e-3

@@ -20,8 +20,8 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._solvers._implicit import at_root, constants
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 MAX_STEPS = 1000
 STEPS_BETWEEN_CHECKS = 50

@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._correlation import Correlation
 from neat_optax.aggregators._solvers._nnqp import nnqp
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 SATURATED = 4.0
 """Beyond it, a step on the simplex has already set an entry to zero."""

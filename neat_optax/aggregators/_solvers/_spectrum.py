@@ -7,8 +7,8 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
+from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._correlation import Correlation
-from neat_optax.aggregators._typing import Array, Bool, Float
 
 
 def eigenpairs(

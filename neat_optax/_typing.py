@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array as Array
     from jaxtyping import Bool as Bool
     from jaxtyping import Float as Float
+    from jaxtyping import Inexact as Inexact
     from jaxtyping import Int as Int
 else:
     Array = jax.Array
@@ -28,3 +29,6 @@ else:
 
     class Int(Float):
         """An array of integers of a shape."""
+
+    class Inexact(Float):
+        """A floating-point or complex array of a shape."""
