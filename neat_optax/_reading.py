@@ -195,4 +195,13 @@ def _plain(one: Diagnostic) -> dict[str, Any]:
             "`plain` must be False where values are traced, got True: read the state "
             "after the step."
         )
-    return jax.tree.map(lambda x: np.asarray(x).tolist(), one._asdict())
+    return _listed(one._asdict())
+
+
+def _listed(values: Any) -> Any:
+    """Lists and numbers for arrays, in dictionaries that keep their order."""
+    if isinstance(values, dict):
+        return {name: _listed(part) for name, part in values.items()}
+    if isinstance(values, list):
+        return [_listed(part) for part in values]
+    return np.asarray(values).tolist()

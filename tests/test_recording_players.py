@@ -151,17 +151,17 @@ def test_players_have_names():
     rng = np.random.default_rng(0)
     blank = watched(scope=neo.per_leaf).init(PARAMS)
     state = jax.tree.map(lambda x: rng.uniform(size=x.shape), blank)
-    names = {"x": 0, "y": 0, "z": 0}
+    names = {"z": 0, "x": 0, "y": 0}
     read = neo.diagnostics(state, PARAMS, players=names, plain=True)
     found = neo.diagnostics(state, PARAMS)
-    assert list(read["weights"]["mean"]) == ["x", "y", "z"]
-    assert read["weights"]["mean"]["y"] == found["weights"].mean[1]
-    assert read["cosines"]["latest"]["x"]["z"] == found["cosines"].latest[0, 2]
+    assert list(read["weights"]["mean"]) == ["z", "x", "y"]
+    assert read["weights"]["mean"]["x"] == found["weights"].mean[1]
+    assert read["cosines"]["latest"]["z"]["y"] == found["cosines"].latest[0, 2]
     leaf = found["cosines"].per_leaf["a"]
-    assert read["cosines"]["per_leaf"]["a"]["y"]["x"] == leaf[1, 0]
+    assert read["cosines"]["per_leaf"]["a"]["x"]["z"] == leaf[1, 0]
     assert read["worst_cosine"]["mean"] == found["worst_cosine"].mean
     without = neo.diagnostics(state, players=names)["player_alignment"].per_leaf
-    assert without[1]["x"] == found["player_alignment"].per_leaf["b"][0]
+    assert without[1]["z"] == found["player_alignment"].per_leaf["b"][0]
 
 
 def test_every_player_needs_a_name():
