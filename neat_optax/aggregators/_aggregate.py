@@ -189,7 +189,10 @@ def check_finite(finite: Bool[Array, " P"], present: Bool[Array, " P"]) -> None:
     from jax.experimental import checkify  # slow to import
 
     broken = jnp.sum(~finite & present)
-    message = "`updates` must be finite for every player, got {count} that are not."
+    message = (
+        "`updates` must be finite for every player, got {count} that are not. Of "
+        "losses in one array one makes all so; in a list or dictionary, itself alone."
+    )
     checkify.check(broken == 0, message, count=broken)
 
 

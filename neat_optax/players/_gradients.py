@@ -97,6 +97,7 @@ def value_and_player_grads(
         losses, linear, (aux, rest) = found
         given.keep(rest)
         if isinstance(losses, tuple):
+            losses = tuple(map(jnp.asarray, losses))
             gradients = _of_numbers(linear, losses, given.params)
             losses = jnp.stack(losses)
         else:

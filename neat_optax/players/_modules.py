@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 import jax
 
+from neat_optax import _checks
+
 
 class Opened(NamedTuple):
     """The first argument of a loss, taken apart."""
@@ -22,9 +24,14 @@ class Opened(NamedTuple):
 
 
 def opened(params: Any) -> Opened:
-    """A module by its roles, or any other tree as it is."""
+    """Modules by their roles, or any other tree as it is.
+
+    Raises:
+      ValueError: if something to be differentiated is neither floating nor complex.
+    """
     nnx = sys.modules.get("flax.nnx")
-    if nnx is None or not isinstance(params, nnx.Module):
+    if nnx is None or not _has_modules(params, nnx.Module):
+        _checks.check_differentiated("params", params)
         return Opened(params, (), (), lambda p, *_: p, lambda _: (), lambda _: None)
     graph, weights, keys, rest = nnx.split(params, nnx.Param, nnx.RngKey, ...)
 
@@ -38,6 +45,12 @@ def opened(params: Any) -> Opened:
     return Opened(
         weights, keys, rest, merge, carried, lambda rest: nnx.update(params, rest)
     )
+
+
+def _has_modules(tree: Any, kind: type) -> bool:
+    """Whether a tree is a module, or has any in it."""
+    leaves = jax.tree.leaves(tree, is_leaf=lambda node: isinstance(node, kind))
+    return any(isinstance(leaf, kind) for leaf in leaves)
 
 
 def pure(params: Any) -> Any:

@@ -97,7 +97,7 @@ def test_raise_nonfinite_eager_and_under_checkify():
     broken = {**G, "b": G["b"].copy()}
     broken["b"][1, 3] = np.nan
     state = tx.init(PARAMS)
-    sentence = r"`updates` must be finite for every player, got 1 that are not\."
+    sentence = r"must be finite for every player, got 1 that are not\. Of losses in one"
     with pytest.raises(Exception, match=sentence):
         tx.update(broken, state)
     tx.update(G, state)

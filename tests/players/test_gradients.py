@@ -247,6 +247,16 @@ def test_losses_of_another_shape_are_refused(loss_fn, got):
         jax.eval_shape(value_and_player_grads(loss_fn), np.ones(3, np.float32))
 
 
+@pytest.mark.parametrize("loss_fn", [all_losses, [loss_of(0)]])
+def test_what_has_no_gradient_is_refused(loss_fn):
+    params = {**PARAMS, "n": np.ones(2, np.int32)}
+    message = (
+        r"^`params` must have floating .* int32 at \['n'\]; leave other leaves out"
+    )
+    with pytest.raises(ValueError, match=message):
+        value_and_player_grads(loss_fn)(params, X, Y)
+
+
 @pytest.mark.parametrize(
     ("batch", "message"),
     [

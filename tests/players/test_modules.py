@@ -136,6 +136,26 @@ def test_what_is_shared_has_the_structure_that_an_optimizer_sees():
     assert not any(jax.tree.leaves([shared["up"], shared["down"]]))
 
 
+def test_several_modules_are_taken_apart_together():
+    """An actor and a critic, say; statistics of either are no parameters."""
+
+    @jax.jit
+    def step(x):
+        models = nnx.Linear(3, 2, rngs=nnx.Rngs(0)), nnx.BatchNorm(3, rngs=nnx.Rngs(0))
+
+        def losses(models, x):
+            linear, norm = models
+            return jnp.mean(linear(norm(x)) ** 2, axis=0)
+
+        _, grads = neo.value_and_player_grads(losses)(models, x)
+        return nnx.as_pure(grads), models[1].mean[...]
+
+    grads, mean = step(X)
+    assert {x.shape for x in jax.tree.leaves(grads)} == {(2, 2), (2, 3, 2), (2, 3)}
+    assert len(jax.tree.leaves(grads)) == 4
+    np.testing.assert_allclose(mean, 0.01 * X.mean(0), rtol=1e-5)
+
+
 @pytest.mark.slow
 def test_a_module_in_training_mode_learns():
     model = TwoHeads(nnx.Rngs(0))
