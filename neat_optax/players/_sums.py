@@ -33,6 +33,14 @@ def _top_k(eqn: Any, known: list[np.ndarray], _: Any) -> list[np.ndarray]:
     return [found] * len(eqn.outvars)
 
 
+def _window(eqn: Any, known: list[np.ndarray], _: Any) -> list[np.ndarray]:
+    """Pooling: an axis is left alone where a window covers one element of each."""
+    names = "window_dimensions", "window_strides", "base_dilation"
+    cuts = zip(*(eqn.params[name] for name in names), strict=True)
+    moved = [axis for axis, cut in enumerate(cuts) if any(n != 1 for n in cut)]
+    return [over(known[0], moved)]
+
+
 def _each(_eqn: Any, known: list[np.ndarray], _: Any) -> list[np.ndarray]:
     return known
 
@@ -61,25 +69,38 @@ def _joined(left: np.ndarray, right: np.ndarray) -> list[np.ndarray]:
 
 
 def _convolution(eqn: Any, known: list[np.ndarray], _: Any) -> list[np.ndarray] | None:
-    """Each example and each output channel by itself."""
-    if eqn.params["batch_group_count"] * eqn.params["feature_group_count"] != 1:
+    """Each example and each output channel by itself, from its group of channels."""
+    if eqn.params["batch_group_count"] != 1:
         return None
     inputs, kernel = known
     dims, ndim = eqn.params["dimension_numbers"], inputs.ndim - 1
-    examples, channels = dims.lhs_spec[0], dims.rhs_spec[0]
-    inputs = over(inputs, (n for n in range(ndim) if n != examples))
-    kernel = over(kernel, (n for n in range(ndim) if n != channels))
-    return _joined(
-        np.moveaxis(inputs, examples, dims.out_spec[0]),
-        np.moveaxis(kernel, channels, dims.out_spec[1]),
+    examples, channels = dims.lhs_spec[:2]
+    inputs = over(inputs, (n for n in range(ndim) if n not in (examples, channels)))
+    inputs = inputs.transpose((examples, channels, *dims.lhs_spec[2:], ndim))
+    kernel = over(kernel, (n for n in range(ndim) if n != dims.rhs_spec[0]))
+    kernel = kernel.transpose((*dims.rhs_spec[1::-1], *dims.rhs_spec[2:], ndim))
+    count = eqn.invars[1].aval.shape[dims.rhs_spec[0]]
+    (result,) = _joined(
+        _grouped(inputs, eqn.params["feature_group_count"], count), kernel
     )
+    return [result.transpose((*np.argsort(dims.out_spec), ndim))]
+
+
+def _grouped(x: np.ndarray, groups: int, count: int) -> np.ndarray:
+    """What each of `count` output channels gets of its group of input channels."""
+    if groups == 1 or x.shape[1] == 1:
+        return over(x, [1])
+    parts = x.reshape((len(x), groups, -1, *x.shape[2:])).any(axis=2)
+    return parts.repeat(count // groups, axis=1)
 
 
 _REDUCTIONS = ("reduce_sum", "reduce_max", "reduce_min", "reduce_prod")
 _ACCUMULATIONS = ("cumsum", "cumprod", "cummax", "cummin", "cumlogsumexp")
+_POOLINGS = ("reduce_window_max", "reduce_window_min", "reduce_window_sum")
 RULES = {
     **dict.fromkeys(_REDUCTIONS, _reduce),
     **dict.fromkeys(_ACCUMULATIONS, _accumulate),
+    **dict.fromkeys(_POOLINGS, _window),
     "conv_general_dilated": _convolution,
     "dot_general": _dot_general,
     "optimization_barrier": _each,

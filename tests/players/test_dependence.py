@@ -1,5 +1,6 @@
 import functools
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -151,6 +152,32 @@ def convolved(params, x):
     return jax.lax.conv(errors, jnp.ones((1, 1, 2)), (1,), "SAME").sum((1, 2))
 
 
+def convolved_in_groups(params, x):
+    """A kernel for each player, with two channels out for each one in."""
+    errors = jnp.concatenate(heads(params, x), axis=1)[None]
+    how = {"dimension_numbers": ("NWC", "WIO", "NWC"), "feature_group_count": 2}
+    out = jax.lax.conv_general_dilated(
+        errors, jnp.ones((3, 1, 4)), (1,), "VALID", **how
+    )
+    return out.sum((0, 1))
+
+
+def kernels_by_channel(params, x):
+    """The first channel's kernel is of one parameter, the second one's of another."""
+    del x
+    kernel = jnp.stack([params["a"].sum(1), params["b"].sum(1)], axis=1)
+    inputs = jnp.ones((1, 4, 1))
+    how = {"dimension_numbers": ("NWC", "WIO", "NWC")}
+    out = jax.lax.conv_general_dilated(inputs, kernel[:, None], (1,), "VALID", **how)
+    return out.sum((0, 1))
+
+
+def pooled(params, x):
+    errors = jnp.concatenate(heads(params, x), axis=1)[None, :, None, :]
+    pooled = nn.max_pool(errors, (2, 1), (2, 1)) + nn.avg_pool(errors, (2, 1), (2, 1))
+    return pooled.sum((0, 1, 2))
+
+
 def added_up(params, x):
     return jnp.cumsum(stacked(params, x))
 
@@ -240,6 +267,9 @@ FOLLOWED_TO = [
     (product_of_stacks, [A, B]),
     (mixed, [BOTH, BOTH]),
     (convolved, [A, B]),
+    (convolved_in_groups, [A, A, B, B]),
+    (kernels_by_channel, [[True, False, False], [False, True, False]]),
+    (pooled, [A, B]),
     (added_up, [A, BOTH]),
     (added_up_from_behind, [BOTH, B]),
     (padded, [A, B]),
