@@ -1,14 +1,11 @@
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import pytest
-from flax import nnx
 from jax.sharding import AxisType
 from jax.sharding import PartitionSpec as P
 
-from neat_optax import value_and_example_grads, value_and_player_grads
+from neat_optax import value_and_player_grads
 
 PARAMS = {"w": np.float32([1.0, -2.0, 0.5]), "b": np.asarray(0.25, np.float32)}
 X = np.float32([[1.0, 2, 3], [-1, 0.5, 2], [0.0, 1, -1], [2.0, 2, -2]])
@@ -24,8 +21,6 @@ def all_losses(params, x, y):
 
 
 of_players = jax.jit(value_and_player_grads(all_losses))
-of_examples = jax.jit(value_and_example_grads(example_loss))
-of_pairs = jax.jit(value_and_example_grads(example_loss, num_players=2))
 
 
 def assert_trees_close(found, expected):
@@ -162,37 +157,9 @@ def test_aux_of_each_player_comes_back_like_the_functions():
 def test_chunks_change_nothing(chunk_size):
     in_chunks = jax.jit(value_and_player_grads(all_losses, chunk_size=chunk_size))
     assert_trees_close(in_chunks(PARAMS, X, Y), of_players(PARAMS, X, Y))
-    in_chunks = jax.jit(value_and_example_grads(example_loss, chunk_size=chunk_size))
-    assert_trees_close(in_chunks(PARAMS, X, Y), of_examples(PARAMS, X, Y))
 
 
-def test_memory_of_chunks_does_not_grow_with_the_players():
-    def loss(params, x):
-        return jnp.mean(jnp.tanh(jnp.tanh(x @ params) @ params) ** 2)
-
-    def temporaries(players, **how):
-        of_each = value_and_example_grads(loss, **how)
-        arguments = jnp.ones((8, 8)), jnp.ones((players, 256, 8))
-        compiled = jax.jit(of_each).lower(*arguments).compile()
-        return compiled.memory_analysis().temp_size_in_bytes
-
-    copied = 56 * 256 * 8 * 4  # XLA may arrange the batch anew
-    assert temporaries(64, chunk_size=2) <= temporaries(8, chunk_size=2) + copied
-    assert temporaries(64) > 4 * temporaries(64, chunk_size=2)
-
-
-def test_example_gradients_agree_with_player_gradients():
-    assert_trees_close(of_examples(PARAMS, X, Y), of_players(PARAMS, x=X, y=Y))
-
-
-def test_groups_are_consecutive_and_averaged():
-    """So the mean of the players is the gradient of the batch."""
-    one = jax.tree.map(np.asarray, of_examples(PARAMS, X, Y))
-    pairs = jax.tree.map(lambda x: x.reshape(2, 2, *x.shape[1:]).mean(1), one)
-    assert_trees_close(of_pairs(PARAMS, X, Y), pairs)
-
-
-def test_aux_comes_back_per_player_function_and_per_example():
+def test_aux_comes_back_beside_the_losses():
     def losses_and_sum(params, x, y):
         return all_losses(params, x, y), jnp.sum(x)
 
@@ -200,24 +167,12 @@ def test_aux_comes_back_per_player_function_and_per_example():
     (_, total), _ = with_sum(PARAMS, X, Y)
     np.testing.assert_allclose(total, np.sum(X), rtol=1e-6)
 
-    def loss_and_target(params, x, y):
-        return example_loss(params, x, y), {"seen": y}
-
-    of_pairs = value_and_example_grads(loss_and_target, num_players=2, has_aux=True)
-    (losses, aux), _ = jax.jit(of_pairs)(PARAMS, X, Y)
-    assert losses.shape == (2,)
-    np.testing.assert_array_equal(aux["seen"], Y)
-
 
 @pytest.mark.parametrize("dtype", [jnp.bfloat16, jnp.float32])
 def test_gradients_have_the_dtype_of_the_parameters(dtype):
     params = jax.tree.map(lambda p: p.astype(dtype), PARAMS)
-    for fn in (
-        value_and_player_grads(all_losses),
-        value_and_example_grads(example_loss, num_players=2),
-    ):
-        _, gradients = jax.eval_shape(fn, params, X, Y)
-        assert {g.dtype for g in jax.tree.leaves(gradients)} == {jnp.dtype(dtype)}
+    _, gradients = jax.eval_shape(value_and_player_grads(all_losses), params, X, Y)
+    assert {g.dtype for g in jax.tree.leaves(gradients)} == {jnp.dtype(dtype)}
 
 
 def test_complex_parameters_follow_jax_grad():
@@ -258,21 +213,6 @@ def test_what_has_no_gradient_is_refused(loss_fn):
 
 
 @pytest.mark.parametrize(
-    ("batch", "message"),
-    [
-        ((X, Y[:3]), r"`batch` must have .* got shapes \(4, 3\), \(3,\)"),
-        ((X, np.asarray(1.0)), r"`batch` must have .* got shapes \(4, 3\), \(\)"),
-        ((X[:0], Y[:0]), r"`batch` must have .* got shapes \(0, 3\), \(0,\)"),
-        ((), "`batch` must have .* got shapes of no leaf"),
-        ((X[:3], Y[:3]), "`num_players` must divide the batch of 3 examples, got 2"),
-    ],
-)
-def test_a_batch_that_cannot_be_divided_is_refused(batch, message):
-    with pytest.raises(ValueError, match=message):
-        jax.eval_shape(of_pairs, PARAMS, *batch)
-
-
-@pytest.mark.parametrize(
     ("losses", "message"),
     [
         ([np.float32(1), np.ones(3, np.float32)], r"shape \[\], got .* shape \(3,\)"),
@@ -290,13 +230,6 @@ def test_the_loss_of_one_player_is_one_number():
         jax.eval_shape(of_each, np.ones(3, np.float32))
 
 
-def test_the_loss_of_an_example_is_one_number():
-    message = r"real floats of shape \[\], got float32 of shape \(3,\)"
-    with pytest.raises(ValueError, match=message):
-        scaled = value_and_example_grads(lambda p, x: p["w"] * x)
-        jax.eval_shape(scaled, PARAMS, X)
-
-
 @pytest.mark.parametrize(
     ("make", "message"),
     [
@@ -311,57 +244,8 @@ def test_the_loss_of_an_example_is_one_number():
             lambda: value_and_player_grads(all_losses, has_aux=1),
             "`has_aux` must be True or False, got 1",
         ),
-        (
-            lambda: value_and_example_grads(example_loss, num_players=0),
-            "`num_players` must be an integer >= 1, got 0",
-        ),
     ],
 )
 def test_bad_arguments_are_named_at_once(make, message):
     with pytest.raises(ValueError, match=message):
         make()
-
-
-def mean_of_players():
-    return optax.stateless(lambda u, _: jax.tree.map(lambda g: g.mean(0), u))
-
-
-def test_a_linen_model_learns_from_gradients_per_example():
-    model = nn.Dense(1)
-    params = model.init(jax.random.key(0), X)["params"]
-    tx = optax.chain(mean_of_players(), optax.adam(0.05))
-
-    def loss(params, x, y):
-        return jnp.mean((model.apply({"params": params}, x)[..., 0] - y) ** 2)
-
-    @jax.jit
-    def step(params, state):
-        losses, grads = value_and_example_grads(loss)(params, X, Y)
-        updates, state = tx.update(grads, state, params)
-        return optax.apply_updates(params, updates), state, losses.mean()
-
-    state, history = tx.init(params), []
-    for _ in range(30):
-        params, state, value = step(params, state)
-        history.append(value)
-    assert history[-1] < 0.5 * history[0]
-
-
-def test_an_nnx_model_learns_from_gradients_per_example():
-    model = nnx.Linear(3, 1, rngs=nnx.Rngs(0))
-    tx = optax.chain(mean_of_players(), optax.adam(0.05))
-    optimizer = nnx.Optimizer(model, tx, wrt=nnx.Param)
-
-    @nnx.jit
-    def step(model, optimizer):
-        graph, params = nnx.split(model, nnx.Param)
-
-        def loss(params, x, y):
-            return jnp.mean((nnx.merge(graph, params)(x) - y) ** 2)
-
-        losses, grads = value_and_example_grads(loss)(params, X, Y)
-        optimizer.update(model, grads)
-        return losses.mean()
-
-    history = [step(model, optimizer) for _ in range(30)]
-    assert history[-1] < 0.5 * history[0]
