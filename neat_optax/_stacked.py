@@ -46,6 +46,69 @@ def gramian(
     return total
 
 
+def products_of_sums(
+    weights: jax.Array,
+    finite: jax.Array,
+    leaves: list[jax.Array],
+    scale: jax.Array | None = None,
+    metrics: Sequence[jax.Array] | None = None,
+) -> jax.Array:
+    r"""`[K, P]`: inner products of weighted sums of the players with each player.
+
+    They are taken of the sums themselves, so that those which nearly cancel are right
+    to their own length, where products with a Gramian are right to that of the terms.
+
+    Args:
+      weights: [K, P].
+      finite: [P] bool; others are left out whatever their entries.
+      leaves: arrays [P, ...], summed over.
+      scale: if given, every entry is multiplied by it first.
+      metrics: if given, arrays [...] that every product of two entries is divided by.
+    """
+    rows = [None] * len(leaves) if metrics is None else metrics
+    scale = jnp.ones((), weights.dtype) if scale is None else scale
+
+    def measure(some: jax.Array) -> jax.Array:
+        total, taken = jnp.zeros((), weights.dtype), (some, scale)
+        begin = turns(leaf.size for leaf in leaves)
+        for leaf, metric, begins in zip(leaves, rows, begin, strict=True):
+            if begins:
+                metric, taken = after(total, (metric, (some, scale)))
+            total = total + _products_of_sums(leaf, finite, metric, *taken)
+        return total
+
+    # Elsewhere one sum at a time: together they would be as large as the stack.
+    found = measure(weights) if in_blocks() else jax.lax.map(measure, weights)
+    return jnp.where(finite[None], found, 0)
+
+
+@jax.jit
+def _products_of_sums(
+    stack: jax.Array,
+    finite: jax.Array,
+    metric: jax.Array | None,
+    weights: jax.Array,
+    scale: jax.Array,
+) -> jax.Array:
+    if weights.ndim == 1:
+        wide = _weighted_sum(weights * scale, finite, _tree.widen(stack))
+        wide = wide if metric is None else wide / _tree.widen(metric)
+        return products(stack, wide) * scale
+    if jnp.iscomplexobj(stack):
+        real = _products_of_sums(jnp.real(stack), finite, metric, weights, scale)
+        imag = _products_of_sums(jnp.imag(stack), finite, metric, weights, scale)
+        return real + imag
+
+    def of_block(block: jax.Array, row: jax.Array | None) -> jax.Array:
+        block = block.reshape(len(block), -1)
+        block = jnp.where(finite[:, None], _tree.widen(block) * scale, 0)
+        sums = jnp.matmul(weights, block, precision="highest")
+        sums = sums if row is None else sums / _tree.widen(row).reshape(1, -1)
+        return jnp.matmul(sums, block.T, precision="highest")
+
+    return sum_over_blocks(of_block, stack, metric)
+
+
 def turns(sizes: Iterable[int]) -> list[bool]:
     """Which leaves of such sizes begin a turn, and so wait for the leaf before.
 

@@ -141,3 +141,24 @@ def flatten(a):
 def test_blocks_are_for_a_lone_cpu_only():
     assert jax.device_count() == 8
     assert not _stacked.in_blocks()
+
+
+@pytest.mark.parametrize("blocks", [False, True])
+def test_products_of_sums_against_numpy(blocks, monkeypatch):
+    """The last player is not finite; a sum that cancels is right to its own length."""
+    monkeypatch.setattr(_stacked, "in_blocks", lambda: blocks)
+    size = 2 * C + 3 if blocks else 6
+    a, b = rows(4, size), rows(4, 3, seed=1) + 1j * rows(4, 3, seed=2)
+    a[1] = -a[0] + 1e-4 * a[1]
+    b[1] = -b[0]
+    a[3, 1] = np.nan
+    metric = [np.exp(rows(size, seed=3)), np.ones(3, np.float32)]
+    weights = np.array([[1, 1, 0, 0], [1, 0, 2, 0]], np.float32)
+    measure = jax.jit(_stacked.products_of_sums)
+    found = measure(weights, np.arange(4) < 3, [a, b], np.float32(0.5), metric)
+    flat_a, flat_b = flat(a[:3]) / 2, np.concatenate([b.real, b.imag], axis=1)[:3] / 2
+    sums = weights[:, :3] @ flat_a, weights[:, :3] @ np.float64(flat_b)
+    expected = sums[0] / metric[0] @ flat_a.T + sums[1] @ flat_b.T
+    np.testing.assert_array_equal(found[:, 3], [0.0, 0.0])
+    for row, exact in zip(found[:, :3], expected, strict=True):
+        np.testing.assert_allclose(row, exact, atol=2e-5 * np.max(np.abs(exact)))

@@ -21,7 +21,14 @@ from neat_optax.aggregators._gramian import (
     measure_nothing,
     one_player,
 )
-from neat_optax.aggregators._weighting import Decision, Players, Weighting, as_weighting
+from neat_optax.aggregators._precise import decide_precisely
+from neat_optax.aggregators._weighting import (
+    Decision,
+    Players,
+    Weighting,
+    as_weighting,
+    over_scopes,
+)
 
 
 class AggregateState(NamedTuple):
@@ -121,6 +128,8 @@ def aggregate(
         if raise_nonfinite:
             check_finite(measured.finite, extras.present)
         decisions, own = _decide(weighting, measured, state.weighting)
+        if weighting.takes_coordinates or weighting.correct:
+            decisions = decide_precisely(weighting, groups, measured, decisions)
         combined = [
             _stacked.weighted_sum(decisions.weights[owner], measured.finite, leaf)
             for leaf, owner in zip(leaves, owners, strict=True)
@@ -145,17 +154,6 @@ def _decide(
         return decision._replace(weights=weights), _tree.cast_like(new, own)
 
     return over_scopes(one_scope, measured.players, state)
-
-
-def over_scopes(function: Callable[..., Any], *arguments: Any):
-    """Maps over the leading axis; not mapped where there is one scope.
-
-    Under `vmap`, both branches of a `cond` run.
-    """
-    if jax.tree.leaves(arguments)[0].shape[0] > 1:
-        return jax.vmap(function)(*arguments)
-    alone = function(*jax.tree.map(lambda x: x[0], arguments))
-    return jax.tree.map(lambda x: x[None], alone)
 
 
 def record(

@@ -11,10 +11,12 @@ from neat_optax import _checks
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
-from neat_optax.aggregators._correlation import correlation
-from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._correlation import Correlation, correlation, power_of_two
+from neat_optax.aggregators._solvers._nnqp import nnls_onward
+from neat_optax.aggregators._solvers._projection import project
 from neat_optax.aggregators._weighting import (
     Decision,
+    Players,
     everyone,
     shares,
     stateless_weighting,
@@ -83,6 +85,7 @@ def dual_proj(
     weighting = stateless_weighting(
         lambda players: _decide(players.gramian, players.shares(preference)),
         "dual_proj",
+        correct=lambda *found: _correct(*found, preference=preference),
     )
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
@@ -90,12 +93,28 @@ def dual_proj(
 def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
     """The program in weights of unit rows, divided by the longest row's share."""
     rows = correlation(gramian)
-    start = preference * rows.norms
-    unit = jnp.max(start)
-    unit = jnp.where(unit > 0, unit, 1.0)
-    linear = jnp.matmul(rows.matrix, start / unit, precision="highest")
-    solution = nnqp(rows.matrix, jnp.where(rows.active, linear, 1.0)[None])
+    unit = _unit(rows, preference)
     # u = g_0 + sum_j y_j u_j with y = argmin over y >= 0 of 1/2 y'Cy + (C s)'y (KKT),
     # for unit rows u_j and g_0 = sum_j s_j u_j. Then w = p + y / n.
-    added = solution.point[0] * unit * rows.per_norm
-    return Decision(preference + added, solution.residual[0])
+    solution = project(rows, (preference * rows.norms / unit)[None])
+    weights = preference + solution.point[0] * unit * rows.per_norm
+    return Decision(weights, solution.residual[0], solution.flattest[0])
+
+
+def _correct(
+    players: Players, last: Decision, gains: Float[Array, " P"], preference: Any
+) -> Decision:
+    """The same program from the last weights on, by the gains that they have."""
+    rows = correlation(players.gramian, players.coordinates)
+    shares = players.shares(preference)
+    unit = _unit(rows, shares)
+    point = jnp.maximum((last.weights - shares) * rows.norms / unit, 0)[None]
+    slope = (gains * rows.per_norm / unit)[None]
+    solution = nnls_onward(rows.coordinates, point, slope)
+    added = (solution.point - point)[0] * unit * rows.per_norm
+    return Decision(last.weights + added, solution.residual[0], last.flattest)
+
+
+def _unit(rows: Correlation, preference: Float[Array, " P"]) -> Float[Array, ""]:
+    unit = power_of_two(jnp.max(preference * rows.norms))
+    return jnp.where(unit > 0, unit, 1.0)

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import jax.numpy as jnp
 import optax
 
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
-from neat_optax.aggregators._solvers._simplex import min_norm
-from neat_optax.aggregators._weighting import Decision, everyone, stateless_weighting
+from neat_optax.aggregators._solvers._simplex import correct_min_norm, min_norm
+from neat_optax.aggregators._weighting import (
+    Decision,
+    Players,
+    everyone,
+    stateless_weighting,
+)
 
 
 def mgda_weights(
@@ -66,11 +72,22 @@ def mgda(
       "Multi-Task Learning as Multi-Objective Optimization", 2018, eq. 3.
     """
     weighting = stateless_weighting(
-        lambda players: _decide(players.gramian, players.present), "mgda"
+        lambda players: _decide(players.gramian, players.present),
+        "mgda",
+        correct=_correct,
     )
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
 def _decide(gramian: Float[Array, "P P"], present: Bool[Array, " P"]) -> Decision:
     nearest = min_norm(correlation(gramian), present)
-    return Decision(nearest.weights, nearest.residual)
+    return Decision(nearest.weights, nearest.residual, nearest.flattest)
+
+
+def _correct(players: Players, last: Decision, gains: Float[Array, " P"]) -> Decision:
+    rows = correlation(players.gramian, players.coordinates)
+    weights, residual = correct_min_norm(rows, last.weights, gains)
+    idle = jnp.any(players.present & ~rows.active)
+    weights = jnp.where(idle, last.weights, weights)
+    residual = jnp.where(idle, last.residual, residual)
+    return Decision(weights, residual, last.flattest)

@@ -12,7 +12,7 @@ from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
 from neat_optax.aggregators._correlation import correlation
-from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._solvers._projection import project
 from neat_optax.aggregators._weighting import (
     Decision,
     everyone,
@@ -85,16 +85,26 @@ def upgrad(
     """
     _checks.check_preference("preference", preference)
     weighting = stateless_weighting(
-        lambda players: _decide(players.gramian, players.shares(preference)), "upgrad"
+        lambda players: _decide(
+            players.gramian, players.shares(preference), players.coordinates
+        ),
+        "upgrad",
+        takes_coordinates=True,
     )
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
+def _decide(
+    gramian: Float[Array, "P P"],
+    preference: Float[Array, " P"],
+    coordinates: Float[Array, "P P"] | None = None,
+) -> Decision:
     """All projections at once, in weights of unit rows."""
-    rows = correlation(gramian)
-    solution = nnqp(rows.matrix, jnp.where(rows.active[:, None], rows.matrix, 1.0))
+    rows = correlation(gramian, coordinates)
     # d_i = g_i + n_i sum_j y_ij u_j with y_i = argmin over y >= 0 of 1/2 y'Cy + C_i y
     # (KKT), for unit rows u_j. Then w = p + (p n)' Y / n.
+    solution = project(rows)
     added = jnp.matmul(preference * rows.norms, solution.point, precision="highest")
-    return Decision(preference + added * rows.per_norm, jnp.max(solution.residual))
+    weights = preference + added * rows.per_norm
+    residual, flattest = jnp.max(solution.residual), jnp.min(solution.flattest)
+    return Decision(weights, residual, flattest)

@@ -25,6 +25,8 @@ class Players(NamedTuple):
         `second_batch=`, each divided by `scale`; the Gramian where there is none.
       step: steps taken before this one.
       size: elements of the scope's gradients.
+      coordinates: the players' gradients in an orthonormal basis of their span, each
+        divided by its length. Only where a weighting asks for them, else None.
     """
 
     gramian: jax.Array  # [P, P] float32
@@ -35,6 +37,7 @@ class Players(NamedTuple):
     cross: jax.Array  # [P, P]
     step: jax.Array  # [] int32
     size: jax.Array | float = 0.0  # []
+    coordinates: jax.Array | None = None  # [P, P]
 
     def shares(self, preference: Any = None) -> Float[Array, " P"]:
         """[P]: how much each player counts; see `shares`."""
@@ -47,6 +50,7 @@ class Decision(NamedTuple):
 
     weights: jax.Array  # [P]
     residual: jax.Array  # [] how far the solver is from its condition; 0 if closed form
+    flattest: jax.Array | float = 1.0  # [] least curvature met on unit rows
 
 
 class Weighting(NamedTuple):
@@ -60,6 +64,11 @@ class Weighting(NamedTuple):
       needs_gramian: whether inner products are needed at all.
       needs_losses: whether a missing `losses=` is an error.
       needs_num_players: whether the state has a size that depends on it.
+      takes_coordinates: whether it decides again, with `Players.coordinates`, where
+        `Decision.flattest` says that rounding of the Gramian limits its answer.
+      correct: what is asked there in place of that: from `Players`, with coordinates, a
+        decision, and the inner products of the players with the update that it leads
+        to, measured on it, to a better decision.
     """
 
     name: str
@@ -68,6 +77,8 @@ class Weighting(NamedTuple):
     needs_gramian: bool = True
     needs_losses: bool = False
     needs_num_players: bool = False
+    takes_coordinates: bool = False
+    correct: Callable[[Players, Decision, jax.Array], Decision] | None = None
 
     def decide(self, players: Players, state: Any) -> tuple[Decision, Any]:
         """What `weights` answers, with one weight for each player."""
@@ -78,7 +89,8 @@ class Weighting(NamedTuple):
                 f"`weighting` must return one weight for each of the {count} players, "
                 f"got shape {found} from {self.name}."
             )
-        return decision, new_state
+        flattest = jnp.asarray(decision.flattest, jnp.result_type(float))
+        return decision._replace(flattest=flattest), new_state
 
 
 def shares(present: Bool[Array, " P"], preference: Any = None) -> Float[Array, " P"]:
@@ -112,13 +124,23 @@ def stateless_weighting(
     *,
     needs_gramian: bool = True,
     needs_losses: bool = False,
+    takes_coordinates: bool = False,
+    correct: Callable[[Players, Decision, jax.Array], Decision] | None = None,
 ) -> Weighting:
     """Lifts a function from `Players` to weights, or to a `Decision`."""
 
     def weights(players: Players, state: Any) -> tuple[Decision, Any]:
         return as_decision(decide(players)), state
 
-    return Weighting(name, lambda _: (), weights, needs_gramian, needs_losses)
+    return Weighting(
+        name,
+        lambda _: (),
+        weights,
+        needs_gramian,
+        needs_losses,
+        takes_coordinates=takes_coordinates,
+        correct=correct,
+    )
 
 
 def as_decision(decided: Decision | jax.Array) -> Decision:
@@ -135,3 +157,14 @@ def as_weighting(weighting: Any) -> Weighting:
     _checks.check_function("weighting", weighting)
     name = getattr(weighting, "__name__", type(weighting).__name__)
     return stateless_weighting(lambda players: weighting(players.gramian), name)
+
+
+def over_scopes(function: Callable[..., Any], *arguments: Any):
+    """Maps over the leading axis; not mapped where there is one scope.
+
+    Under `vmap`, both branches of a `cond` run.
+    """
+    if jax.tree.leaves(arguments)[0].shape[0] > 1:
+        return jax.vmap(function)(*arguments)
+    alone = function(*jax.tree.map(lambda x: x[0], arguments))
+    return jax.tree.map(lambda x: x[None], alone)

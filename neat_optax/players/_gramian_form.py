@@ -10,7 +10,6 @@ from jax.typing import ArrayLike
 
 from neat_optax import _checks, _stacked, _tree
 from neat_optax._typing import Array, Bool, Float
-from neat_optax.aggregators._aggregate import over_scopes
 from neat_optax.aggregators._gramian import Extras, Group, measure_gramian
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
 from neat_optax.aggregators._weighting import (
@@ -19,6 +18,7 @@ from neat_optax.aggregators._weighting import (
     Weighting,
     as_decision,
     everyone,
+    over_scopes,
 )
 from neat_optax.conflict import _decide, _passes
 from neat_optax.conflict._alignment import Alignment, Contest

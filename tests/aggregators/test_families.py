@@ -17,7 +17,9 @@ PROJECTING = {
     "mgda": oracle.mgda,
 }
 ERROR = 1e-4
-"""Of the longest gradient: what a Gramian in float32 leaves of the hardest ones."""
+"""Of the longest gradient."""
+CONFLICT = 1e-5
+"""Of answers longer than a thousandth of it: weights are rounded to float32."""
 
 
 @functools.cache
@@ -43,7 +45,7 @@ def check(name, j, seed):
         found = update(name, rows * np.float32(unit)) / float(np.float32(unit))
         assert np.linalg.norm(found - exact) <= ERROR * longest, (len(j), unit)
         if np.linalg.norm(exact) > 1e-3 * longest:  # a shorter one has few digits
-            assert oracle.conflict(j, found) <= ERROR
+            assert oracle.conflict(j, found) <= CONFLICT
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -66,3 +68,9 @@ def test_a_stationary_point_of_dependent_gradients(name):
     rng = np.random.default_rng([5, 11, 24])
     j = (rng.normal(size=(24, 8)) @ rng.normal(size=(8, 50))).astype(np.float32)
     check(name, j, seed=0)
+
+
+def test_three_players_nearly_opposed():
+    """Two are opposed but for a thousandth; the third's way out is [0, 0, 1/3]."""
+    j = np.array([[1, 0, 0], [-1, 1e-3, 0], [0, -1, 1]], np.float32)
+    np.testing.assert_allclose(update("dual_proj", j), [0, 0, 1 / 3], atol=1e-4)

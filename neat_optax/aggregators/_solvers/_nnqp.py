@@ -14,6 +14,7 @@ References:
   constraints with the rate of convergence and finite termination", 2005.
 """
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -23,20 +24,28 @@ from neat_optax import _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._solvers._implicit import at_root, constants
 
-MAX_STEPS = 1000
+MAX_STEPS = 600
+MAX_STEPS_OF_SQUARES, MAX_STEPS_ALONE = 1000, 4000
+"""The second for one row of least squares: its steps are cheap."""
 STEPS_BETWEEN_CHECKS = 50
 TOLERANCE_IN_EPS = 4
 """Optimality is asked for to this many units of rounding of the largest term."""
 
-_SEARCH, _PROJECT, _CHECK, _DONE = range(4)
-"""What the next product of a row is for."""
+FLAT_IN_EPS = 16
+"""A unit combination of unit rows shorter than this is zero but for rounding."""
+PATIENCE = 3
+"""Checks that do not halve the violation of what seems solved, before a row ends."""
+
+_SEARCH, _PROJECT, _LOOK, _CHECK, _DONE = range(5)
+"""What the next product of a row is for; a row that seems solved is checked."""
 
 
 class Solution(NamedTuple):
-    """Solutions of `nnqp`, one row for each right-hand side."""
+    """Solutions of `nnqp` or `nnls`, one row for each right-hand side."""
 
     point: jax.Array  # [K, P]
     residual: jax.Array  # [K] largest violation of the optimality conditions
+    flattest: jax.Array  # [K] least curvature along a unit direction of the search
 
 
 class _Rows(NamedTuple):
@@ -44,14 +53,29 @@ class _Rows(NamedTuple):
     slope: jax.Array  # [K, P], `Hy + c`; made anew by a check, else carried along
     direction: jax.Array  # [K, P], of the next product
     role: jax.Array  # [K]
+    best: jax.Array  # [K, P], the point of the least violation that was checked
+    least: jax.Array  # [K], that violation
+    stalls: jax.Array  # [K], checks since it was halved
+    flattest: jax.Array  # [K]
 
 
 class _Move(NamedTuple):
     direction: jax.Array  # [K, P]; a multiple of it is subtracted from the point
-    product: jax.Array  # [K, P], its product with `H`
+    product: jax.Array  # [K, P], its product with `H`; where checked, the slope
     curvature: jax.Array  # [K]
     flat: jax.Array  # [K] whether the curvature is but rounding
     releases: jax.Array  # [K] whether it frees entries at the bound
+
+
+class _Program(NamedTuple):
+    """What `_minimize` has to know."""
+
+    multiply: Callable[[Any, Any], Any]
+    """From directions `v` [K, P] to `Hv` and `v'Hv`; where `whole`, to `Hv + c`."""
+    linear: jax.Array  # [K, P], `c`
+    width: jax.Array  # of a projected step
+    flat: float  # curvature along a unit direction that is but rounding
+    scale: Callable[[Any], Any]  # from a point to what rounding is relative to
 
 
 @jax.jit
@@ -70,28 +94,107 @@ def nnqp(matrix: Float[Array, "P P"], linear: Float[Array, "K P"]) -> Solution:
     """
     given = matrix, linear
     matrix, linear = constants(given)
+
+    def multiply(direction: Any, whole: Any):
+        product = _times(direction, matrix)
+        curvature = _dot(direction, product)
+        return product + jnp.where(whole[:, None], linear, 0), curvature
+
+    def scale(point: Any):
+        return jnp.maximum(_demand(linear), jnp.max(point, axis=1))
+
     width = 1.9 / _largest_eigenvalue(matrix)
+    zero, ones = jnp.zeros_like(linear), jnp.ones_like(linear[:, 0])
+    flat = TOLERANCE_IN_EPS * _eps(linear)
+    program = _Program(multiply, linear, width, flat, scale)
+    found = _minimize(program, Solution(zero, ones, ones), MAX_STEPS)
+    move = lambda y, c: at_root(_optimality, y, (given[0], c))  # noqa: E731
+    return found._replace(point=jax.vmap(move)(found.point, given[1]))
+
+
+@jax.jit
+def nnls(factor: Float[Array, "P R"], offset: Float[Array, "K R"]) -> Solution:
+    r"""Solves :math:`\min_{y \ge 0} \tfrac12 |y F + a_k|^2` for every `k`.
+
+    It is `nnqp` with `H = F F'` and `c = F a`, and as well conditioned as `F`.
+
+    Args:
+      factor: `F` [P, R], rows of a length near 1.
+      offset: `a` [K, R].
+    """
+    slope = _times(offset, factor.T)
+    length = jnp.sqrt(_dot(offset, offset))
+    return _least_squares(factor, jnp.zeros_like(slope), offset, slope, length)
+
+
+@jax.jit
+def nnls_onward(
+    factor: Float[Array, "P R"], point: Float[Array, "K P"], slope: Float[Array, "K P"]
+) -> Solution:
+    """Solves `nnls` onward from a point whose slope `F (y F + a)` is known.
+
+    Args:
+      factor: `F` [P, R].
+      point: `y` [K, P], nonnegative.
+      slope: [K, P]; it decides the precision of what comes back.
+    """
+    nothing = jnp.zeros((len(point), factor.shape[1]), factor.dtype)
+    length = jnp.max(jnp.abs(slope), axis=1)
+    return _least_squares(factor, point, nothing, slope, length)
+
+
+def _least_squares(
+    factor: Float[Array, "P R"],
+    point: Float[Array, "K P"],
+    offset: Float[Array, "K R"],
+    slope: Float[Array, "K P"],
+    length: Float[Array, " K"],
+) -> Solution:
+    known = slope - _times(offset, factor.T)
+
+    def multiply(direction: Any, whole: Any):
+        whole = whole[:, None]
+        inside = _times(direction - jnp.where(whole, point, 0), factor)
+        inside = inside + jnp.where(whole, offset, 0)
+        product = _times(inside, factor.T) + jnp.where(whole, known, 0)
+        return product, _dot(inside, inside)
+
+    width = 1.9 / _largest_eigenvalue(_times(factor, factor.T))
+    flat = (FLAT_IN_EPS * _eps(factor)) ** 2
+    program = _Program(multiply, slope, width, flat, lambda _: length)
+    ones = jnp.ones_like(length)
+    most = MAX_STEPS_ALONE if len(point) == 1 else MAX_STEPS_OF_SQUARES
+    return _minimize(program, Solution(point, ones, ones), most)
+
+
+def _minimize(program: _Program, start: Solution, most: int) -> Solution:
+    linear, begin = program.linear, start.point
 
     def going(carry: tuple[jax.Array, _Rows]):
         step, rows = carry
-        return (step < MAX_STEPS) & jnp.any(rows.role != _DONE)
+        return (step < most) & jnp.any(rows.role != _DONE)
 
     def body(carry: tuple[jax.Array, _Rows]):
         step, rows = carry
         late = step % STEPS_BETWEEN_CHECKS == STEPS_BETWEEN_CHECKS - 1
-        moved = _step(matrix, linear, width, rows, late)
+        moved = _step(program, rows, late)
         done = rows.role == _DONE
         return step + 1, jax.tree.map(lambda a, b: _where(done, a, b), rows, moved)
 
-    zero = jnp.zeros_like(linear)
-    role = jnp.where(_solved(linear, zero, linear), _DONE, _SEARCH)
-    start = jnp.zeros((), jnp.int32), _Rows(zero, linear, zero, role)
-    start = _tree.varying_like(start, matrix)
-    point = jax.lax.while_loop(going, body, start)[1].point
-    violation = _violation(point, _times(point, matrix) + linear)
+    everyone = jnp.ones(len(linear), bool)
+    slope = program.multiply(begin, everyone)[0]
+    role = jnp.where(_solved(program, begin, slope), _DONE, _SEARCH)
+    least, stalls = _violation(begin, slope), jnp.zeros(len(linear), jnp.int32)
+    free = jnp.where(begin > 0, slope, 0)
+    rows = _Rows(begin, slope, free, role, begin, least, stalls, start.flattest)
+    carry = _tree.varying_like((jnp.zeros((), jnp.int32), rows), linear)
+    rows = jax.lax.while_loop(going, body, carry)[1]
+    violation = _violation(rows.point, program.multiply(rows.point, everyone)[0])
+    last = violation <= rows.least
+    point = _where(last, rows.point, rows.best)
+    violation = jnp.minimum(violation, rows.least)
     residual = violation / jnp.maximum(_demand(linear), 1)
-    move = lambda y, c: at_root(_optimality, y, (given[0], c))  # noqa: E731
-    return Solution(jax.vmap(move)(point, given[1]), residual)
+    return Solution(point, residual, rows.flattest)
 
 
 def _optimality(
@@ -102,16 +205,11 @@ def _optimality(
     return jnp.where(point > 0, _times(point, matrix) + linear, point)
 
 
-def _step(
-    matrix: Float[Array, "P P"],
-    linear: Float[Array, "K P"],
-    width: jax.Array,
-    rows: _Rows,
-    late: jax.Array,
-) -> _Rows:
+def _step(program: _Program, rows: _Rows, late: jax.Array) -> _Rows:
     """One product for every row, and what follows from it."""
-    searches, checked = rows.role == _SEARCH, rows.role == _CHECK
-    move = _measure(matrix, width, rows)
+    searches = rows.role == _SEARCH
+    checked = (rows.role == _CHECK) | (rows.role == _LOOK)
+    move = _measure(program, rows, checked)
     length = _tree.safe_divide(_dot(rows.slope, move.direction), move.curvature)
     ahead = move.direction > 0
     limits = jnp.where(ahead, _tree.safe_divide(rows.point, move.direction), jnp.inf)
@@ -122,30 +220,49 @@ def _step(
     length = jnp.where(rows.role == _PROJECT, 1, jnp.where(checked, 0, length))[:, None]
     point = jnp.maximum(rows.point - length * move.direction, 0)
     point = jnp.where(leaves[:, None] & (limits <= limit[:, None]), 0, point)
-    slope = rows.slope - length * move.product
-    slope = _where(checked, move.product + linear, slope)
+    slope = _where(checked, move.product, rows.slope - length * move.product)
 
-    solved = _solved(linear, point, slope)
-    checks = ~leaves & (solved | (searches & (move.flat | late)))
-    role = jnp.where(checks, jnp.where(checked & solved, _DONE, _CHECK), _SEARCH)
-    role = jnp.where(leaves, _PROJECT, role)
+    solved = _solved(program, point, slope)
+    rows = _judge(rows, point, slope, checked)
+    ends = checked & (solved | (rows.stalls >= PATIENCE))
+    seems = ~checked & (solved | (searches & move.flat))
+    role = jnp.where(seems, _CHECK, jnp.where(searches & late, _LOOK, _SEARCH))
+    role = jnp.where(leaves, _PROJECT, jnp.where(ends, _DONE, role))
     free = jnp.where(point > 0, slope, 0)
     direction = _where(searches & ~move.releases, _conjugate(free, move), free)
-    projected = point - jnp.maximum(point - width * free, 0)
+    projected = point - jnp.maximum(point - program.width * free, 0)
+    checks = (role == _CHECK) | (role == _LOOK)
     direction = _where(leaves, projected, _where(checks, point, direction))
-    return _Rows(point, slope, direction, role)
+    steepness = _tree.safe_divide(move.curvature, _dot(move.direction, move.direction))
+    steepness = jnp.where(searches, steepness, jnp.inf)
+    flattest = jnp.minimum(rows.flattest, steepness)
+    return rows._replace(
+        point=point, slope=slope, direction=direction, role=role, flattest=flattest
+    )
 
 
-def _measure(matrix: Float[Array, "P P"], width: jax.Array, rows: _Rows) -> _Move:
+def _judge(rows: _Rows, point: Any, slope: Any, checked: Any) -> _Rows:
+    """Keeps the best point that was checked, and counts checks that gained little."""
+    violation = _violation(point, slope)
+    better = checked & (violation < rows.least)
+    halved = checked & (violation < rows.least / 2)
+    stalls = rows.stalls + (rows.role == _CHECK)
+    return rows._replace(
+        best=_where(better, point, rows.best),
+        least=jnp.where(better, violation, rows.least),
+        stalls=jnp.where(halved, 0, stalls),
+    )
+
+
+def _measure(program: _Program, rows: _Rows, checked: jax.Array) -> _Move:
     free = jnp.where(rows.point > 0, rows.slope, 0)
-    reduced = jnp.minimum(free, rows.point / width)
+    reduced = jnp.minimum(free, rows.point / program.width)
     bound = jnp.where(rows.point > 0, 0, jnp.minimum(rows.slope, 0))
     proportional = _dot(bound, bound) <= _dot(reduced, free)
     releases = (rows.role == _SEARCH) & ~proportional
     direction = _where(releases, bound, rows.direction)
-    product = _times(direction, matrix)
-    curvature = _dot(direction, product)
-    rounding = TOLERANCE_IN_EPS * _eps(matrix) * _dot(direction, direction)
+    product, curvature = program.multiply(direction, checked)
+    rounding = program.flat * _dot(direction, direction)
     return _Move(direction, product, curvature, curvature <= rounding, releases)
 
 
@@ -162,10 +279,10 @@ def _largest_eigenvalue(matrix: Float[Array, "P P"]) -> jax.Array:
 
 
 def _solved(
-    linear: Float[Array, "K P"], point: Float[Array, "K P"], slope: Float[Array, "K P"]
+    program: _Program, point: Float[Array, "K P"], slope: Float[Array, "K P"]
 ) -> Bool[Array, " K"]:
-    largest = jnp.maximum(_demand(linear), jnp.max(point, axis=1))
-    return _violation(point, slope) <= TOLERANCE_IN_EPS * _eps(linear) * largest
+    tolerance = TOLERANCE_IN_EPS * _eps(slope) * program.scale(point)
+    return _violation(point, slope) <= tolerance
 
 
 def _violation(

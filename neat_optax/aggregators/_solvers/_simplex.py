@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from neat_optax import _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._correlation import Correlation
-from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._solvers._nnqp import nnls_onward, nnqp
 
 SATURATED = 4.0
 """Beyond it, a step on the simplex has already set an entry to zero."""
@@ -73,6 +73,7 @@ class MinNorm(NamedTuple):
     weights: jax.Array  # [P], nonnegative, sum 1
     norm: jax.Array  # its distance from zero
     residual: jax.Array
+    flattest: jax.Array  # see `Solution`
 
 
 @jax.jit
@@ -107,4 +108,37 @@ def min_norm(rows: Correlation, present: Bool[Array, " P"]) -> MinNorm:
         weights=jnp.where(nothing, at_zero, weights).astype(weights.dtype),
         norm=jnp.where(nothing, 0.0, norm),
         residual=jnp.where(nothing, 0.0, solution.residual[0]),
+        flattest=jnp.where(nothing, 1.0, solution.flattest[0]),
     )
+
+
+@jax.jit
+def correct_min_norm(
+    rows: Correlation, weights: Float[Array, " P"], gains: Float[Array, " P"]
+) -> tuple[Float[Array, " P"], jax.Array]:
+    r"""The weights of `min_norm` and their residual, from others and their gains on.
+
+    The program of `min_norm` with `1/2 h^2 (1 - b'y)^2` for the last term, where `h` is
+    as long as the combination of the weights, so that neither term drowns the other.
+
+    Args:
+      rows: with coordinates, and no row that is present and zero.
+      weights: on the simplex.
+      gains: [P], inner products of the rows with their combination.
+    """
+    eps = jnp.finfo(gains.dtype).eps
+    smallest = jnp.min(jnp.where(rows.active, rows.norms, jnp.inf))
+    smallest = jnp.where(smallest < jnp.inf, smallest, 1.0)
+    relative = smallest * rows.per_norm
+    squared = jnp.maximum(weights @ gains, 0) / smallest**2
+    height = jnp.clip(jnp.sqrt(squared), jnp.sqrt(eps), 1.0)
+    share = height**2 / (squared + height**2)
+    lengths = jnp.sqrt(1 + (height * relative) ** 2)
+    point = share * _tree.safe_divide(weights, relative) * lengths
+    slope = share * gains * rows.per_norm / smallest
+    slope = (slope + height**2 * (share - 1) * relative) / lengths
+    inside = jnp.asarray(rows.coordinates)
+    factor = jnp.concatenate([inside, height * relative[:, None]], axis=1)
+    solution = nnls_onward(factor / lengths[:, None], point[None], slope[None])
+    found = solution.point[0] / lengths * relative
+    return _tree.safe_divide(found, jnp.sum(found)), solution.residual[0]

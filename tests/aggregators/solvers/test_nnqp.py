@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 
 import samplers
-from neat_optax.aggregators._solvers._nnqp import nnqp
+from neat_optax.aggregators._solvers._nnqp import nnls, nnls_onward, nnqp
 from oracle import quadratic
 
 SEATS = 7
@@ -67,8 +67,6 @@ def test_optimal_for_every_right_hand_side(j):
 
 @pytest.mark.parametrize("sampler", ["degenerate", "stationary", "improvable"])
 def test_optimal_where_the_matrix_is_singular_or_nearly(sampler):
-    """The step from the gradient method to interior points is taken by some."""
-
     @given(getattr(samplers, sampler)())
     def check(j):
         matrix = units(j) @ units(j).T + np.diag(np.all(j == 0, axis=1) * 1.0)
@@ -87,6 +85,33 @@ def test_agrees_with_nonnegative_least_squares(j, seed):
     expected = quadratic.nonnegative_least_squares(rows.T, target)
     point, _ = solution(rows @ rows.T, -(rows @ target)[None])
     np.testing.assert_allclose(point[0], expected, atol=2e-4 * np.max(expected + 1))
+
+
+@pytest.mark.parametrize("tilt", [1e-2, 1e-4])
+def test_least_squares_where_their_products_round_to_singular(tilt):
+    """`[1, 0]`, `[-1, t]` and the target `[0, -1]`: `y_1 = y_2 = 1 / t`."""
+    factor = np.array([[1, 0], [-1, tilt]], np.float32)
+    found = jax.jit(nnls)(factor, np.array([[0, -1]], np.float32))
+    np.testing.assert_allclose(found.point, [[1 / tilt, 1 / tilt]], rtol=1e-5)
+    np.testing.assert_allclose(found.flattest, tilt**2 / 2, rtol=0.1)
+
+
+def test_onward_from_a_point_whose_slope_is_known():
+    """`y = [1, 1]` is optimal, at `[1.5, 1]` the slope is `[.5, .25]`."""
+    factor = np.array([[1, 0], [0.5, np.sqrt(0.75)]], np.float32)
+    point, slope = np.array([[1.5, 1]], np.float32), np.array([[0.5, 0.25]], np.float32)
+    found = jax.jit(nnls_onward)(factor, point, slope)
+    np.testing.assert_allclose(found.point, [[1.0, 1.0]], rtol=1e-6)
+
+
+def test_stays_small_where_rounding_makes_the_matrix_indefinite():
+    """Six gradients in two dimensions: a combination has no length, but a product."""
+    rng = np.random.default_rng(1)
+    rows = units(rng.normal(size=(SEATS, 2)) @ rng.normal(size=(2, 9)))
+    matrix = rows @ rows.T
+    found = solve(*padded(matrix - 4e-7 * np.eye(SEATS), matrix))
+    assert np.max(found.point) < 10
+    assert np.max(found.residual) <= 1e-5
 
 
 def test_vmap_equals_a_loop():
