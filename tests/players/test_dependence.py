@@ -81,7 +81,7 @@ def other(params, x):
 
 
 def set_at(params, x):
-    losses = jnp.zeros(3).at[0].set(one(params, x))
+    losses = jnp.zeros(3).at[jnp.array([0, 2])].set(one(params, x))
     return losses.at[jnp.array([1, 0])].add(other(params, x)).at[-1].set(1.0)
 
 
@@ -162,6 +162,15 @@ def convolved_in_groups(params, x):
     return out.sum((0, 1))
 
 
+def convolved_together(params, x):
+    errors = jnp.concatenate(heads(params, x), axis=1)[None]
+    how = {"dimension_numbers": ("NWC", "WIO", "NWC")}
+    out = jax.lax.conv_general_dilated(
+        errors, jnp.ones((3, 2, 1)), (1,), "VALID", **how
+    )
+    return out.sum((0, 1))
+
+
 def kernels_by_channel(params, x):
     """The first channel's kernel is of one parameter, the second one's of another."""
     del x
@@ -236,7 +245,7 @@ def long_exchange(params, x):
         return carry[::-1].at[0].add(losses[0]), carry[1]
 
     last, seen = jax.lax.scan(turn, jnp.zeros(2), length=99)
-    return jnp.stack([last[1], seen[-1]]) + losses[0]
+    return jnp.stack([last[1], seen[-1]])
 
 
 def branched(params, x):
@@ -268,6 +277,7 @@ FOLLOWED_TO = [
     (mixed, [BOTH, BOTH]),
     (convolved, [A, B]),
     (convolved_in_groups, [A, A, B, B]),
+    (convolved_together, [BOTH]),
     (kernels_by_channel, [[True, False, False], [False, True, False]]),
     (pooled, [A, B]),
     (added_up, [A, BOTH]),
@@ -290,6 +300,13 @@ FOLLOWED_TO = [
 )
 def test_each_operation_takes_dependence_where_it_goes(fn, expected):
     np.testing.assert_array_equal(dependence(fn, PARAMS, X), expected)
+
+
+def test_an_index_that_is_closed_over_is_not_of_the_program():
+    """It may be of a batch, and another one in the next."""
+    order = jnp.asarray(np.array([1, 0]))
+    found = dependence(lambda p, x: stacked(p, x)[order], PARAMS, X)
+    np.testing.assert_array_equal(found, ALL)
 
 
 def transformed(params, x):
