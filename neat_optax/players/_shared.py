@@ -23,10 +23,11 @@ def param_players(
     to be zero changes nothing. Products, sorts, slices, loops over an axis and the like
     are followed element by element, and so are indices that are numbers of the program:
     `losses.at[2].set(loss)`, or a fancy index by a NumPy array. An index that comes
-    from an argument, or from a `jax.Array` of outside, may mean any element. Of an operation that is not
-    followed, like a Fourier transform or a factorization, each result counts as
-    depending on all that goes in, and where that joins players a warning names it. A
-    head inside one array with the other heads counts for all players.
+    from an argument, or from a `jax.Array` of outside, may mean any element. Of an
+    operation that is not followed, like a Fourier transform or a factorization, each
+    result counts as depending on all that goes in, and where that joins players a
+    warning names it. A head inside one array with the other heads counts for all
+    players.
 
     Args:
       loss_fn: as in `value_and_player_grads`.
