@@ -1,11 +1,12 @@
 """The next generation: elites, and the offspring of selected parents."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _stacked, _tree
 from neat_optax._leaves import Mask
 from neat_optax._random import as_key
 from neat_optax.evolution import _draws, _rows
@@ -94,11 +95,17 @@ def breeder(
         elite = _elites(fitness, num_elites)
         first_parents = jnp.where(elite, order(fitness), parents[:, 0])
         parents = parents.at[:, 0].set(first_parents)
+        kept = lambda leaf: _rows.rearrange(leaf, first_parents)  # noqa: E731
         bred = _vary(
-            vary_key, params, parents, crossover, mutation, state.generation, mask
+            vary_key,
+            params,
+            parents,
+            crossover,
+            mutation,
+            state.generation,
+            mask,
+            lambda leaf, child: _where_row(elite, kept(leaf), child),
         )
-        kept = jax.tree.map(lambda leaf: _rows.rearrange(leaf, first_parents), params)
-        bred = _where_row(elite, kept, bred)
         known = _rows.per_row(elite & (not reevaluate), fitness)
         scores = jnp.where(known, _rows.rearrange(fitness, first_parents), jnp.nan)
         failed = jnp.sum(jnp.isnan(fitness), dtype=jnp.int32)
@@ -155,6 +162,7 @@ def _vary(
     mutation: Mutation,
     generation: Any,
     mask: Mask | None,
+    finish: Callable[[jax.Array, jax.Array], jax.Array] = lambda _, child: child,
 ) -> Any:
     """Each leaf with keys of its own, so that no two of them change in step.
 
@@ -163,14 +171,17 @@ def _vary(
     leaves, treedef = jax.tree.flatten(params)
     vary = set(taking_part(params, mask))
     shared, *own = jax.random.split(key, (1 + len(leaves), 3))
+    turns = _stacked.turns(jnp.size(leaf) for leaf in leaves)
     children = []
     for number, leaf in enumerate(leaves):
+        if turns[number]:
+            own[number] = _draws.after(children[-1], own[number])
         first = _rows.take(leaf, parents[:, 0])
         if number in vary:
             others = [_rows.take(leaf, one) for one in parents.T[1:]]
             keys = shared[0], *own[number]
             first = _vary_leaf(keys, (first, *others), crossover, mutation, generation)
-        children.append(first)
+        children.append(finish(leaf, first))
     return treedef.unflatten(children)
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _tree
+from neat_optax import _stacked, _tree
 from neat_optax.evolution import _rows
 
 _LARGEST = 1 - 2.0**-24  # below 1 in float32
@@ -31,6 +31,12 @@ def words(key: jax.Array, leaf: Any) -> jax.Array:
     shape = _rows.joined(leaf).shape
     drawn = jax.random.bits(key, shape, jnp.uint32, out_sharding=sharding)
     return drawn.reshape(leaf.shape)
+
+
+def after(result: jax.Array, keys: jax.Array) -> jax.Array:
+    """The keys, known only when the result is."""
+    data, impl = jax.random.key_data(keys), jax.random.key_impl(keys)
+    return jax.random.wrap_key_data(_stacked.after(result, data), impl=impl)
 
 
 def choose(word: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:
@@ -74,7 +80,8 @@ def drawn_with(
     def one(key: jax.Array) -> jax.Array:
         return jnp.asarray(init(key, tuple(shape), genes.dtype))
 
-    fresh = jax.vmap(one)(jax.random.split(key, genes.shape[0]))
+    keys = jax.random.split(key, genes.shape[0])
+    fresh = _rows.mapped(one, _rows.at_a_time(genes), (keys,))
     return _rows.placed(fresh, genes)
 
 

@@ -8,12 +8,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _checks
+from neat_optax import _checks, _stacked
 from neat_optax.evolution import _asking
 from neat_optax.evolution._asking import Run, SearchState
 from neat_optax.evolution._evaluating import scores_outside
+from neat_optax.evolution._population import Population
 from neat_optax.evolution._result import History
 
+LARGE = 1 << 21
+"""Weights of a population from which on generations are started one by one."""
 _NEVER = np.iinfo(np.int32).max
 
 
@@ -76,11 +79,34 @@ def inside(
     run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
 ) -> Advanced:
     """Generations in one compiled loop."""
+    if _is_large(state.population):
+        return _one_by_one(run, chunk, state, ends, rest, args)
     start = int(state.generation)
     state, rows = _loop(run, chunk, state, ends, rest, args)
     count = int(state.generation) - start
     history = {name: np.asarray(x)[:count] for name, x in rows.items()}
     return Advanced(state, history, None)
+
+
+def _is_large(population: Population) -> bool:
+    """Whether a CPU takes so long for a generation that a loop in Python costs nothing.
+
+    What a compiled loop adds to a generation's memory is three times the population:
+    XLA takes the counters of random words out of it.
+    """
+    size = sum(leaf.size for leaf in jax.tree.leaves(population.params))
+    return _stacked.in_blocks() and size > LARGE
+
+
+def _one_by_one(
+    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
+) -> Advanced:
+    """Generations one by one, scored in JAX."""
+    rows: list[dict[str, jax.Array]] = []
+    while len(rows) < chunk and not reason(state, ends):
+        state, row = _asking.compiled_step(run, state, rest, args)
+        rows.append(row)
+    return Advanced(state, _stack(rows), None)
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -129,8 +155,11 @@ def outside(
             continue
         state, row = _asking.compiled_tell(run.breeder, state, scores)
         rows.append(jax.device_get(row))
-    history = {name: np.stack([row[name] for row in rows]) for name in rows[0]}
-    return Advanced(state, history, raised)
+    return Advanced(state, _stack(rows), raised)
+
+
+def _stack(rows: list[dict[str, Any]]) -> History:
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
 def _reasons(state: SearchState, ends: Ends) -> jax.Array:

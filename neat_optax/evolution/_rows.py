@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _tree
+from neat_optax import _stacked, _tree
 
 _SHORT = 64
 """Entries along an axis, below which a compiled loop along it is slow."""
@@ -63,6 +63,15 @@ def mapped(function: Callable, batch_size: int | None, rows: tuple) -> Any:
     if batch_size is None:
         return jax.vmap(function)(*rows)
     return jax.lax.map(lambda one: function(*one), rows, batch_size=batch_size)
+
+
+def at_a_time(leaf: jax.Array) -> int | None:
+    """How many rows are drawn together where all would take much memory."""
+    rows, size = leaf.shape[0], leaf.size
+    if size <= _stacked.TURN or not _stacked.in_blocks():
+        return None
+    most = max(_stacked.TURN * rows // size, 1)
+    return next(n for n in range(most, 0, -1) if rows % n == 0)
 
 
 def per_row(values: Any, leaf: Any) -> jax.Array:

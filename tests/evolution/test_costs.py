@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from neat_optax import _stacked
 from neat_optax import evolution as evo
+from neat_optax.evolution import _asking, _loop
 from search_runs import NEARBY
 
 KEY = jax.random.key(0)
@@ -59,3 +61,25 @@ def test_a_batch_of_individuals_needs_the_memory_of_a_batch():
         return compiled.memory_analysis().temp_size_in_bytes
 
     assert memory(4) < memory(None) / 4
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("breeder", [evo.breeder(), evo.mutation_breeder(8)])
+def test_memory_of_a_generation(breeder, monkeypatch):
+    """Of a large population, in sizes of it: the old one, the new one, random words."""
+    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
+    jax.clear_caches()
+    weights = {n: np.zeros((256, 128), np.float32) for n in "abcd"}
+    run = _asking.Run(breeder, _asking.as_evaluator(lambda w: -jnp.sum(w["a"] ** 2)))
+
+    def start():
+        return _asking.start(breeder, 1, 0, evo.perturb(0, weights, 64, 0.3))
+
+    state = jax.eval_shape(start)
+    assert _loop._is_large(state.population)
+    needed = _asking.compiled_step.lower(run, state, (), ()).compile().memory_analysis()
+    population = 4 * sum(x.size for x in jax.tree.leaves(state.population.params))
+    assert (
+        needed.argument_size_in_bytes + needed.output_size_in_bytes < 2.1 * population
+    )
+    assert needed.temp_size_in_bytes < 2.1 * population
