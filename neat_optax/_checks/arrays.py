@@ -85,8 +85,8 @@ def check_tree_like(name: str, tree: Any, like_name: str, like: Any) -> None:
         expected.flatten_up_to(tree)
     except (TypeError, ValueError) as error:
         raise ValueError(
-            f"`{name}` must have the tree structure of `{like_name}`, {expected}, "
-            f"got {jax.tree.structure(tree)}."
+            f"`{name}` must have the tree structure of `{like_name}`, got "
+            f"{_first_difference(tree, like)}."
         ) from error
 
 

@@ -10,7 +10,7 @@ class ProgressBar:
     """Shows the generation and the best fitness so far.
 
     Args:
-      generations: how many there are, as for `search`.
+      generations: how many there are, as for `search`; None shows no end.
       console: a `rich.console.Console`; by default one on the terminal.
 
     Example::
@@ -18,7 +18,7 @@ class ProgressBar:
         evolution.search(..., generations=200, callbacks=[evolution.ProgressBar(200)])
     """
 
-    def __init__(self, generations: int, console: Any = None):
+    def __init__(self, generations: int | None = None, console: Any = None):
         try:
             from rich.progress import (
                 BarColumn,

@@ -186,9 +186,8 @@ def _initial(key: jax.Array, weights: Any, given: Any) -> Population:
         lambda x: jax.ShapeDtypeStruct(jnp.shape(x)[1:], jnp.result_type(x)),
         population.params,
     )
-    _checks.check_same_structure(
-        "one individual of population", one, "params_or_model", weights
-    )
+    name = "one individual of population_size"
+    _checks.check_same_structure(name, one, "params_or_model", weights, dtypes=True)
     return population
 
 

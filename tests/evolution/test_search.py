@@ -137,7 +137,15 @@ def test_an_initial_population_may_have_fitness():
         ({"callbacks": [3]}, "`callbacks` must be a function"),
         (
             {"population_size": {"w": jnp.ones((8, 2))}},
-            "`one individual of population` must have the tree structure",
+            r"`one individual of population_size` must .* got no array at \['b'\]",
+        ),
+        (
+            {
+                "population_size": {
+                    n: np.ones((8, *x.shape), np.float16) for n, x in PARAMS.items()
+                }
+            },
+            "`one individual of population_size` must have the dtypes of .* float16",
         ),
         ({"evaluate": lambda p: p["b"]}, "`evaluate` must return one real number"),
     ],

@@ -77,6 +77,11 @@ def test_progress_bar_shows_generation_and_best():
     assert f"best fitness {found.best_fitness:.6g}" in text
 
 
+def test_progress_bar_needs_no_number():
+    with evo.ProgressBar(console=Console(file=io.StringIO())) as bar:
+        bar(run(generations=0).state, {})
+
+
 def test_tensorboard_gets_every_generation_once(tmp_path):
     board = evo.TensorBoard(tmp_path, prefix="ga/")
     history = run(callbacks=[board], chunk=3).history

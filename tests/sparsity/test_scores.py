@@ -217,10 +217,9 @@ def test_what_is_missing_is_named():
 
 def test_gradients_and_norms_of_other_structures():
     w, other = {"a": W}, {"b": W}
-    trees = r"PyTreeDef\(\{'a': \*\}\), got PyTreeDef\(\{'b': \*\}\)\.$"
     path = r"got no array at \['a'\]\.$"
-    for name, score, end in (("grad", sp.snip, path), ("input_norms", sp.wanda, trees)):
-        message = rf"^`{name}` must have the tree structure of `params`, {end}"
+    for name, score in (("grad", sp.snip), ("input_norms", sp.wanda)):
+        message = rf"^`{name}` must have the tree structure of `params`, {path}"
         with pytest.raises(ValueError, match=message):
             make_mask(w, 0.5, score=score, **{name: other})
     message = (
