@@ -61,11 +61,7 @@ def test_shardings_are_types_on_an_explicit_mesh(name):
         assert _padded(a) == _padded(b), (a, b)
 
 
-ALIKE = ("adapt_pruning",)
-"""Its level starts alike on all devices, and the counts of each change it."""
-
-
-@contract.each([n for n in contract.TABLE if n not in ALIKE], ("prune_to_sparsity",))
+@contract.each(fast=("prune_to_sparsity", "adapt_pruning"))
 def test_inside_shard_map(name):
     """Tracing alone finds a loop or a branch that starts from what does not vary."""
     tx, step = contract.TABLE[name].stepper()

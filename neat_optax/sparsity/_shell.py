@@ -52,8 +52,8 @@ def prune_by(
         _checks.check_inexact("params", params)
         step, start = jnp.zeros((), jnp.int32), target.start()
         jax.eval_shape(lambda p: target.amount(start, step, p, {}), params)
-        memory = scoring.start_memory(score, params)
-        return PruneState(step, start, all_kept(params), memory)
+        memory, kept = scoring.start_memory(score, params), all_kept(params)
+        return PruneState(step, _varying(start, kept), kept, memory)
 
     def update_fn(
         updates: optax.Updates,
@@ -87,4 +87,15 @@ def _decide_if(
     amount: Any,
 ) -> tuple[Any, Any]:
     """Jitted, so that a step outside of `jit` does not recompile its branches."""
-    return jax.lax.cond(due, lambda: decide(score, *old, measured, amount), lambda: old)
+
+    def decided() -> tuple[Any, Any]:
+        target, mask = decide(score, *old, measured, amount)
+        return _varying(target, mask), mask
+
+    return jax.lax.cond(due, decided, lambda: old)
+
+
+def _varying(target: Any, mask: Any) -> Any:
+    """In `jax.shard_map`, what is counted varies as the weights do."""
+    leaves = jax.tree.leaves(mask)
+    return _tree.varying_like(target, leaves[0]) if leaves else target

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._leaves import kernels
 
 
 def centralize_outputs() -> optax.GradientTransformationExtraArgs:
@@ -14,7 +15,8 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
 
     .. math:: g_{:,k} \leftarrow g_{:,k} - \operatorname{mean}(g_{:,k})
 
-    over all axes but the last, for leaves of two or more axes. Flax kernels end in the
+    over all axes but the last, for kernels: arrays of two axes or more that are no
+    biases and no scales, by their names and places. Flax kernels end in the
     output axis; `optax.centralize` averages over all axes but the first, which is the
     output axis of PyTorch's layout.
 
@@ -32,13 +34,18 @@ def centralize_outputs() -> optax.GradientTransformationExtraArgs:
         _checks.check_inexact("updates", updates)
         if params is not None:
             _checks.check_same_structure("updates", updates, "params", params)
-        return jax.tree.map(_center, updates), state
+        centered = [_center(g) if k else g for g, k in _with_roles(updates)]
+        return jax.tree.structure(updates).unflatten(centered), state
 
     return optax.GradientTransformationExtraArgs(optax.init_empty_state, update_fn)
 
 
+def _with_roles(updates: optax.Updates) -> list[tuple[jax.Array, bool]]:
+    """The gradients, and which of them are those of kernels."""
+    roles = jax.tree.leaves(kernels(updates))
+    return list(zip(jax.tree.leaves(updates), roles, strict=True))
+
+
 def _center(gradient: jax.Array) -> jax.Array:
-    if gradient.ndim < 2:
-        return gradient
     axes = tuple(range(gradient.ndim - 1))
     return gradient - jnp.mean(gradient, axis=axes, keepdims=True)

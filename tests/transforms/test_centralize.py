@@ -26,6 +26,11 @@ def test_vectors_and_scalars_are_left_alone():
     }
 
 
+def test_what_is_for_each_unit_is_left_alone_also_of_stacked_layers():
+    tree = {"scale": np.array([[1.0, 3.0], [2.0, 5.0]], np.float32)}
+    np.testing.assert_array_equal(centre(tree)["scale"], tree["scale"])
+
+
 def test_convolutions_are_centered_over_all_axes_but_the_last():
     kernel = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3, 2, 4)))
     np.testing.assert_allclose(centre(kernel).sum((0, 1, 2)), np.zeros(4), atol=1e-5)
