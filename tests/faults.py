@@ -83,7 +83,7 @@ FAULTS = [
     Fault(
         "nnqp-flat",
         "dropped guard",
-        "neat_optax/aggregators/_solvers/_nnqp.py",
+        "neat_optax/aggregators/_solvers/_proportioning.py",
         "    length = jnp.where(move.flat, 0, length)\n",
         "",
         (

@@ -4,7 +4,8 @@ import jax.numpy as jnp
 
 from neat_optax._typing import Array, Float
 from neat_optax.aggregators._correlation import Correlation
-from neat_optax.aggregators._solvers._nnqp import Solution, nnls, nnqp
+from neat_optax.aggregators._solvers._nnqp import nnls, nnqp
+from neat_optax.aggregators._solvers._proportioning import Solution
 
 
 def project(rows: Correlation, start: Float[Array, "K P"] | None = None) -> Solution:
