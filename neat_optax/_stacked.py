@@ -3,22 +3,17 @@
 Nothing here forms a second array of the input's size.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _tree
+from neat_optax import _blocks, _tree
 
 SMALLEST = 1e-22
 LARGEST = 1e30
 """Squared norms between these are summed as they are; others are rescaled first."""
-COLUMNS = 1 << 14
-"""Columns that a CPU contracts at a time where there are twice as many or more: a
-longer contraction leaves its caches."""
-TURN = 1 << 18
-"""Elements of leaves whose temporaries may be held at once."""
 
 
 def gramian(
@@ -37,11 +32,11 @@ def gramian(
     """
     others = leaves if others is None else others
     rows = [None] * len(leaves) if metrics is None else metrics
-    begin = turns(leaf.size for leaf in leaves)
+    begin = _blocks.turns(leaf.size for leaf in leaves)
     total, taken = jnp.zeros(()), scale
     for a, b, metric, begins in zip(leaves, others, rows, begin, strict=True):
         if begins:
-            metric, taken = after(total, (metric, scale))
+            metric, taken = _blocks.after(total, (metric, scale))
         total = total + _contract(a, b, metric, taken)
     return total
 
@@ -70,15 +65,15 @@ def products_of_sums(
 
     def measure(some: jax.Array) -> jax.Array:
         total, taken = jnp.zeros((), weights.dtype), (some, scale)
-        begin = turns(leaf.size for leaf in leaves)
+        begin = _blocks.turns(leaf.size for leaf in leaves)
         for leaf, metric, begins in zip(leaves, rows, begin, strict=True):
             if begins:
-                metric, taken = after(total, (metric, (some, scale)))
+                metric, taken = _blocks.after(total, (metric, (some, scale)))
             total = total + _products_of_sums(leaf, finite, metric, *taken)
         return total
 
     # Elsewhere one sum at a time: together they would be as large as the stack.
-    found = measure(weights) if in_blocks() else jax.lax.map(measure, weights)
+    found = measure(weights) if _blocks.in_blocks() else jax.lax.map(measure, weights)
     return jnp.where(finite[None], found, 0)
 
 
@@ -106,29 +101,7 @@ def _products_of_sums(
         sums = sums if row is None else sums / _tree.widen(row).reshape(1, -1)
         return jnp.matmul(sums, block.T, precision="highest")
 
-    return sum_over_blocks(of_block, stack, metric)
-
-
-def turns(sizes: Iterable[int]) -> list[bool]:
-    """Which leaves of such sizes begin a turn, and so wait for the leaf before.
-
-    The scheduler of a lone CPU device would otherwise hold the temporaries of all
-    leaves at once, where they are many and small.
-    """
-    begins, held = [], 0
-    for size in sizes:
-        held += size
-        begins.append(in_blocks() and held > size and held > TURN)
-        held = size if begins[-1] else held
-    return begins
-
-
-def after(result: jax.Array, values: Any) -> Any:
-    """The values, known only when the result is."""
-    if not result.size:
-        return values
-    never = result.reshape(-1)[0] > jnp.inf  # which XLA does not know
-    return jax.tree.map(lambda x: jnp.where(never, jnp.zeros_like(x), x), values)
+    return _blocks.sum_over_blocks(of_block, stack, metric)
 
 
 def largest_entry(leaves: list[jax.Array]) -> jax.Array:
@@ -178,71 +151,7 @@ def _contract(
     def products(pair: tuple[jax.Array, jax.Array], row: jax.Array | None) -> jax.Array:
         return _dot(pair[0], pair[1], row, scale)
 
-    return sum_over_blocks(products, (a, b), metric)
-
-
-def sum_over_blocks(
-    function: Callable[[Any, Any], Any], stacks: Any, row: jax.Array | None = None
-) -> Any:
-    """Sums `function(stacks, row)` over blocks of columns.
-
-    Args:
-      function: what to sum, of one block.
-      stacks: arrays [P, ...] that are cut alike.
-      row: an array [...] that is cut with them, or None.
-
-    Returns:
-      The sum; on several devices, the function of everything as one block.
-    """
-    if not in_blocks():
-        return function(stacks, row)
-    stacks, row, columns = _as_columns(stacks, row)
-    if columns < 2 * COLUMNS:
-        return function(stacks, row)
-    whole, rest = divmod(columns, COLUMNS)
-    first = function(*_cut((stacks, row), whole * COLUMNS, rest))
-
-    def body(index: jax.Array, total: Any) -> Any:
-        block = function(*_cut((stacks, row), index * COLUMNS, COLUMNS))
-        return jax.tree.map(jnp.add, total, block)
-
-    return jax.lax.fori_loop(0, whole, body, first)
-
-
-def map_over_blocks(
-    function: Callable[[jax.Array, None], jax.Array], stack: jax.Array
-) -> jax.Array:
-    """`function(stack, None)`, an array without the player axis, block by block."""
-    if not in_blocks():
-        return function(stack, None)
-    flat, _, columns = _as_columns(stack, None)
-    if columns < 2 * COLUMNS:
-        return function(flat, None).reshape(stack.shape[1:])
-    whole, rest = divmod(columns, COLUMNS)
-    last = function(*_cut((flat, None), whole * COLUMNS, rest))
-    result = jnp.zeros((columns,), last.dtype)
-    result = jax.lax.dynamic_update_slice_in_dim(result, last, whole * COLUMNS, 0)
-
-    def body(index: jax.Array, result: jax.Array) -> jax.Array:
-        start = index * COLUMNS
-        block = function(*_cut((flat, None), start, COLUMNS))
-        return jax.lax.dynamic_update_slice_in_dim(result, block, start, 0)
-
-    result = jax.lax.fori_loop(0, whole, body, result)
-    return result.reshape(stack.shape[1:])
-
-
-def _as_columns(stacks: Any, row: jax.Array | None) -> tuple[Any, Any, int]:
-    """Every array as a matrix of players and columns, the row as one row of columns."""
-    flat = jax.tree.map(lambda x: x.reshape(len(x), -1), stacks)
-    columns = jax.tree.leaves(flat)[0].shape[1]
-    return flat, None if row is None else row.reshape(-1), columns
-
-
-def _cut(pieces: Any, start: Any, size: int) -> Any:
-    return jax.tree.map(
-        lambda x: jax.lax.dynamic_slice_in_dim(x, start, size, axis=x.ndim - 1), pieces
-    )
+    return _blocks.sum_over_blocks(products, (a, b), metric)
 
 
 def _dot(
@@ -270,11 +179,6 @@ def _explicit(stack: jax.Array, spec: tuple[Any, ...]) -> Any:
     if sharding is None:
         return None
     return jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec(*spec))
-
-
-def in_blocks() -> bool:
-    """Only on a lone CPU: blocks of a sharded array would have to be gathered."""
-    return jax.default_backend() == "cpu" and jax.device_count() == 1
 
 
 @jax.jit

@@ -6,7 +6,7 @@ import pytest
 
 import player_table as table
 import running
-from neat_optax import _stacked
+from neat_optax import _blocks
 
 LEAVES, SHAPE = 16, (61, 67)  # no other test has arrays of such a shape
 STACKED = LEAVES * table.COUNT * SHAPE[0] * SHAPE[1] * 4
@@ -19,8 +19,8 @@ NAMES = [n for n in table.TABLE if n not in (*STORING, "hold_absent")]
 
 @pytest.fixture
 def lone_cpu(monkeypatch):
-    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
-    monkeypatch.setattr(_stacked, "TURN", SHAPE[0] * SHAPE[1])
+    monkeypatch.setattr(_blocks, "in_blocks", lambda: True)
+    monkeypatch.setattr(_blocks, "TURN", SHAPE[0] * SHAPE[1])
 
 
 @table.each(NAMES, fast=("pcgrad", "trimmed_mean"))

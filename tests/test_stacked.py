@@ -5,9 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax import _stacked
+from neat_optax import _blocks, _stacked
 
-C = _stacked.COLUMNS
+C = _blocks.COLUMNS
 SIZES = [1, 5, C - 1, C, C + 1, 3 * C, 3 * C + 7]
 
 
@@ -22,7 +22,7 @@ def flat(x):
 @pytest.fixture
 def lone_cpu(monkeypatch):
     """The tests run on eight devices, where nothing is cut into blocks."""
-    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
+    monkeypatch.setattr(_blocks, "in_blocks", lambda: True)
 
 
 def test_gramian_against_numpy():
@@ -105,7 +105,7 @@ def test_sum_over_blocks_equals_the_whole(lone_cpu, size):
         calls.append(pair[0].shape)
         return jnp.einsum("in,jn->ij", pair[0] / row[None], pair[1])
 
-    found = _stacked.sum_over_blocks(products, (a, b), jnp.asarray(m))
+    found = _blocks.sum_over_blocks(products, (a, b), jnp.asarray(m))
     expected = flat(a) / m @ flat(b).T
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * size**0.5 * 10)
     parts = {C, size % C} if size >= 2 * C else {size}
@@ -116,7 +116,7 @@ def test_sum_over_blocks_equals_the_whole(lone_cpu, size):
 def test_map_over_blocks_equals_the_whole(lone_cpu, size):
     del lone_cpu
     a = jnp.asarray(rows(3, size)).reshape(3, 1, size)
-    found = _stacked.map_over_blocks(lambda block, _: 2 * jnp.sum(block, axis=0), a)
+    found = _blocks.map_over_blocks(lambda block, _: 2 * jnp.sum(block, axis=0), a)
     np.testing.assert_allclose(found, 2 * np.sum(a, axis=0), rtol=1e-5, atol=1e-6)
     assert found.shape == (1, size)
 
@@ -125,11 +125,9 @@ def test_map_over_blocks_equals_the_whole(lone_cpu, size):
 def test_blocks_of_any_shape(lone_cpu, shape):
     del lone_cpu
     a = jnp.asarray(rows(*shape))
-    found = _stacked.map_over_blocks(lambda block, _: block[0] - block[1], a)
+    found = _blocks.map_over_blocks(lambda block, _: block[0] - block[1], a)
     np.testing.assert_array_equal(found, a[0] - a[1])
-    total = _stacked.sum_over_blocks(
-        lambda block, _: jnp.sum(block, axis=1), flatten(a)
-    )
+    total = _blocks.sum_over_blocks(lambda block, _: jnp.sum(block, axis=1), flatten(a))
     expected = np.sum(flat(a), axis=1)
     np.testing.assert_allclose(total, expected, rtol=1e-4, atol=1e-3)
 
@@ -140,13 +138,13 @@ def flatten(a):
 
 def test_blocks_are_for_a_lone_cpu_only():
     assert jax.device_count() == 8
-    assert not _stacked.in_blocks()
+    assert not _blocks.in_blocks()
 
 
 @pytest.mark.parametrize("blocks", [False, True])
 def test_products_of_sums_against_numpy(blocks, monkeypatch):
     """The last player is not finite; a sum that cancels is right to its own length."""
-    monkeypatch.setattr(_stacked, "in_blocks", lambda: blocks)
+    monkeypatch.setattr(_blocks, "in_blocks", lambda: blocks)
     size = 2 * C + 3 if blocks else 6
     a, b = rows(4, size), rows(4, 3, seed=1) + 1j * rows(4, 3, seed=2)
     a[1] = -a[0] + 1e-4 * a[1]

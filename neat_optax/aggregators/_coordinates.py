@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _blocks, _checks, _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras
@@ -34,12 +34,12 @@ class Stacks(NamedTuple):
         """`function(block, present)` of all leaves, in turn and block by block."""
         reduced, present = [], self.present
         for leaf, begins in zip(
-            self.leaves, _stacked.turns(leaf.size for leaf in self.leaves), strict=True
+            self.leaves, _blocks.turns(leaf.size for leaf in self.leaves), strict=True
         ):
             if begins:
-                present = _stacked.after(reduced[-1], self.present)
+                present = _blocks.after(reduced[-1], self.present)
             of_block = functools.partial(lambda now, x, _: function(x, now), present)
-            reduced.append(_stacked.map_over_blocks(of_block, leaf))
+            reduced.append(_blocks.map_over_blocks(of_block, leaf))
         return reduced
 
 

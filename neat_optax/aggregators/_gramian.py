@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _blocks, _checks, _stacked, _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players
 
@@ -189,11 +189,11 @@ def _gramian_of_each(
 ) -> Float[Array, "S P P"]:
     """The Gramian of every scope, its gradients multiplied by its factor."""
     found: list[jax.Array] = []
-    turns = _stacked.turns(group.stacked_size for group in groups)
+    turns = _blocks.turns(group.stacked_size for group in groups)
     for number, (group, begins) in enumerate(zip(groups, turns, strict=True)):
         scale = None if factors is None else factors[number]
         if begins:
-            scale, metric = _stacked.after(found[-1], (scale, group.metric))
+            scale, metric = _blocks.after(found[-1], (scale, group.metric))
             group = group._replace(metric=metric)
         found.append(group.gramian(scale, cross))
     return jnp.stack(found)

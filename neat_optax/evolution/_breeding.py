@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _blocks, _checks, _tree
 from neat_optax._leaves import Mask
 from neat_optax._random import as_key
 from neat_optax.evolution import _draws, _rows
@@ -171,7 +171,7 @@ def _vary(
     leaves, treedef = jax.tree.flatten(params)
     vary = set(taking_part(params, mask))
     shared, *own = jax.random.split(key, (1 + len(leaves), 3))
-    turns = _stacked.turns(jnp.size(leaf) for leaf in leaves)
+    turns = _blocks.turns(jnp.size(leaf) for leaf in leaves)
     children = []
     for number, leaf in enumerate(leaves):
         if turns[number]:

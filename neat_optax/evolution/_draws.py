@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _stacked, _tree
+from neat_optax import _blocks, _tree
 from neat_optax.evolution import _rows
 
 _LARGEST = 1 - 2.0**-24  # below 1 in float32
@@ -36,7 +36,7 @@ def words(key: jax.Array, leaf: Any) -> jax.Array:
 def after(result: jax.Array, keys: jax.Array) -> jax.Array:
     """The keys, known only when the result is."""
     data, impl = jax.random.key_data(keys), jax.random.key_impl(keys)
-    return jax.random.wrap_key_data(_stacked.after(result, data), impl=impl)
+    return jax.random.wrap_key_data(_blocks.after(result, data), impl=impl)
 
 
 def choose(word: jax.Array, count: int) -> tuple[jax.Array, jax.Array]:

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _checks, _stacked
+from neat_optax import _blocks, _checks
 from neat_optax.evolution import _asking
 from neat_optax.evolution._asking import Run, SearchState
 from neat_optax.evolution._evaluating import scores_outside
@@ -95,7 +95,7 @@ def _is_large(population: Population) -> bool:
     XLA takes the counters of random words out of it.
     """
     size = sum(leaf.size for leaf in jax.tree.leaves(population.params))
-    return _stacked.in_blocks() and size > LARGE
+    return _blocks.in_blocks() and size > LARGE
 
 
 def _one_by_one(

@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _stacked, _tree
+from neat_optax import _blocks, _tree
 
 _SHORT = 64
 """Entries along an axis, below which a compiled loop along it is slow."""
@@ -68,9 +68,9 @@ def mapped(function: Callable, batch_size: int | None, rows: tuple) -> Any:
 def at_a_time(leaf: jax.Array) -> int | None:
     """How many rows are drawn together where all would take much memory."""
     rows, size = leaf.shape[0], leaf.size
-    if size <= _stacked.TURN or not _stacked.in_blocks():
+    if size <= _blocks.TURN or not _blocks.in_blocks():
         return None
-    most = max(_stacked.TURN * rows // size, 1)
+    most = max(_blocks.TURN * rows // size, 1)
     return next(n for n in range(most, 0, -1) if rows % n == 0)
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _stacked
+from neat_optax import _blocks, _stacked
 from neat_optax._leaves import sum_by_owner
 from neat_optax.aggregators._gramian import Extras, Group, measure_gramian
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
@@ -63,7 +63,7 @@ def mean_form(
         seats = taken = measured.seats
         factors = reduction.factors(seats.shares)
         combined: list[jax.Array] = []
-        turns = _stacked.turns(leaf.size for leaf in leaves)
+        turns = _blocks.turns(leaf.size for leaf in leaves)
         for leaf, owner, begins in zip(leaves, owners, turns, strict=True):
             if begins:
                 taken = _wait(seats, combined[-1])
@@ -101,7 +101,7 @@ def _measure_scopes(
         metrics += group.metric or [None] * len(group.gradients)
         owners += [owner] * len(group.gradients)
     parts, taken = [], seats
-    turns = _stacked.turns(leaf.size for leaf in leaves)
+    turns = _blocks.turns(leaf.size for leaf in leaves)
     for leaf, norm, metric, begins in zip(leaves, norms, metrics, turns, strict=True):
         if begins:
             taken = _wait(seats, parts[-1].raw.oo)
@@ -114,7 +114,7 @@ def _measure_scopes(
 
 def _wait(seats: _means.Seats, result: jax.Array) -> _means.Seats:
     """The seats, known only when the result is."""
-    return seats._replace(present=_stacked.after(result, seats.present))
+    return seats._replace(present=_blocks.after(result, seats.present))
 
 
 def _decide_players(

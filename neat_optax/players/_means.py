@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _stacked, _tree
+from neat_optax import _blocks, _tree
 from neat_optax._typing import Array, Bool, Float, Inexact
 from neat_optax.conflict._alignment import Alignment
 
@@ -69,7 +69,7 @@ def align(
         g, o = g / metric_block, o / metric_block
         return raw, (_inner(g, g), _inner(g, o), _inner(o, o))
 
-    raw, in_metric = _stacked.sum_over_blocks(products, stack, metric)
+    raw, in_metric = _blocks.sum_over_blocks(products, stack, metric)
     return Alignment(norms, *raw), None if metric is None else Alignment(*in_metric)
 
 
@@ -97,7 +97,7 @@ def combine(
         result = _over_players(add, zero, block, *per_player, on_gradient, on_opponent)
         return result.astype(block.dtype)
 
-    return _stacked.map_over_blocks(corrected, stack)
+    return _blocks.map_over_blocks(corrected, stack)
 
 
 def _total(stack: jax.Array, seats: Seats) -> Total:
@@ -147,7 +147,7 @@ def _over_players(
         return _tree.cast_like(new, carry)
 
     count = len(stack)
-    unroll = 1 if _stacked.in_blocks() else min(UNROLLED, count)
+    unroll = 1 if _blocks.in_blocks() else min(UNROLLED, count)
     return jax.lax.fori_loop(0, count, body, start, unroll=unroll)
 
 

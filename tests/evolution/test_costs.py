@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax import _stacked
+from neat_optax import _blocks
 from neat_optax import evolution as evo
 from neat_optax.evolution import _asking, _loop
 from search_runs import NEARBY
@@ -67,7 +67,7 @@ def test_a_batch_of_individuals_needs_the_memory_of_a_batch():
 @pytest.mark.parametrize("breeder", [evo.breeder(), evo.mutation_breeder(8)])
 def test_memory_of_a_generation(breeder, monkeypatch):
     """Of a large population, in sizes of it: the old one, the new one, random words."""
-    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
+    monkeypatch.setattr(_blocks, "in_blocks", lambda: True)
     jax.clear_caches()
     weights = {n: np.zeros((256, 128), np.float32) for n in "abcd"}
     run = _asking.Run(breeder, _asking.as_evaluator(lambda w: -jnp.sum(w["a"] ** 2)))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import neat_optax as neo
-from neat_optax import _stacked
+from neat_optax import _blocks, _stacked
 from neat_optax.players import _means
 from oracle import player_contest as player_oracle
 
@@ -102,7 +102,7 @@ def test_the_metric_divides_gradient_and_opponent():
 @pytest.mark.slow
 def test_blocks_keep_no_array_of_all_players(monkeypatch):
     """As on a lone CPU; shapes that no other test has, since traces are kept."""
-    monkeypatch.setattr(_stacked, "in_blocks", lambda: True)
+    monkeypatch.setattr(_blocks, "in_blocks", lambda: True)
     tx = neo.player_contest(neo.opponents.others_mean(), neo.neat_rules(1.0))
 
     def compiled(count, *shape):
@@ -112,12 +112,12 @@ def test_blocks_keep_no_array_of_all_players(monkeypatch):
         return jax.jit(tx.update).lower(stack, state, metric=param).compile()
 
     small, large = (
-        compiled(17, 7, size // 7 + 11) for size in (2 * _stacked.COLUMNS, 2**18)
+        compiled(17, 7, size // 7 + 11) for size in (2 * _blocks.COLUMNS, 2**18)
     )
     memory = [step.memory_analysis().temp_size_in_bytes for step in (small, large)]
     assert memory[0] == memory[1]  # blocks, whatever the size
     assert memory[1] < 17 * 4 * 2**18
-    rng, shape = np.random.default_rng(0), (7, 2 * _stacked.COLUMNS // 7 + 11)
+    rng, shape = np.random.default_rng(0), (7, 2 * _blocks.COLUMNS // 7 + 11)
     g = rng.normal(size=(17, *shape)).astype(np.float32)
     metric = rng.uniform(0.5, 2, size=shape).astype(np.float32)
     update, _ = small(g, tx.init(g[0]), metric=metric)
@@ -149,7 +149,7 @@ ONE_DEVICE = """
     assert temporary + output <= 2 * size * 4 + 2**20
     assert temporary == words(32, size // 8)[0]  # blocks, whatever the size
 
-    count, shape = 17, (7, 2 * _stacked.COLUMNS // 7 + 11)
+    count, shape = 17, (7, 2 * _blocks.COLUMNS // 7 + 11)
     rng = np.random.default_rng(0)
     g = rng.normal(size=(count, *shape)).astype(np.float32)
     metric = rng.uniform(0.5, 2, size=shape).astype(np.float32)
