@@ -23,6 +23,7 @@ PAGE = pathlib.Path(__file__).parents[1] / "docs" / "api.md"
 WIDTHS = np.array([1e-3, 1e-4, 1e-5])
 """Of differences of fourth order. The wide one may reach over the edge of a choice, the
 narrow one drowns in the rounding of states in float32."""
+ROUNDED = ("graddrop",)  # its probabilities are float32
 NOT_AT_ZERO = ("chained",)  # optax.clip_by_global_norm has no derivative there
 
 
@@ -104,7 +105,7 @@ def check(name, players):
     np.testing.assert_allclose(forward[asked], reverse[asked], rtol=2e-7)
     generic = [index for index in asked if index != 1]
     errors = np.abs(differences[generic] / forward[generic, None] - 1)
-    assert np.all(errors.min(axis=1) < 1e-4)
+    assert np.all(errors.min(axis=1) < (1e-4 if name in ROUNDED else 1e-5))
 
 
 @contract.each(fast=("clip_leaf_norm",))
