@@ -43,8 +43,9 @@ def diagnostics(
         `jax.vmap(diagnostics)`.
       params: the parameters, if `per_leaf` is to be a dictionary by path. Needs one
         optimizer that records every leaf on its own.
-      players: names of the players, such as the keys of a dictionary of losses. What
-        is measured of each is then a dictionary by name, `cosines` one of dictionaries.
+      players: names of the players in their order; the keys of a dictionary of losses
+        are sorted. What is measured of each is then a dictionary by name, `cosines` one
+        of dictionaries.
       plain: whether to return Python's own floats, lists and dictionaries, as for
         JSON. Not inside `jit`.
 

@@ -49,9 +49,9 @@ def value_and_player_grads(
       A function of the same arguments that returns `(losses, gradients)`, or
       `((losses, aux), gradients)` with `has_aux`, in the manner of
       `jax.value_and_grad`. The losses have the shape [P], the gradients the structure
-      of `params`, with leaves of shape [P, ...]; players are in the order of the array,
-      list or dictionary. The `aux` of several functions are in a list or dictionary
-      like theirs.
+      of `params`, with leaves of shape [P, ...]; players are in the order of the array
+      or list, or of the dictionary's sorted keys, as in all trees of JAX. The `aux` of
+      several functions are in a list or dictionary like theirs.
 
       `params` is any pytree, or an `nnx.Module`, to be called in training mode too.
       Then the gradients are an `nnx.State` of its `nnx.Param`, as `nnx.grad` returns

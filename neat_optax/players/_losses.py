@@ -20,14 +20,19 @@ def check_loss_fn(loss_fn: Any) -> None:
 
 
 def values(several: Any) -> list[Any]:
-    """What is in a sequence or dictionary, in its order."""
-    return list(several.values() if isinstance(several, Mapping) else several)
+    """What is in a sequence, or in a dictionary by its sorted keys.
+
+    Every tree map, `jit` and `vmap` of JAX returns a dictionary in this order.
+    """
+    if isinstance(several, Mapping):
+        return [several[name] for name in sorted(several)]
+    return list(several)
 
 
 def like(several: Any, parts: list[Any]) -> Any:
     """A list, or a dictionary with the names of another."""
     if isinstance(several, Mapping):
-        return dict(zip(several, parts, strict=True))
+        return dict(zip(sorted(several), parts, strict=True))
     return parts
 
 
@@ -65,7 +70,9 @@ def stacked(losses: Any) -> Any:
 
 def _check_losses(losses: Any, shape: str, rank: int) -> None:
     if not hasattr(losses, "shape"):
-        got = f"a {type(losses).__name__}"
+        nested = isinstance(losses, Sequence | Mapping)
+        hint = "; with `(losses, aux)` pass has_aux=True" if nested else ""
+        got = f"a {type(losses).__name__}{hint}"
     elif losses.ndim == rank and jnp.issubdtype(losses.dtype, jnp.floating):
         return
     else:

@@ -48,7 +48,7 @@ def joint_and_alone(x, y):
     losses, grads = neo.value_and_player_grads(losses_of)(model, x, y)
     alone = [
         nnx.grad(lambda m, name=name: losses_of(m, x, y)[name])(copy)
-        for name, copy in zip(("up", "down"), copies, strict=True)
+        for name, copy in zip(("down", "up"), copies, strict=True)
     ]
     return losses, grads, alone, carried(model), carried(copies[0])
 
