@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _checks, _tree
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
@@ -185,7 +185,10 @@ def adapt_pruning(
         rule = value_at(sparsity, step), value_at(tolerance, step)
         return cadence.due(step), (extra_args.get("complexity"), *rule)
 
-    target = Target(start_level, amount, functools.partial(_decide, division, control))
+    def start(mask: Any) -> Level:
+        return _varying(start_level(), mask)
+
+    target = Target(start, amount, functools.partial(_decide, division, control))
     return prune_by("adapt_pruning", as_score(score), target)
 
 
@@ -209,7 +212,13 @@ def _decide(
     def pruned() -> Any:
         return decide(division, score, mask, measured, state.level)
 
-    return state, jax.lax.cond(moved, pruned, lambda: mask)
+    return _varying(state, mask), jax.lax.cond(moved, pruned, lambda: mask)
+
+
+def _varying(level: Level, mask: Any) -> Level:
+    """In `jax.shard_map`, what is counted varies as the weights do."""
+    leaves = jax.tree.leaves(mask)
+    return _tree.varying_like(level, leaves[0]) if leaves else level
 
 
 def _count_nonzero(division: Division, params: optax.Params) -> jax.Array:

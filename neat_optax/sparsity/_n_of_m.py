@@ -65,7 +65,7 @@ def n_of_m(
         rows.check(params)
         return step == begin, None
 
-    target = Target(tuple, amount, functools.partial(_decide, rows))
+    target = Target(lambda _: (), amount, functools.partial(_decide, rows))
     return prune_by("n_of_m", as_score(score), target)
 
 

@@ -98,7 +98,7 @@ def prune_to_sparsity(
         due = cadence.due(step) & (share > highest)
         return due, (share, division.amount(params, value))
 
-    start = partial(jnp.zeros, (), jnp.float32)
+    start = lambda _: jnp.zeros((), jnp.float32)  # noqa: E731
     target = Target(start, amount, partial(_decide, division))
     return prune_by("prune_to_sparsity", as_score(score), target)
 

@@ -26,13 +26,13 @@ class PruneState(NamedTuple):
 class Target(NamedTuple):
     """When the mask changes, and to what.
 
-    `start()` gives a state. `amount(state, step, params, extra_args)` says whether the
-    mask may change now, and gives the amount that `decide` prunes then.
+    `start(mask)` gives a state. `amount(state, step, params, extra_args)` says whether
+    the mask may change now, and gives the amount that `decide` prunes then.
     `decide(score, state, mask, measured, amount)` gives the next state and the next
     mask; it is hashable, and runs at the steps that are due.
     """
 
-    start: Callable[[], Any]
+    start: Callable[[Any], Any]
     amount: Callable[..., tuple[jax.Array, Any]]
     decide: Callable[..., tuple[Any, Any]]
 
@@ -50,10 +50,10 @@ def prune_by(
 
     def init_fn(params: optax.Params) -> PruneState:
         _checks.check_inexact("params", params)
-        step, start = jnp.zeros((), jnp.int32), target.start()
+        step, mask = jnp.zeros((), jnp.int32), all_kept(params)
+        start = target.start(mask)
         jax.eval_shape(lambda p: target.amount(start, step, p, {}), params)
-        memory, kept = scoring.start_memory(score, params), all_kept(params)
-        return PruneState(step, _varying(start, kept), kept, memory)
+        return PruneState(step, start, mask, scoring.start_memory(score, params))
 
     def update_fn(
         updates: optax.Updates,
@@ -87,15 +87,4 @@ def _decide_if(
     amount: Any,
 ) -> tuple[Any, Any]:
     """Jitted, so that a step outside of `jit` does not recompile its branches."""
-
-    def decided() -> tuple[Any, Any]:
-        target, mask = decide(score, *old, measured, amount)
-        return _varying(target, mask), mask
-
-    return jax.lax.cond(due, decided, lambda: old)
-
-
-def _varying(target: Any, mask: Any) -> Any:
-    """In `jax.shard_map`, what is counted varies as the weights do."""
-    leaves = jax.tree.leaves(mask)
-    return _tree.varying_like(target, leaves[0]) if leaves else target
+    return jax.lax.cond(due, lambda: decide(score, *old, measured, amount), lambda: old)
