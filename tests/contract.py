@@ -392,7 +392,8 @@ VARIANTS = (
     "modulate trust ratio",
     "neuroplastic",
 )
-"""Arguments of a factory whose types other entries hold; their numbers are asked."""
+"""Arguments of a factory whose shell and types other entries hold; their numbers are in
+tests of their own."""
 
 TYPED = tuple(name for name in TABLE if name not in VARIANTS)
 

@@ -202,6 +202,12 @@ VARIANTS = ("pcgrad fixed", "imtl_g", "sum", "multi_krum", "sdmgrad", "stch")
 
 TYPED = tuple(name for name in TABLE if name not in VARIANTS)
 
+ASKED_ELSEWHERE = ("dual_proj", "mgda", "krum", "gls")
+"""Rules without a state behind the shell of `upgrad`, whose own tests have players that
+are absent."""
+
+PLAYED = tuple(name for name in TYPED if name not in ASKED_ELSEWHERE)
+
 SHELLS = (
     "mean",
     "pcgrad",

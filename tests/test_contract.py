@@ -23,7 +23,7 @@ EAGER = ("contest", "prune_to_sparsity")
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float32
 
 
-@contract.each(HERE)
+@contract.each(HERE, contract.TYPED)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 

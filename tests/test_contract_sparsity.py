@@ -6,7 +6,7 @@ import contract_runs as runs
 HERE = contract.select("sparsity", "continual")
 
 
-@contract.each(HERE)
+@contract.each(HERE, contract.TYPED)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 

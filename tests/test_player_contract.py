@@ -10,7 +10,7 @@ import properties
 import running
 
 
-@table.each()
+@table.each(fast=table.PLAYED)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 
