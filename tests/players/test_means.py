@@ -130,7 +130,7 @@ ONE_DEVICE = """
     import jax, jax.numpy as jnp, numpy as np
     import neat_optax as neo
     from oracle import player_contest as player_oracle
-    from neat_optax import _stacked
+    from neat_optax import _blocks
 
     assert jax.device_count() == 1
     jax.config.update("jax_numpy_rank_promotion", "raise")
