@@ -17,8 +17,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _tree
-from neat_optax.evolution import _damage, _lock
+from neat_optax import _damage, _lock, _tree
 
 _FORMAT = 2
 _PREFIX = "generation"

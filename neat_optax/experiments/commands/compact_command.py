@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from neat_optax.evolution import _lock
+from neat_optax import _lock
 from neat_optax.experiments.runs.compacting import (
     THRESHOLDS,
     choose,

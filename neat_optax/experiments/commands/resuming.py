@@ -4,7 +4,7 @@ import dataclasses
 import pathlib
 from typing import Any, TypeVar
 
-from neat_optax.evolution._damage import read_json
+from neat_optax._damage import read_json
 from neat_optax.experiments.commands.options import RunOptions
 from neat_optax.experiments.runs.reading import CONFIG, RESULT
 

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import orbax.checkpoint as ocp
 
-from neat_optax.evolution import _damage
+from neat_optax import _damage
 
 _METADATA = "_CHECKPOINT_METADATA"
 _PREFIX = "epoch"

@@ -26,8 +26,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from neat_optax.evolution import _lock
-from neat_optax.evolution._damage import read_json
+from neat_optax import _lock
+from neat_optax._damage import read_json
 from neat_optax.experiments.runs import checkpoints
 from neat_optax.experiments.runs.checkpoints import OPTION
 from neat_optax.experiments.runs.reading import CONFIG, RESULT

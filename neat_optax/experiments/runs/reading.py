@@ -6,7 +6,7 @@ import pathlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-from neat_optax.evolution._damage import read_json
+from neat_optax._damage import read_json
 from neat_optax.experiments.reports.statistics import Interval
 
 CONFIG, RESULT = "config.json", "result.json"
