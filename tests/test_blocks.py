@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neat_optax import _blocks
+from running import quick_jit
 
 C = _blocks.COLUMNS
 SIZES = [1, 5, C - 1, C, C + 1, 3 * C, 3 * C + 7]
@@ -35,7 +36,7 @@ def test_sum_over_blocks_equals_the_whole(lone_cpu, size):
         calls.append(pair[0].shape)
         return jnp.einsum("in,jn->ij", pair[0] / row[None], pair[1])
 
-    found = _blocks.sum_over_blocks(products, (a, b), jnp.asarray(m))
+    found = quick_jit(lambda *x: _blocks.sum_over_blocks(products, *x))((a, b), m)
     expected = flat(a) / m @ flat(b).T
     np.testing.assert_allclose(found, expected, rtol=1e-3, atol=1e-5 * size**0.5 * 10)
     parts = {C, size % C} if size >= 2 * C else {size}
@@ -45,8 +46,13 @@ def test_sum_over_blocks_equals_the_whole(lone_cpu, size):
 @pytest.mark.parametrize("size", SIZES)
 def test_map_over_blocks_equals_the_whole(lone_cpu, size):
     del lone_cpu
-    a = jnp.asarray(rows(3, size)).reshape(3, 1, size)
-    found = _blocks.map_over_blocks(lambda block, _: 2 * jnp.sum(block, axis=0), a)
+    a = rows(3, 1, size)
+
+    @quick_jit
+    def doubled(a):
+        return _blocks.map_over_blocks(lambda block, _: 2 * jnp.sum(block, axis=0), a)
+
+    found = doubled(a)
     np.testing.assert_allclose(found, 2 * np.sum(a, axis=0), rtol=1e-5, atol=1e-6)
     assert found.shape == (1, size)
 
@@ -54,16 +60,18 @@ def test_map_over_blocks_equals_the_whole(lone_cpu, size):
 @pytest.mark.parametrize("shape", [(2,), (2, 0), (2, 3, 4), (2, 3, C)])
 def test_blocks_of_any_shape(lone_cpu, shape):
     del lone_cpu
-    a = jnp.asarray(rows(*shape))
-    found = _blocks.map_over_blocks(lambda block, _: block[0] - block[1], a)
+    a = rows(*shape)
+
+    @quick_jit
+    def both(a, flattened):
+        found = _blocks.map_over_blocks(lambda block, _: block[0] - block[1], a)
+        sums = _blocks.sum_over_blocks(lambda x, _: jnp.sum(x, axis=1), flattened)
+        return found, sums
+
+    found, total = both(a, a.reshape(len(a), -1))
     np.testing.assert_array_equal(found, a[0] - a[1])
-    total = _blocks.sum_over_blocks(lambda block, _: jnp.sum(block, axis=1), flatten(a))
     expected = np.sum(flat(a), axis=1)
     np.testing.assert_allclose(total, expected, rtol=1e-4, atol=1e-3)
-
-
-def flatten(a):
-    return a.reshape(len(a), -1)
 
 
 def test_blocks_are_for_a_lone_cpu_only():
