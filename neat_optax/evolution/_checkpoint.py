@@ -3,6 +3,8 @@
 folder/search.json           whose search it is, written first
        generation_<n>/       the state and the history after n generations, and those
                              of the checkpoint before, which serves if this is damaged
+       scores.json           of the generation after the last one, as far as it was
+                             scored when what scores it raised
        .lock                 held by the search that writes here
 """
 
@@ -22,6 +24,7 @@ from neat_optax import _damage, _lock, _tree
 _FORMAT = 2
 _PREFIX = "generation"
 _TEMPORARY = ".search.tmp"
+_SCORES = "scores.json"
 _METADATA = "_CHECKPOINT_METADATA"
 _CONTENT = {_METADATA, "commit_success.txt", "state", "history", "names"}
 """What stands in a folder of a generation. One that was half deleted has some of it."""
@@ -84,6 +87,7 @@ class Folder:
 
     def save(self, state: Any, history: dict[str, np.ndarray]) -> None:
         """Replaces the checkpoint."""
+        (self.path / _SCORES).unlink(missing_ok=True)
         self._manager.save(
             int(state.generation),
             args=self._args.Composite(
@@ -93,6 +97,26 @@ class Folder:
                 names=self._args.JsonSave({"history": list(history)}),
             ),
         )
+
+    def keep_scores(self, state: Any, scores: np.ndarray) -> None:
+        """Notes the scores of a generation that is not over; NaN for those without."""
+        numbers = np.flatnonzero(~np.isnan(scores))
+        by_number = {int(number): float(scores[number]) for number in numbers}
+        content = {"generation": int(state.generation), "fitness": by_number}
+        _write(self.path / _SCORES, content)
+
+    def scores(self, state: Any) -> np.ndarray | None:
+        """The scores that the next generation has, NaN for the others, or None."""
+        file = self.path / _SCORES
+        if not file.exists():
+            return None
+        content = _damage.read_json(file, "checkpoint")
+        if content["generation"] != int(state.generation):
+            return None
+        scores = np.full_like(jax.device_get(state.population.fitness), np.nan)
+        for number, score in content["fitness"].items():
+            scores[int(number)] = score
+        return scores
 
     def close(self) -> None:
         """Lets go of the folder."""
@@ -109,10 +133,9 @@ def _check_free(folder: pathlib.Path) -> None:
 
 def _claim(folder: pathlib.Path, identity: dict[str, Any]) -> None:
     """Raises if the folder is not this search's."""
-    file, temporary = folder / "search.json", folder / _TEMPORARY
+    file = folder / "search.json"
     if not file.exists():
-        temporary.write_text(json.dumps(identity, indent=2) + "\n")
-        os.replace(temporary, file)
+        _write(file, identity)
         return
     known = _damage.read_json(file, "checkpoint")
     if not isinstance(known, dict):
@@ -131,6 +154,13 @@ def _claim(folder: pathlib.Path, identity: dict[str, Any]) -> None:
                 f"`checkpoint` must be the folder of this search, got {folder} "
                 f"of one with another {name}: {known.get(name)}, not {value}."
             )
+
+
+def _write(file: pathlib.Path, content: dict[str, Any]) -> None:
+    """Writes all of it or nothing."""
+    temporary = file.parent / _TEMPORARY
+    temporary.write_text(json.dumps(content, indent=2) + "\n")
+    os.replace(temporary, file)
 
 
 def _sweep(folder: pathlib.Path) -> None:

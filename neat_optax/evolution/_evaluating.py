@@ -1,11 +1,11 @@
 """Fitness evaluation: one by one, all at once, or outside JAX."""
 
-from collections.abc import Callable, Iterator
+import concurrent.futures
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from neat_optax import _checks
 from neat_optax.evolution import _rows
@@ -24,7 +24,7 @@ class Evaluator(NamedTuple):
     kind: str
     evaluation_key: str | None = None
     batch_size: int | None = None
-    map: Callable[..., Any] = map
+    executor: concurrent.futures.Executor | None = None
 
 
 _OF_TRACERS = (
@@ -96,33 +96,44 @@ def of_population(
 def outside_jax(
     function: Callable[..., Any],
     *,
-    map: Callable[..., Any] = map,
+    executor: concurrent.futures.Executor | None = None,
     evaluation_key: str | None = None,
 ) -> Evaluator:
     """Marks a function in plain Python that scores one individual, as simulators do.
 
     It is called for individuals without a fitness only, in their order. What it raises
-    is raised again with the number of the individual.
+    is raised again with the number of the individual. Those that are scored by then are
+    in the checkpoint of the search, if it has one, and are not scored again.
 
     Args:
       function: from the weights of one individual, as NumPy arrays, to a number; NaN
         says that it failed. An NNX module is loaded with JAX arrays.
-      map: what calls it: Python's `map`, or that of a `concurrent.futures` executor,
-        which calls it for several individuals at the same time.
+      executor: what calls it for several individuals at the same time: a pool of
+        threads or processes, or that of Dask or MPI: any
+        `concurrent.futures.Executor`. By default it is called for one after the other.
+        The result does not depend on it.
       evaluation_key: as in `of_individual`.
 
+    Raises:
+      ValueError: if an argument is none of these.
+
     Example:
+      >>> import concurrent.futures
       >>> import numpy as np
       >>> from neat_optax import evolution as evo
-      >>> slow = evo.outside_jax(lambda w: -float(np.sum(w**2)))
-      >>> found = evo.search(0, np.ones(2), slow, evo.breeder(), generations=3)
+      >>> def slow(w):
+      ...     return -float(np.sum(w**2))
+      >>> with concurrent.futures.ThreadPoolExecutor(4) as pool:
+      ...     evaluate = evo.outside_jax(slow, executor=pool)
+      ...     found = evo.search(0, np.ones(2), evaluate, evo.breeder(), generations=3)
       >>> found.best_fitness > -2
       True
     """
     _checks.check_function("function", function)
-    _checks.check_function("map", map)
+    if executor is not None:
+        _checks.check_kind("executor", executor, concurrent.futures.Executor)
     _check_key(evaluation_key)
-    return Evaluator(function, "outside", evaluation_key, None, map)
+    return Evaluator(function, "outside", evaluation_key, None, executor)
 
 
 def as_evaluator(evaluate: Any) -> Evaluator:
@@ -148,7 +159,7 @@ def scores_of(
 ) -> jax.Array:
     """The fitness of all individuals, in JAX: an array [n]."""
     count = jnp.shape(jax.tree.leaves(params)[0])[0]
-    given = _given_keys(evaluator.evaluation_key, key, count)
+    given = given_keys(evaluator.evaluation_key, key, count)
 
     def score(params: Any, *own: Any) -> Any:
         try:
@@ -169,54 +180,8 @@ def scores_of(
     return scores
 
 
-def _given_keys(evaluation_key: str | None, key: jax.Array, count: int) -> tuple:
+def given_keys(evaluation_key: str | None, key: jax.Array, count: int) -> tuple:
     """One key for all, one for each, or none."""
     if evaluation_key is None:
         return ()
     return (jax.random.split(key, count) if evaluation_key == "own" else key,)
-
-
-def scores_outside(
-    evaluator: Evaluator,
-    genome: Genome,
-    state: Any,
-    key: jax.Array,
-    rest: Any,
-    args: tuple[Any, ...],
-) -> np.ndarray:
-    """The fitness of those who have none, from Python; NaN for the others."""
-    params, fitness = jax.device_get(state.population)
-    numbers = np.flatnonzero(np.isnan(fitness))
-    given = [
-        into(genome, jax.tree.map(lambda x, i=i: x[i], params), rest) for i in numbers
-    ]
-    columns: list[Any] = [given]
-    if evaluator.evaluation_key == "own":
-        own = jax.random.split(key, len(fitness))
-        columns.append([own[i] for i in numbers])
-    elif evaluator.evaluation_key == "shared":
-        columns.append([key] * len(given))
-    columns += [[value] * len(given) for value in args]
-    scores = np.full_like(fitness, np.nan)
-    called = iter(evaluator.map(evaluator.function, *columns))
-    for number in numbers:
-        scores[number] = _next(called, int(number), int(state.generation))
-    return scores
-
-
-def _next(called: Iterator[Any], number: int, generation: int) -> float:
-    """The next score, or an error that names the individual."""
-    try:
-        score = next(called)
-    except Exception as error:
-        raise RuntimeError(
-            f"`evaluate` must score individual {number} of generation {generation}, "
-            f"got {type(error).__name__}: {error}."
-        ) from error
-    try:
-        return float(score)
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`evaluate` must return one real number, got {score!r} for individual "
-            f"{number} of generation {generation}."
-        ) from error

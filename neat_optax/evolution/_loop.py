@@ -11,7 +11,7 @@ import numpy as np
 from neat_optax import _blocks, _checks
 from neat_optax.evolution import _asking
 from neat_optax.evolution._asking import Run, SearchState
-from neat_optax.evolution._evaluating import scores_outside
+from neat_optax.evolution._outside import scores_outside
 from neat_optax.evolution._population import Population
 from neat_optax.evolution._result import History
 
@@ -48,7 +48,8 @@ class Advanced(NamedTuple):
 
     state: SearchState
     rows: History
-    raised: BaseException | None  # by what scores, in the generation after these
+    raised: BaseException | None = None  # by what scores, in the generation after these
+    scores: np.ndarray | None = None  # of that generation, so far; NaN for the others
 
 
 def make_ends(generations: int, limits: Limits) -> Ends:
@@ -76,16 +77,23 @@ def _count(name: str, value: Any) -> np.int32:
 
 
 def inside(
-    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
+    run: Run,
+    chunk: int,
+    state: SearchState,
+    ends: Ends,
+    known: None,
+    rest: Any,
+    args: tuple,
 ) -> Advanced:
     """Generations in one compiled loop."""
+    del known
     if _is_large(state.population):
         return _one_by_one(run, chunk, state, ends, rest, args)
     start = int(state.generation)
     state, rows = _loop(run, chunk, state, ends, rest, args)
     count = int(state.generation) - start
     history = {name: np.asarray(x)[:count] for name, x in rows.items()}
-    return Advanced(state, history, None)
+    return Advanced(state, history)
 
 
 def _is_large(population: Population) -> bool:
@@ -106,7 +114,7 @@ def _one_by_one(
     while len(rows) < chunk and not reason(state, ends):
         state, row = _asking.compiled_step(run, state, rest, args)
         rows.append(row)
-    return Advanced(state, _stack(rows), None)
+    return Advanced(state, _stack(rows))
 
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
@@ -135,31 +143,36 @@ def _loop(
 
 
 def outside(
-    run: Run, chunk: int, state: SearchState, ends: Ends, rest: Any, args: tuple
+    run: Run,
+    chunk: int,
+    state: SearchState,
+    ends: Ends,
+    known: np.ndarray | None,
+    rest: Any,
+    args: tuple,
 ) -> Advanced:
-    """Generations one by one, scored in Python.
+    """Generations one by one, scored in Python; `known` are scores of the first.
 
-    What scores them may raise: generations that are over by then are not lost.
+    What scores them may raise: what is over by then is not lost.
     """
     assert run.evaluator is not None
     rows: list[dict[str, Any]] = []
-    raised = None
-    while len(rows) < chunk and not raised and not reason(state, ends):
+    while len(rows) < chunk and not reason(state, ends):
         key = _asking.keys(state)[2]
-        try:
-            scores = scores_outside(run.evaluator, run.genome, state, key, rest, args)
-        except BaseException as error:  # Ctrl-C too
-            if not rows:
-                raise
-            raised = error
-            continue
+        scores, raised = scores_outside(
+            run.evaluator, run.genome, state, key, rest, args, known
+        )
+        if raised is not None:
+            return Advanced(state, _stack(rows), raised, scores)
         state, row = _asking.compiled_tell(run.breeder, state, scores)
         rows.append(jax.device_get(row))
-    return Advanced(state, _stack(rows), raised)
+        known = None
+    return Advanced(state, _stack(rows))
 
 
 def _stack(rows: list[dict[str, Any]]) -> History:
-    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+    names = rows[0] if rows else ()
+    return {name: np.stack([row[name] for row in rows]) for name in names}
 
 
 def _reasons(state: SearchState, ends: Ends) -> jax.Array:

@@ -85,7 +85,8 @@ def search(
       checkpoint: a folder, new or of this search, which is then continued exactly
         where it was. It holds the last two checkpoints: where one is damaged, a warning
         names it, and the one before serves. What is over when a function in plain
-        Python raises is saved. No two processes write to it. Needs the extra `train`.
+        Python raises is saved, and so are the scores of the generation that it was in.
+        No two processes write to it. Needs the extra `train`.
 
     Returns:
       A `SearchResult`.
@@ -150,16 +151,21 @@ def _chunks(
 ) -> tuple[SearchState, History, str]:
     """Chunks until there is a reason to stop."""
     history: History = {}
+    known = None
     if folder is not None:
         state, history = folder.restore(state)
+        known = folder.scores(state)
     asked = False
     while not (asked or _loop.reason(state, ends)):
-        state, rows, raised = advance(state, ends)
+        state, rows, raised, scores = advance(state, ends, known)
+        known = None
         old = history or {name: values[:0] for name, values in rows.items()}
         history = {name: np.concatenate([old[name], rows[name]]) for name in rows}
-        if folder is not None:
+        if folder is not None and rows:
             folder.save(state, history)
         if raised is not None:
+            if folder is not None:
+                folder.keep_scores(state, scores)
             raise raised
         verdicts = [callback(state, history) for callback in callbacks]
         asked = any(map(bool, verdicts))

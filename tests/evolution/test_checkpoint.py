@@ -116,11 +116,17 @@ def test_what_is_over_when_a_function_raises_is_saved(tmp_path, error):
 
     with pytest.raises((RuntimeError, KeyboardInterrupt)):
         go()
-    assert names(tmp_path) == [".lock", "generation_3", "search.json"]
+    assert names(tmp_path) == [".lock", "generation_3", "scores.json", "search.json"]
     calls.clear()
     found = go(callbacks=lambda state, _: begun.append(int(state.generation)))
     assert begun == [4]
     assert len(found.history["best"]) == 4
+    assert len(calls) == 6 - 2
+    assert names(tmp_path) == [".lock", "generation_3", "generation_4", "search.json"]
+    calls.extend([1] * 100)
+    whole = run(evo.outside_jax(fitness), NEARBY, chunk=5, generations=4)
+    assert_same(found.state, whole.state)
+    assert_same_history(found.history, whole.history)
 
 
 def test_a_crash_while_the_folder_is_claimed(tmp_path):

@@ -1,8 +1,6 @@
 """How individuals are scored."""
 
-import concurrent.futures
 import functools
-import time
 
 import jax
 import jax.numpy as jnp
@@ -122,62 +120,6 @@ def test_each_has_a_key_of_its_own_outside():
 def test_bad_input(options, message):
     with pytest.raises(ValueError, match=message):
         evo.of_individual(fitness, **options)
-
-
-def test_python_is_called_only_for_those_without_a_fitness():
-    seen = []
-
-    def evaluate(params):
-        assert isinstance(params["w"], np.ndarray)
-        seen.append(params["w"])
-        return float(params["w"].sum())
-
-    found = run(evo.outside_jax(evaluate))
-    assert len(seen) == 10 + 3 * 8 == found.history["evaluations"][-1]
-
-
-def test_an_executor_scores_side_by_side():
-    def evaluate(params):
-        time.sleep(0.01 * float(params["w"][0] > 1))  # who comes first ends last
-        return float(params["w"].sum())
-
-    with concurrent.futures.ThreadPoolExecutor(4) as pool:
-        found = run(evo.outside_jax(evaluate, map=pool.map))
-    alone = run(evo.outside_jax(evaluate))
-    np.testing.assert_array_equal(found.history["mean"], alone.history["mean"])
-
-
-def test_an_error_names_the_individual():
-    calls = []
-
-    def evaluate(params):
-        calls.append(1)
-        if len(calls) == 13:  # ten, then two elites that are not scored
-            raise KeyError("lost")
-        return float(params["w"].sum())
-
-    with pytest.raises(
-        RuntimeError, match="score individual 4 of generation 1, got Key"
-    ):
-        run(evo.outside_jax(evaluate))
-    with concurrent.futures.ThreadPoolExecutor(2) as pool:
-        calls[:] = [1] * 12
-        with pytest.raises(RuntimeError, match=r"score individual . of generation 0"):
-            run(evo.outside_jax(evaluate, map=pool.map))
-
-
-@pytest.mark.parametrize("value", [None, [1.0, 2.0], 1j, "high"])
-def test_what_is_no_number_is_refused(value):
-    with pytest.raises(
-        ValueError, match=r"one real number, got .* for individual 0 of gen"
-    ):
-        run(evo.outside_jax(lambda params: value))  # noqa: ARG005
-
-
-def test_nan_from_python_is_a_failure():
-    found = run(evo.outside_jax(lambda p: np.nan if p["w"][0] > 0 else 1.0))
-    assert found.history["failed"][0] > 0
-    assert found.best_fitness == 1.0
 
 
 def test_other_dtypes_of_fitness():
