@@ -111,7 +111,8 @@ def test_groups_of_several_arrays_share_a_threshold():
     """Means 1.5, 3.5 | 2.5, 2.5: two of the four are kept, equal ones later."""
     params = [*np.float32([[[1.0, 2.0], [3.0, 4.0]], [[2.5, 2.5], [1.0, 4.0]]])]
     masks = make_mask(params, 0.5, granularity=units(0), scope=whole_tree)
-    assert [np.asarray(m)[:, 0].tolist() for m in masks] == [[False, True], [False, True]]
+    firsts = [np.asarray(mask)[:, 0].tolist() for mask in masks]
+    assert firsts == [[False, True], [False, True]]
 
 
 def test_whole_arrays_are_compared():
@@ -176,7 +177,9 @@ def test_groups_on_a_mesh(axis_type, spec):
         assert mask.sharding.is_equivalent_to(placed.sharding, 2)
 
 
-@pytest.mark.parametrize("sparsity", [0.5, jax.device_put(np.float32(0.5))], ids=["plain", "traced"])
+@pytest.mark.parametrize(
+    "sparsity", [0.5, jax.device_put(np.float32(0.5))], ids=["plain", "traced"]
+)
 @pytest.mark.parametrize(
     ("granularity", "message"),
     [

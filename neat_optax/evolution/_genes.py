@@ -41,5 +41,4 @@ def split(params: Any, mask: Mask | None) -> tuple[Any, Callable[..., Any]]:
 
 
 def _of_one(leaf: Any) -> jax.ShapeDtypeStruct:
-    leaf = jnp.asarray(leaf)
-    return jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype)
+    return jax.ShapeDtypeStruct(jnp.shape(leaf)[1:], jnp.result_type(leaf))

@@ -80,7 +80,7 @@ def unevaluated(params: Any) -> Population:
     """
     leaves = jax.tree.leaves(params)
     count = jnp.shape(leaves[0])[:1] if leaves else (0,)
-    fitness = as_fitness(jnp.full(count, jnp.nan))
+    fitness = jnp.full(count, jnp.nan, float)
     _checks.check_population(params, fitness)
     return Population(params, fitness)
 

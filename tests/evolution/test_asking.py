@@ -9,8 +9,20 @@ from neat_optax import evolution as evo
 from neat_optax.evolution import _asking
 from search_runs import CHAIN, PARAMS, assert_same, fitness
 
+
+def scattered(params, n):
+    """Rows around given weights, of which the first is the given one."""
+    far = np.linspace(0, 2, n, dtype=np.float32)
+
+    def one(x):
+        place = np.sin(1 + np.arange(x.size, dtype=np.float32)).reshape(x.shape)
+        return x + np.multiply.outer(far, place).astype(x.dtype)
+
+    return jax.tree.map(one, params)
+
+
 STEPS = evo.search_steps(CHAIN, fitness, return_best=3)
-POPULATION = evo.perturb(1, PARAMS, 8, 0.5)
+POPULATION = evo.Population(scattered(PARAMS, 8), np.full(8, np.nan, np.float32))
 score = jax.jit(fitness)
 
 

@@ -66,14 +66,13 @@ def compiled_quickly():
 
 
 def population(n=16):
-    keys = jax.random.split(jax.random.key(7))
-    return evo.unevaluated(
-        {
-            "kernel": jax.random.normal(keys[0], (n, 3, 5)),
-            "frozen": jax.random.normal(keys[1], (n, 4), jnp.bfloat16),
-            "count": jnp.arange(n),
-        }
-    )
+    rng = np.random.default_rng(7)
+    params = {
+        "kernel": rng.normal(size=(n, 3, 5)).astype(np.float32),
+        "frozen": rng.normal(size=(n, 4)).astype(jnp.bfloat16),
+        "count": np.arange(n, dtype=np.int32),
+    }
+    return evo.Population(params, np.full(n, np.nan, np.float32))
 
 
 def evaluated(given):
@@ -81,6 +80,9 @@ def evaluated(given):
     scores = -jnp.sum(given.params["kernel"] ** 2, axis=(1, 2))
     scores = jnp.where(given.params["count"] == 3, jnp.nan, scores)
     return given._replace(fitness=scores)
+
+
+scored = jax.jit(evaluated)
 
 
 def step_of(tx):
@@ -134,7 +136,7 @@ def test_vmap_over_seeds_equals_a_loop(name):
     given = population()
     keys = jax.random.split(jax.random.key(1), 3)
     run = functools.partial(jitted(name), given, TABLE[name].init(given))
-    mapped = jax.jit(jax.vmap(run))(keys)
+    mapped = jax.device_get(jax.jit(jax.vmap(run))(keys))
     for index, key in enumerate(keys):
         one = jax.tree.map(lambda x, i=index: x[i], mapped)
         properties.assert_trees_close(one, run(key), rtol=1e-5)
@@ -182,7 +184,7 @@ def test_generations_compile_once(name):
 
 @OF_SHELLS
 def test_the_same_key_gives_the_same_bits(name):
-    tx, given = TABLE[name], evaluated(population())
+    tx, given = TABLE[name], scored(population())
     state = tx.init(given)
     first, again, seeded = (
         jitted(name)(given, state, key) for key in (jax.random.key(3),) * 2 + (3,)
@@ -192,16 +194,15 @@ def test_the_same_key_gives_the_same_bits(name):
 
 
 def test_another_key_gives_other_children():
-    tx, given = TABLE["breeder"], evaluated(population())
+    tx, given = TABLE["breeder"], scored(population())
     bred = [jitted("breeder")(given, tx.init(given), key)[0] for key in (0, 1)]
-    a, b = (one.params["kernel"][2:] for one in bred)
+    a, b = (np.asarray(one.params["kernel"])[2:] for one in bred)
     assert not np.any(np.all(a == b, axis=(1, 2)))
 
 
 def test_a_population_in_float64_stays_in_it():
     with jax.enable_x64(True):
-        given = evo.Population(jnp.ones((4, 3)), jnp.arange(4.0))
-        assert given.params.dtype == jnp.float64
+        given = evo.Population(np.ones((4, 3)), np.arange(4.0))
         for tx in TABLE["breeder line"], TABLE["minimal_criterion"]:
             found, state = jax.jit(tx.update)(KEY, given, tx.init(given))
             properties.assert_same_types(found, given)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from neat_optax.evolution import _rows
+from running import quick_jit
 
 
 @pytest.mark.parametrize(
@@ -22,15 +23,21 @@ from neat_optax.evolution import _rows
     ],
 )
 def test_short_last_axes_are_joined(shape, axes, expected):
-    array = jnp.arange(float(np.prod(shape, dtype=int))).reshape(shape)
-    joined = _rows.joined(array, axes)
+    array = np.arange(np.prod(shape), dtype=np.float32).reshape(shape)
+
+    @quick_jit
+    def there_and_back(array):
+        joined = _rows.joined(array, axes)
+        return joined, _rows.parted(joined, shape)
+
+    joined, parted = there_and_back(array)
     assert joined.shape == expected
-    np.testing.assert_array_equal(_rows.parted(joined, shape), array)
+    np.testing.assert_array_equal(parted, array)
 
 
 def test_all_rows_are_mapped_whatever_the_batch():
-    rows = (jnp.arange(7.0), jnp.arange(14.0).reshape(7, 2))
-    expected = np.arange(7.0)[:, None] * np.arange(14.0).reshape(7, 2)
+    rows = np.arange(7, dtype="f4"), np.arange(14, dtype="f4").reshape(7, 2)
+    expected = rows[0][:, None] * rows[1]
     for batch_size in (None, 1, 3, 9):
         found = jax.jit(lambda *r, b=batch_size: _rows.mapped(jnp.multiply, b, r))(
             *rows

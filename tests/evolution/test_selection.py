@@ -3,7 +3,6 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from hypothesis import given
@@ -14,6 +13,8 @@ from neat_optax import evolution as evo
 RULES = [evo.truncation(3), evo.tournament(3), evo.linear_rank(1.8)]
 EVERY = pytest.mark.parametrize("rule", RULES, ids=repr)
 KEY = jax.random.key(0)
+NUMBERS = np.float32(np.arange(200_000) + 0.5) / np.float32(200_000)
+"""They fill [0, 1) evenly."""
 
 
 @functools.partial(jax.jit, static_argnums=2)
@@ -22,12 +23,15 @@ def drawn(key, fitness, shape):
     return [rule(key, fitness, shape) for rule in RULES]
 
 
-def frequencies(rule, count, draws=200_000):
-    """The share of each place among numbers that fill [0, 1) evenly."""
-    numbers = (jnp.arange(draws, dtype=jnp.float32) + 0.5) / draws
-    size = rule.pool(jnp.int32(count))
-    places = np.asarray(rule.place(numbers, jnp.float32(size)), int)
-    return np.bincount(places, minlength=count) / draws
+def frequencies(rule, count):
+    """The share of each place among even numbers."""
+    return shares(rule, int(rule.pool(np.int32(count))), count)
+
+
+def shares(rule, size, count):
+    """The same, drawn from the first `size` places."""
+    places = np.asarray(rule.place(NUMBERS, np.float32(size)), int)
+    return np.bincount(places, minlength=count) / len(NUMBERS)
 
 
 @pytest.mark.parametrize("count", [1, 2, 7, 50])
@@ -61,15 +65,8 @@ def test_linear_rank_has_the_distribution_of_baker(count, pressure):
 def test_a_second_parent_is_drawn_from_the_others_by_the_same_rule(rule):
     fitness = -np.arange(6, dtype=np.float32)
     pairs = np.asarray(drawn(KEY, fitness, (40_000, 2))[RULES.index(rule)])
-    size = int(rule.pool(jnp.int32(6)))
-    first = frequencies(rule, 6)
-    rest = np.bincount(
-        np.asarray(
-            rule.place((jnp.arange(1e5) + 0.5) / 1e5, jnp.float32(size - 1)), int
-        ),
-        minlength=6,
-    )
-    rest = rest / rest.sum()
+    size = int(rule.pool(np.int32(6)))
+    first, rest = frequencies(rule, 6), shares(rule, size - 1, 6)
     for one in range(size):
         share = np.mean(pairs[:, 0] == one)
         assert share == pytest.approx(first[one], abs=0.01)
@@ -140,7 +137,7 @@ def test_a_seed_is_a_key():
         (lambda: evo.tournament(1.5), r"^`size` must be an integer >= 1, got 1\.5\.$"),
         (lambda: evo.linear_rank(2.5), r"^`pressure` must be in \[1, 2\], got 2\.5\.$"),
         (
-            lambda: evo.select(0, evo.truncation, jnp.ones(2), (1, 1)),
+            lambda: evo.select(0, evo.truncation, np.ones(2), (1, 1)),
             r"^`selection` must be of type Selection, .*; did you forget to call it\?$",
         ),
     ],
