@@ -1,0 +1,95 @@
+"""Two processes over the loopback address, and other numbers of devices after them."""
+
+import functools
+import json
+import os
+import pathlib
+import socket
+import subprocess
+import sys
+
+import jax
+import numpy as np
+import pytest
+
+import distributed_worker as worker
+import properties
+import running
+import sharded_families as families
+
+FLAGS = "--xla_force_host_platform_device_count=4"
+SECONDS = 300
+
+
+@functools.cache
+def alone(name):
+    """The parameters after all steps on one device."""
+    family = families.FAMILIES[name]
+    tx = family.build()
+
+    def run(params, x, y):
+        return families.train(family, None, tx, params, tx.init(params), x, y)[0]
+
+    batches = families.batches(worker.STEPS)
+    return jax.device_get(running.quick_jit(run)(families.params(), *batches))
+
+
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+
+def start(part, process):
+    here = pathlib.Path(__file__).parent
+    environment = {**os.environ, "XLA_FLAGS": FLAGS, "PYTHONPATH": str(here)}
+    given = json.dumps(part._asdict() | process._asdict())
+    return subprocess.Popen(
+        [sys.executable, worker.__file__, given],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def two_processes(part):
+    """The parameters after a part, by two processes with four devices each."""
+    port = free_port()
+    both = [start(part, worker.Process(port, number, 2)) for number in range(2)]
+    try:
+        for one in both:
+            printed, _ = one.communicate(timeout=SECONDS)
+            assert one.returncode == 0, printed
+    finally:
+        for one in both:
+            one.kill()
+    with np.load(f"{part.folder}/{part.end}.npz") as found:
+        leaves = [found[name] for name in found.files]
+    return jax.tree.unflatten(jax.tree.structure(families.params()), leaves)
+
+
+def assert_same(found, name):
+    properties.assert_trees_close(found, alone(name), rtol=2e-5, atol=2e-6)
+
+
+@pytest.mark.slow
+@running.quickly()
+def test_two_processes_train_save_and_go_on(tmp_path):
+    """What they have saved also serves one process, with another number of devices."""
+    part = worker.Part("upgrad", str(tmp_path), 0, 2)
+    two_processes(part)
+    assert_same(two_processes(part._replace(begin=2, end=4)), "upgrad")
+    third = part._replace(begin=2, end=3)
+    worker.train(third, devices=4)
+    assert_same(worker.train(part._replace(begin=3, end=4), devices=1), "upgrad")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["neat", "player_neat", "grow_and_prune"])
+@running.quickly()
+def test_a_run_goes_on_with_fewer_devices_and_with_more(name, tmp_path):
+    for step, devices in enumerate((8, 4, 1, 8)):
+        part = worker.Part(name, str(tmp_path), step, step + 1)
+        found = worker.train(part, devices)
+    assert_same(found, name)
