@@ -1,8 +1,9 @@
-"""Data sets, split and standardized.
+"""Data sets by name, split and standardized.
 
-Most come with scikit-learn, `yeast` with river; `fashion-mnist` is read from files.
+Some come with scikit-learn, `yeast` with river; all others are read from files.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -11,37 +12,48 @@ from sklearn import datasets
 from sklearn.model_selection import train_test_split
 from sklearn.preprocessing import StandardScaler
 
-from neat_optax.experiments.data import idx
+from neat_optax.experiments.data import cifar, files, idx, pairs, text
+from neat_optax.experiments.data.parts import Data as Data
+from neat_optax.experiments.data.parts import Split as Split
+
+SEED = 42
+"""Of how the parts are drawn, unless another is given."""
+Folder = str | os.PathLike | None
 
 
-class Split(NamedTuple):
-    """Inputs and labels."""
+def _standardize(data: Data, seed: int) -> Data:
+    """Each feature by its mean and deviation in the training part."""
+    del seed
+    scaler = StandardScaler().fit(data.train.x)
+    return _map_inputs(scaler.transform, data)
 
-    x: Any  # [examples, features] float32, standardized
-    y: Any  # [examples] int32, or [examples, labels] int32 of 0 and 1
 
+def _standardize_pixels(data: Data, seed: int) -> Data:
+    """One mean and deviation: a border pixel is dark almost always, and means little.
 
-class Data(NamedTuple):
-    """Three disjoint parts: 60 % to train, 20 % to select by, 20 % to report.
-
-    Where a set has a test part of its own, that is kept, and as many examples are
-    selected by.
+    Bytes need no copy in a wider type than the result.
     """
+    del seed
+    x = data.train.x
+    mean, deviation = np.float32(x.mean()), np.float32(x.std())
+    return _map_inputs(lambda x: (x - mean) / deviation, data)
 
-    train: Split
-    validation: Split
-    test: Split
 
-    @property
-    def multi_label(self) -> bool:
-        """Whether an example has several labels, each present or absent."""
-        return self.train.y.ndim == 2
+def _pair(data: Data, seed: int) -> Data:
+    """Pairs within each part, so that no image is in two of them."""
+    made = (
+        Split(*pairs.make_pairs(*part, seed=seed + number))
+        for number, part in enumerate(data)
+    )
+    return _standardize_pixels(Data(*made), seed)
 
-    @property
-    def num_classes(self) -> int:
-        """How many labels there are."""
-        y = self.train.y
-        return y.shape[1] if self.multi_label else int(y.max()) + 1
+
+def _encoded(encode: Callable[[Data], tuple[Data, Any]]) -> Callable:
+    return lambda data, seed: encode(data)[0]  # noqa: ARG005
+
+
+def _map_inputs(scale: Callable[[np.ndarray], Any], data: Data) -> Data:
+    return Data(*(Split(np.asarray(scale(x), np.float32), y) for x, y in data))
 
 
 class Source(NamedTuple):
@@ -49,11 +61,13 @@ class Source(NamedTuple):
 
     examples: Split
     test: Split | None = None  # a part of its own
-    pixels: bool = False  # whether all features share one scale
+    validation: Split | None = None  # likewise
+    prepare: Callable[[Data, int], Data] = _standardize  # once the parts are made
 
 
-def _yeast() -> Source:
+def _yeast(folder: Folder) -> Source:
     """Elisseeff and Weston 2002: 2417 genes, 103 features, 14 labels each, 0 or 1."""
+    del folder
     try:
         from river.datasets import Yeast
     except ImportError as error:
@@ -67,84 +81,116 @@ def _yeast() -> Source:
     return Source(Split(features, labels))
 
 
-def _of_sklearn(read: Callable[[], Any]) -> Callable[[], Source]:
-    def source():
+def _of_sklearn(read: Callable[[], Any]) -> Callable[[Folder], Source]:
+    def source(folder: Folder):
+        del folder
         bunch = read()
         return Source(Split(bunch.data, bunch.target))
 
     return source
 
 
-def _of_idx(name: str) -> Callable[[], Source]:
-    def source():
-        examples, test = (Split(*part) for part in idx.read_parts(name))
-        return Source(examples, test, pixels=True)
+def _of_images(
+    read_parts: Callable, name: str, prepare: Callable = _standardize_pixels
+) -> Callable[[Folder], Source]:
+    def source(folder: Folder):
+        examples, test = (Split(*part) for part in read_parts(name, folder))
+        return Source(examples, test, prepare=prepare)
 
     return source
 
 
-LOADERS = {
+def _sst2(folder: Folder) -> Source:
+    """Socher et al. 2013, as GLUE has it: the labeled `dev.tsv` is the test part."""
+    choices = [(f"SST-2/{file}", file) for file in ("train.tsv", "dev.tsv")]
+    paths = files.find("sst-2", choices, folder)
+    return Source(
+        *map(text.read_sentences, paths), prepare=_encoded(text.encode_sentences)
+    )
+
+
+def _characters(folder: Folder) -> Source:
+    (path,) = files.find("characters", [("input.txt",)], folder)
+    train, validation, test = text.read_characters(path)
+    return Source(train, test, validation, _encoded(text.encode_characters))
+
+
+LOADERS: dict[str, Callable[[Folder], Source]] = {
     "digits": _of_sklearn(datasets.load_digits),
     "breast-cancer": _of_sklearn(datasets.load_breast_cancer),
     "wine": _of_sklearn(datasets.load_wine),
     "yeast": _yeast,
-    "fashion-mnist": _of_idx("fashion-mnist"),
+    "mnist": _of_images(idx.read_parts, "mnist"),
+    "fashion-mnist": _of_images(idx.read_parts, "fashion-mnist"),
+    "multi-fashion": _of_images(idx.read_parts, "fashion-mnist", _pair),
+    "cifar-10": _of_images(cifar.read_parts, "cifar-10"),
+    "cifar-100": _of_images(cifar.read_parts, "cifar-100"),
+    "sst-2": _sst2,
+    "characters": _characters,
 }
-MULTI_LABEL = ("yeast",)
-"""Data sets with several labels for each example, each present or absent."""
+MULTI_LABEL = ("yeast", "multi-fashion")
+"""Data sets with several labels for each example."""
+SHAPES = {
+    "digits": (8, 8, 1),
+    "mnist": (28, 28, 1),
+    "fashion-mnist": (28, 28, 1),
+    "multi-fashion": (pairs.SIZE, pairs.SIZE, 1),
+    "cifar-10": (32, 32, 3),
+    "cifar-100": (32, 32, 3),
+}
+"""Of the images of a data set: height, width, colors."""
+TEXTS = ("sst-2", "characters")
+"""Data sets whose inputs are tokens."""
 
 
-def load(name: str, fraction: float = 1.0) -> Data:
+def load(
+    name: str, fraction: float = 1.0, folder: Folder = None, seed: int = SEED
+) -> Data:
     """Loads a data set by its name in `LOADERS`.
 
-    The split is always the same, and stratified where an example has one label; mean
-    and deviation are those of the training part.
+    The split is the same for the same seed, and stratified where an example has one
+    label; mean and deviation, and the words of a text, are those of the training part.
 
     Args:
       name: of the data set.
       fraction: share of the training part that is kept, at least one example of each
         label; the other parts stay whole.
+      folder: with the files of a data set that is read from files; without one, that
+        of the environment variable `NEAT_OPTAX_DATA`.
+      seed: of the split, and of how images are paired. A part that a data set has of
+        its own stays the same, and so does a text that is divided by position.
+
+    Raises:
+      ValueError: if a package or a file is missing, or a file is damaged; it says
+        which.
     """
-    source = LOADERS[name]()
-    if source.test is None:
-        rest, test = _hold_out(source.examples, 0.2)
-        train, validation = _hold_out(rest, 0.25)
-    else:
-        test = source.test
-        train, validation = _hold_out(source.examples, len(test.y))
-    train = _keep(train, fraction)
-    scale = _scale_pixels(train.x) if source.pixels else _scale_columns(train.x)
-
-    def part(split: Split) -> Split:
-        return Split(np.asarray(scale(split.x), np.float32), split.y.astype(np.int32))
-
-    return Data(part(train), part(validation), part(test))
+    source = LOADERS[name](folder)
+    train, validation, test = _divide(source, seed)
+    data = source.prepare(Data(_keep(train, fraction, seed), validation, test), seed)
+    return Data(*(Split(x, y.astype(np.int32)) for x, y in data))
 
 
-def _hold_out(split: Split, size: float | int) -> tuple[Split, Split]:
+def _divide(source: Source, seed: int) -> tuple[Split, Split, Split]:
+    rest, validation, test = source.examples, source.validation, source.test
+    if test is None:
+        rest, test = _hold_out(rest, 0.2, seed)
+        return *_hold_out(rest, 0.25, seed), test
+    if validation is None:
+        rest, validation = _hold_out(rest, len(test.y), seed)
+    return rest, validation, test
+
+
+def _hold_out(split: Split, size: float | int, seed: int) -> tuple[Split, Split]:
     stratify = split.y if split.y.ndim == 1 else None
     x, x_held, y, y_held = train_test_split(
-        split.x, split.y, test_size=size, stratify=stratify, random_state=42
+        split.x, split.y, test_size=size, stratify=stratify, random_state=seed
     )
     return Split(x, y), Split(x_held, y_held)
 
 
-def _keep(split: Split, fraction: float) -> Split:
+def _keep(split: Split, fraction: float, seed: int) -> Split:
     """A share of the examples, in which every label occurs."""
     count = len(split.y)
     fewest = len(np.unique(split.y)) if split.y.ndim == 1 else 1
     left_out = count - max(fewest, round(fraction * count))
-    return split if left_out < fewest else _hold_out(split, left_out)[0]
-
-
-def _scale_columns(x: np.ndarray) -> Callable[[np.ndarray], Any]:
-    return StandardScaler().fit(x).transform
-
-
-def _scale_pixels(x: np.ndarray) -> Callable[[np.ndarray], Any]:
-    """One mean and deviation: a border pixel is dark almost always, and means little.
-
-    Bytes need no copy in a wider type than the result.
-    """
-    mean, deviation = np.float32(x.mean()), np.float32(x.std())
-    return lambda x: (x - mean) / deviation
+    return split if left_out < fewest else _hold_out(split, left_out, seed)[0]

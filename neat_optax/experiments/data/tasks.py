@@ -20,8 +20,10 @@ from neat_optax import (
     value_and_player_grads,
 )
 from neat_optax.continual import layer_activity
-from neat_optax.experiments.data.datasets import Data, Split
-from neat_optax.experiments.data.model import HIDDEN, LAYERS, MLP, MultiHead
+from neat_optax.experiments.data import networks
+from neat_optax.experiments.data.networks import Network
+from neat_optax.experiments.data.parts import Data, Split
+from neat_optax.experiments.models import Trunk
 
 PLAYERS = ("examples", "tasks")
 
@@ -43,19 +45,24 @@ class Task(NamedTuple):
 
 
 def make_task(
-    data: Data, players: str | None = None, num_players: int | None = None
+    data: Data,
+    players: str | None = None,
+    num_players: int | None = None,
+    network: Network = networks.usual,
 ) -> Task:
     """The task for a data set.
 
     Args:
-      data: decides on the network: one head, or with several labels per example a head
-        for each.
+      data: decides on the heads of the network: one, or with several labels per
+        example one for each.
       players: None, or one of `PLAYERS`: "examples" are groups of a batch, "tasks" the
         labels, which share the trunk and have a head each.
       num_players: number of groups, for "examples".
+      network: from `networks.choose`.
     """
-    init, build = make_network(data)
-    forward = functools.partial(_forward, build)
+    init, build = make_network(data, network)
+    hidden, layers = _layers(data, network)
+    forward = functools.partial(_forward, build, hidden)
 
     def logits(params: optax.Params, x: Any):
         return build(params)(x)
@@ -65,11 +72,9 @@ def make_task(
     task = Task(
         init=init,
         gradients=_of_batch(loss, forward),
-        scores=functools.partial(
-            _label_scores if data.multi_label else _class_scores, logits
-        ),
+        scores=functools.partial(_scores_of(data), logits),
         activity=lambda params, x: forward(params, x)[1],
-        layers=() if data.multi_label else LAYERS,
+        layers=layers,
         num_players=num_players,
         aggregate=lambda aggregator: aggregator,
     )
@@ -80,42 +85,57 @@ def make_task(
         shared = _shared(of_labels, init, data)
         return task._replace(
             gradients=_with_losses(value_and_player_grads(of_labels)),
-            num_players=data.num_classes,
+            num_players=data.num_labels,
             aggregate=functools.partial(aggregate_shared, shared=shared),
         )
     return task
 
 
 def make_network(
-    data: Data,
+    data: Data, network: Network = networks.usual
 ) -> tuple[Callable[[nnx.Rngs], Any], Callable[[Any], nnx.Module]]:
     """Functions that make parameters, and the network of given parameters."""
-    kind = MultiHead if data.multi_label else MLP
-    make = functools.partial(kind, data.train.x.shape[1], data.num_classes)
-    graph = nnx.split(make(rngs=nnx.Rngs(0)))[0]
+    graph = nnx.split(_abstract(data, network))[0]
 
     def init(rngs: nnx.Rngs):
-        return nnx.as_pure(nnx.state(make(rngs=rngs), nnx.Param))
+        return nnx.as_pure(nnx.state(network(data, rngs), nnx.Param))
 
     return init, lambda params: nnx.merge(graph, params)
 
 
-def _forward(build: Callable[[Any], nnx.Module], params: optax.Params, x: Any):
+def _abstract(data: Data, network: Network) -> Any:
+    return nnx.eval_shape(lambda: network(data, nnx.Rngs(0)))
+
+
+def _layers(data: Data, network: Network) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Paths of the layers of hidden units, and of all layers if they are a chain."""
+    model = _abstract(data, network)
+    hidden = tuple(f"trunk/{name}" for name in model.trunk.hidden)
+    dense = isinstance(model.trunk, Trunk) and hasattr(model, "last")
+    return hidden, (*hidden, "last") if dense else ()
+
+
+def _forward(
+    build: Callable[[Any], nnx.Module],
+    hidden: tuple[str, ...],
+    params: optax.Params,
+    x: Any,
+):
     """Logits, and the mean activation of each hidden unit."""
     record = nnx.capture(
         lambda model, x: model(x), nnx.Intermediate, method_outputs=nnx.Intermediate
     )
     logits, outputs = record(build(params), x)
-    return logits, layer_activity(outputs, HIDDEN)
+    return logits, layer_activity(outputs, hidden)
 
 
 def _losses(logits: jax.Array, y: Any) -> jax.Array:
-    """[examples]: cross-entropy."""
+    """[examples], or [examples, labels]: cross-entropy."""
     return optax.losses.softmax_cross_entropy_with_integer_labels(logits, y)
 
 
 def _label_losses(logits: jax.Array, y: Any) -> jax.Array:
-    """[examples, labels]: cross-entropy of each label."""
+    """[examples, labels]: cross-entropy of each label that is present or absent."""
     return optax.losses.sigmoid_binary_cross_entropy(logits, y)
 
 
@@ -163,11 +183,23 @@ def _shared(of_labels: Losses, init: Callable, data: Data) -> Any:
     return shared_params(of_labels, params, data.train)
 
 
+def _scores_of(data: Data) -> Callable[..., dict[str, jax.Array]]:
+    if data.multi_label:
+        return _label_scores
+    several = data.train.y.ndim == 2 and not data.sequential
+    return functools.partial(_class_scores, data.num_labels if several else 0)
+
+
 def _class_scores(
-    logits: Callable, params: optax.Params, split: Split
+    heads: int, logits: Callable, params: optax.Params, split: Split
 ) -> dict[str, jax.Array]:
-    chosen = jnp.argmax(logits(params, split.x), axis=-1)
-    return {"accuracy": jnp.mean(chosen == split.y)}
+    """Accuracy is the mean over labels, and over the tokens of a text."""
+    right = jnp.argmax(logits(params, split.x), axis=-1) == split.y
+    scores = {"accuracy": jnp.mean(right)}
+    if heads:
+        of_labels = jnp.mean(right, axis=0)
+        scores |= {f"accuracy_{i + 1}": of_labels[i] for i in range(heads)}
+    return scores
 
 
 def _label_scores(

@@ -3,7 +3,7 @@ import gzip
 import numpy as np
 import pytest
 
-from neat_optax.experiments.data import datasets, idx
+from neat_optax.experiments.data import datasets, files, idx
 
 IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
 
@@ -25,8 +25,9 @@ def write_part(folder, part, count, shift):
 
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
-    monkeypatch.setattr(idx, "INSTALLED", tmp_path / "nowhere")
-    monkeypatch.setenv(idx.FOLDER_VARIABLE, str(tmp_path))
+    monkeypatch.setattr(files, "INSTALLED", tmp_path / "nowhere")
+    monkeypatch.setitem(idx.CHECKSUMS, "fashion-mnist", {})
+    monkeypatch.setenv(files.FOLDER_VARIABLE, str(tmp_path))
     return tmp_path
 
 
@@ -39,8 +40,8 @@ def test_bytes_come_back(tmp_path):
 @pytest.mark.parametrize("place", ["", "fashion-mnist", "installed"])
 def test_files_are_found(place, folder, monkeypatch):
     if place == "installed":
-        monkeypatch.delenv(idx.FOLDER_VARIABLE)
-        monkeypatch.setattr(idx, "INSTALLED", folder)
+        monkeypatch.delenv(files.FOLDER_VARIABLE)
+        monkeypatch.setattr(files, "INSTALLED", folder)
         place = "fashion-mnist"
     images, labels = write_part(folder / place, "train", 60, 0)
     write_part(folder / place, "t10k", 9, 1)
@@ -68,7 +69,7 @@ def test_the_own_test_part_is_kept_and_validation_is_as_large(folder):
 def test_missing_files_say_where_to_get_them(folder):
     write_part(folder, "train", 6, 0)
     with pytest.raises(
-        ValueError, match=r"dataset-fashion-mnist, or set NEAT_OPTAX_DATA to .*t10k"
+        ValueError, match=r"without t10k-images.*gz, t10k-labels.*dataset-fashion-mnist"
     ):
         datasets.load("fashion-mnist")
 
