@@ -215,7 +215,7 @@ def test_before_adam_under_jit_scan_and_vmap():
         return carry[0]
 
     runs = jax.tree.map(lambda x: np.stack([x, 2 * x, -x]), G)
-    together = jax.jit(jax.vmap(train))(runs)
+    together = jax.device_get(jax.jit(jax.vmap(train))(runs))
     for index, sign in enumerate((1, 1, -1)):
         ends = jax.tree.map(lambda x, i=index: x[i], together)
         moved = joined(ends) - joined(PARAMS)

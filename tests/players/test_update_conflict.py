@@ -108,11 +108,22 @@ def test_updates_are_handed_on_unchanged():
     assert_same_types(after, jax.eval_shape(tx.init, params))
 
 
+def first_state(tx, gradients):
+    """The state after one step."""
+
+    @running.quick_jit
+    def step(gradients):
+        params = jax.tree.map(lambda x: jnp.zeros_like(x[0]), gradients)
+        return tx.update(gradients, tx.init(params))[1]
+
+    return step(gradients)
+
+
 def test_cosines_are_those_of_the_whole_tree():
-    g = {"a": jnp.array([[3.0], [0.0]]), "b": jnp.array([[4.0], [-1.0]])}
-    along_b = {"a": jnp.zeros(1), "b": -jnp.ones(1)}
+    g = {"a": np.float32([[3], [0]]), "b": np.float32([[4], [-1]])}
+    along_b = {"a": np.float32([0]), "b": np.float32([-1])}
     tx = neo.monitor_update_conflict(optax.stateless(lambda *_: along_b), num_players=2)
-    _, state = tx.update(g, tx.init({"a": jnp.zeros(1), "b": jnp.zeros(1)}))
+    state = first_state(tx, g)
     cosines = neo.diagnostics(state)["update_cosines"].latest
     np.testing.assert_allclose(cosines, [0.8, -1.0], rtol=1e-6)
 
@@ -133,15 +144,14 @@ def test_absent_players_are_not_harmed():
 
 
 def test_complex_leaves_and_low_precision():
-    g = jnp.array([[1 + 1j], [-1j]])
-    turn = optax.stateless(lambda *_: -jnp.array([1j]))
+    turn = optax.stateless(lambda *_: np.complex64([-1j]))
     tx = neo.monitor_update_conflict(turn, num_players=2)
-    _, state = tx.update(g, tx.init(jnp.zeros(1, jnp.complex64)))
+    state = first_state(tx, np.complex64([[1 + 1j], [-1j]]))
     cosines = neo.diagnostics(state)["update_cosines"].latest
     np.testing.assert_allclose(cosines, [np.sqrt(0.5), -1.0], rtol=1e-6)
     low = OPPOSED.astype(jnp.bfloat16)
     tx = neo.monitor_update_conflict(aggregators.mean(), num_players=2)
-    state = tx.init(low[0])
+    state = jax.eval_shape(tx.init, low[0])
     assert_same_types(jax.eval_shape(tx.update, low, state)[1], state)
 
 

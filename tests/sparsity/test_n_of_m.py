@@ -25,7 +25,8 @@ SHAPES = {(8,): [0], (4, 8): [0, -1], (4, 3, 4): [2, -3], (2, 1, 8, 2): [-2]}
 
 def mask_of(row, n=2, m=4, **options):
     """The mask of one row, along the last axis."""
-    return n_of_m_mask(np.float32([row]), n, m, axis=-1, **options)[0].tolist()
+    mask = n_of_m_mask(np.float32([row]), n, m, axis=-1, **options)
+    return np.asarray(mask)[0].tolist()
 
 
 def oracle(w, n, m, axis):
@@ -44,7 +45,7 @@ def oracle(w, n, m, axis):
 def test_two_of_four_by_hand():
     w = np.float32([[4.0, -1.0], [1.0, 7.0], [-3.0, 2.0], [2.0, -8.0]])
     columns = [[True, False, True, False], [False, True, False, True]]
-    assert n_of_m_mask(w).T.tolist() == columns
+    assert np.asarray(n_of_m_mask(w)).T.tolist() == columns
     rows = n_of_m_mask(w.T, axis=-1)
     assert rows.tolist() == columns
 
@@ -100,13 +101,13 @@ def test_kernels_alone_by_default_and_by_choice():
         "h": np.ones((4, 4), jnp.bfloat16),
     }
     kept = {"w": 4, "b": 3, "h": 8}
-    assert {k: int(m.sum()) for k, m in n_of_m_mask(params).items()} == kept
+    assert {k: np.asarray(m).sum() for k, m in n_of_m_mask(params).items()} == kept
     for mask, kept in (
         (by_path(lambda path, _: path == "w"), {"w": 4, "b": 3, "h": 16}),
         (by_path(lambda _, leaf: leaf.dtype == jnp.bfloat16), {"w": 8, "b": 3, "h": 8}),
     ):
         masks = n_of_m_mask(params, mask=mask)
-        assert {k: int(m.sum()) for k, m in masks.items()} == kept
+        assert {k: np.asarray(m).sum() for k, m in masks.items()} == kept
 
 
 def test_scores_with_gradients():
@@ -118,7 +119,7 @@ def test_scores_with_gradients():
 
 def test_empty_arrays():
     assert n_of_m_mask({}) == {}
-    assert n_of_m_mask(jnp.ones((0, 3))).shape == (0, 3)
+    assert n_of_m_mask(np.ones((0, 3), np.float32)).shape == (0, 3)
 
 
 @pytest.mark.parametrize("spec", [P("data"), P(None, "data")], ids=["along", "across"])

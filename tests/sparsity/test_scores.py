@@ -19,18 +19,25 @@ G = np.array([[-1.0, 1.0], [4.0, 2.0]], np.float32)
 
 def rated(score, *steps, **extra):
     """The scores of each leaf after steps of (params, grad), memory included."""
-    return [
-        np.asarray(found) for found in _rated(scoring.as_score(score), steps, extra)
-    ]
+    return rated_each([score], *steps, **extra)[0]
 
 
-@functools.partial(jax.jit, static_argnames="score")
+def rated_each(scores, *steps, **extra):
+    """The same of several scores, in one program."""
+    return jax.device_get(_each(tuple(map(scoring.as_score, scores)), steps, extra))
+
+
+@functools.partial(jax.jit, static_argnames="scores")
+def _each(scores, steps, extra):
+    return [_rated(score, steps, extra) for score in scores]
+
+
 def _rated(score, steps, extra):
     memory = scoring.start_memory(score, steps[0][0])
     for number, (params, grad) in enumerate(steps):
         known = {**extra, "grad": grad}
         measured, memory = scoring.measure(
-            score, params, memory, jnp.int32(number), known
+            score, params, memory, np.int32(number), known
         )
     return [scoring.rate(score, weight) for weight in measured]
 
@@ -40,40 +47,41 @@ def rated_one(score, *steps, **extra):
 
 
 def test_scores_by_hand():
-    for score, expected in (
-        (sp.magnitude, [[2.0, 3.0], [0.0, 0.5]]),
-        (sp.saliency, [[2.0, 3.0], [0.0, 1.0]]),
-        (sp.movement, [[2.0, 3.0], [0.0, -1.0]]),
-        (sp.snip, [[2.0, 3.0], [0.0, 1.0]]),
-        (sp.gradient_magnitude, [[1.0, 1.0], [4.0, 2.0]]),
-        (lambda w: -w, [[-2.0, 3.0], [0.0, -0.5]]),
-        (jnp.square, [[4.0, 9.0], [0.0, 0.25]]),
-    ):
-        assert rated_one(score, (W, G)) == expected
+    expected = {
+        sp.magnitude: [[2.0, 3.0], [0.0, 0.5]],
+        sp.saliency: [[2.0, 3.0], [0.0, 1.0]],
+        sp.movement: [[2.0, 3.0], [0.0, -1.0]],
+        sp.snip: [[2.0, 3.0], [0.0, 1.0]],
+        sp.gradient_magnitude: [[1.0, 1.0], [4.0, 2.0]],
+        jnp.negative: [[-2.0, 3.0], [0.0, -0.5]],
+        (lambda w: w * w): [[4.0, 9.0], [0.0, 0.25]],
+    }
+    found = rated_each(expected, (W, G))
+    assert [scores.tolist() for (scores,) in found] == list(expected.values())
 
 
 def test_complex_weights_by_hand():
     """|3+4i| = 5, |4-3i| = 5, and Re((3+4i)(4+3i)) = 12 - 12 = 0, Re(2i -i) = 2."""
     w, g = np.complex64([3 + 4j, 2j]), np.complex64([4 - 3j, 1j])
-    for score, expected in (
-        (sp.magnitude, [5.0, 2.0]),
-        (sp.saliency, [0.0, 2.0]),
-        (sp.movement, [0.0, -2.0]),
-        (sp.snip, [0.0, 2.0]),
-        (sp.gradient_magnitude, [5.0, 1.0]),
-    ):
-        assert rated_one(score, (w, g)) == expected
-    assert rated_one(sp.wanda, (w, g), input_norms=np.float32([2.0, -3.0])) == [10.0, 6]
+    expected = {
+        sp.magnitude: [5.0, 2.0],
+        sp.saliency: [0.0, 2.0],
+        sp.movement: [0.0, -2.0],
+        sp.snip: [0.0, 2.0],
+        sp.gradient_magnitude: [5.0, 1.0],
+        sp.wanda: [10.0, 6.0],
+    }
+    found = rated_each(expected, (w, g), input_norms=np.float32([2.0, -3.0]))
+    assert [scores.tolist() for (scores,) in found] == list(expected.values())
 
 
 def test_low_precision_is_widened_before_it_is_multiplied():
     """(1 + 2^-7)^2 = 1 + 2^-6 + 2^-14 does not fit into bfloat16."""
     w = np.full((1,), 1 + 2.0**-7, jnp.bfloat16)
     exact = 1 + 2.0**-6 + 2.0**-14
-    for score in (sp.saliency, sp.snip, lambda weights: weights * weights):
-        assert rated_one(score, (w, w)) == [exact]
+    scores = sp.saliency, sp.snip, lambda weights: weights * weights, sp.wanda
+    assert rated_each(scores, (w, w), input_norms=w) == [[exact]] * 4
     assert rated_one(sp.movement, (w, w), (w, w)) == [-2 * exact]
-    assert rated_one(sp.wanda, (w, w), input_norms=w) == [exact]
 
 
 def test_movement_adds_up_over_steps():
@@ -98,7 +106,7 @@ def test_a_gradient_that_is_not_finite_leaves_no_trace(score, bad):
 
 
 def test_memories_start_at_zero_in_float32_or_wider():
-    params = {"a": jnp.ones(2, jnp.bfloat16), "b": jnp.ones(1, jnp.complex64)}
+    params = {"a": np.ones(2, jnp.bfloat16), "b": np.ones(1, np.complex64)}
     memory = scoring.start_memory(sp.snip, params)
     assert (memory["a"].dtype, memory["b"].dtype) == (jnp.float32, jnp.complex64)
     assert memory["a"].tolist() == [0.0, 0.0]
@@ -124,7 +132,7 @@ def test_random_scores_differ_by_step_leaf_and_seed():
     params = {"a": np.zeros((50, 4), "f4"), "b": np.zeros((50, 4), "f4")}
     step = params, None
     first, again, later, other = (
-        _rated.__wrapped__(sp.random(seed), [step] * steps, {})
+        _rated(sp.random(seed), [step] * steps, {})
         for seed, steps in ((3, 1), (3, 1), (3, 2), (4, 1))
     )
     np.testing.assert_array_equal(first, again)
@@ -135,7 +143,7 @@ def test_random_scores_differ_by_step_leaf_and_seed():
 
 def test_a_typed_key_draws_what_its_seed_draws():
     seeds = (3, jax.random.key(3))
-    one, two = (_rated.__wrapped__(sp.random(s), [(W, None)], {}) for s in seeds)
+    one, two = (_rated(sp.random(s), [(W, None)], {}) for s in seeds)
     np.testing.assert_array_equal(one, two)
     with pytest.raises(ValueError, match=r"^`seed` must be an integer >= 0, got -1\.$"):
         sp.random(-1)
@@ -184,7 +192,7 @@ def test_wanda_and_dormant_units_take_their_arguments_in_one_chain():
         return optax.apply_updates(params, updates)
 
     after = step(params, norms, {"first": np.array([1.0, 0.0], np.float32)})
-    first, head = after["first"]["kernel"], after["head"]["kernel"]
+    first, head = (np.asarray(after[name]["kernel"]) for name in ("first", "head"))
     assert first[:, 0].tolist() == [0.0, 1.0]
     assert head.tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
@@ -195,9 +203,10 @@ def test_weights_that_are_not_finite_are_never_pruned():
     grad = np.float32([[0.0, 1.0, 0.0, 1.0, 0.0, 1.0]])
     plain = (lambda x: jnp.where(jnp.isfinite(x), x, -1), lambda x: x > 0)
     known = [sp.magnitude, sp.saliency, sp.snip, sp.movement, sp.wanda]
-    for score in (*known, sp.gradient_magnitude, *plain):
-        found = rated(score, (w, grad), input_norms=grad)[0]
-        assert np.isnan(found).tolist() == [[True, False] * 3], score
+    scores = (*known, sp.gradient_magnitude, *plain)
+    found = rated_each(scores, (w, grad), input_norms=grad)
+    for score, (one,) in zip(scores, found, strict=True):
+        assert np.isnan(one).tolist() == [[True, False] * 3], score
     mask = make_mask(w, 0.5, score=sp.snip, grad=grad)
     assert mask.tolist() == [[True, False] * 3]
 
