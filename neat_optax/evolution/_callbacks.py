@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-_HINT = 'needs the extra "train": pip install "neat-optax[train]"'
+from neat_optax import _showing
 
 
 class ProgressBar:
@@ -19,25 +19,7 @@ class ProgressBar:
     """
 
     def __init__(self, generations: int | None = None, console: Any = None):
-        try:
-            from rich.progress import (
-                BarColumn,
-                MofNCompleteColumn,
-                Progress,
-                TextColumn,
-                TimeRemainingColumn,
-            )
-        except ImportError as error:
-            raise ImportError(f"ProgressBar {_HINT}") from error
-        self._bar = Progress(
-            TextColumn("generation"),
-            MofNCompleteColumn(),
-            BarColumn(),
-            TextColumn("best fitness {task.fields[best]:.6g}"),
-            TimeRemainingColumn(),
-            console=console,
-        )
-        self._task = self._bar.add_task("", total=generations, best=float("nan"))
+        self._bar = _showing.Bar("ProgressBar", "generation", generations, console)
 
     def __enter__(self) -> "ProgressBar":
         self._bar.start()
@@ -49,8 +31,8 @@ class ProgressBar:
     def __call__(self, state: Any, history: Any) -> None:
         """Moves the bar."""
         del history
-        best = float(state.best_fitness)
-        self._bar.update(self._task, completed=int(state.generation), best=best)
+        shown = f"best fitness {float(state.best_fitness):.6g}"
+        self._bar.update(int(state.generation), shown)
 
 
 class TensorBoard:
@@ -62,11 +44,7 @@ class TensorBoard:
     """
 
     def __init__(self, folder: str | os.PathLike[str], prefix: str = "search/"):
-        try:
-            import tensorboardX
-        except ImportError as error:
-            raise ImportError(f"TensorBoard {_HINT}") from error
-        self._writer = tensorboardX.SummaryWriter(str(folder))
+        self._writer = _showing.event_writer("TensorBoard", folder)
         self._prefix, self._written = prefix, 0
 
     def __enter__(self) -> "TensorBoard":

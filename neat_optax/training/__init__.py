@@ -1,3 +1,35 @@
 """What a user's own Flax loop needs."""
 
+from neat_optax.training._bridge import from_optimizer as from_optimizer
+from neat_optax.training._bridge import update_module as update_module
+from neat_optax.training._callbacks import Callback as Callback
+from neat_optax.training._callbacks import EarlyStopping as EarlyStopping
+from neat_optax.training._callbacks import History as History
+from neat_optax.training._callbacks import Run as Run
+from neat_optax.training._evaluate import evaluate as evaluate
+from neat_optax.training._fit import Result as Result
+from neat_optax.training._fit import fit as fit
+from neat_optax.training._folder import Checkpoint as Checkpoint
+from neat_optax.training._folder import load_checkpoint as load_checkpoint
+from neat_optax.training._models import Model as Model
+from neat_optax.training._models import from_function as from_function
+from neat_optax.training._models import from_linen as from_linen
+from neat_optax.training._models import from_nnx as from_nnx
+from neat_optax.training._player_kinds import PlayerKind as PlayerKind
+from neat_optax.training._player_kinds import examples as examples
+from neat_optax.training._player_kinds import microbatches as microbatches
+from neat_optax.training._player_kinds import tasks as tasks
+from neat_optax.training._player_train import player_train_step as player_train_step
+from neat_optax.training._sources import scan_steps as scan_steps
+from neat_optax.training._sources import shuffle as shuffle
 from neat_optax.training._state import PlayerTrainState as PlayerTrainState
+from neat_optax.training._step import Gradients as Gradients
+from neat_optax.training._step import Step as Step
+from neat_optax.training._step import TrainingState as TrainingState
+from neat_optax.training._step import make_step as make_step
+from neat_optax.training._train import train_step as train_step
+from neat_optax.training._writers import CSVLogger as CSVLogger
+from neat_optax.training._writers import JSONLLogger as JSONLLogger
+from neat_optax.training._writers import LearningCurves as LearningCurves
+from neat_optax.training._writers import ProgressBar as ProgressBar
+from neat_optax.training._writers import TensorBoard as TensorBoard
