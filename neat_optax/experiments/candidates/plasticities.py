@@ -111,8 +111,8 @@ def _continual_backprop(rate: optax.ScalarOrSchedule, setting: Setting):
 def _layers(setting: Setting) -> tuple[str, ...]:
     if not setting.task.layers:
         raise ValueError(
-            "`optimizer` must not reset units where a network has several heads, got "
-            "one that does."
+            "`optimizer` must not reset units where a network is no chain of dense "
+            "layers, got one that does."
         )
     return setting.task.layers
 

@@ -15,7 +15,7 @@ from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.commands.options import EPOCHS, TrainOptions
 from neat_optax.experiments.data import datasets as data_sets
-from neat_optax.experiments.data import streams
+from neat_optax.experiments.data import networks, streams
 from neat_optax.experiments.data.tasks import PLAYERS
 
 MOST_SEEDS = 10_000
@@ -34,6 +34,7 @@ class TrainConfig(TrainOptions):
 
     def __post_init__(self) -> None:
         _checks.check_choice("dataset", self.dataset, tuple(data_sets.LOADERS))
+        networks.choose(self.dataset, self.model)
         if self.players is not None:
             _checks.check_choice("players", self.players, PLAYERS)
         for name in ("epochs", "seeds", "batch_size"):
@@ -63,6 +64,11 @@ class TrainConfig(TrainOptions):
         if self.stream is not None:
             return streams.OPTIMIZERS
         return OPTIMIZERS if self.players is None else AGGREGATORS
+
+    @property
+    def network(self) -> networks.Network:
+        """What is trained, made for the data."""
+        return networks.choose(self.dataset, self.model)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -112,6 +118,11 @@ class TrainConfig(TrainOptions):
             raise ValueError(
                 "`dataset` must be one of one label each for a stream, got "
                 f"{self.dataset}."
+            )
+        if self.network is not networks.usual:
+            raise ValueError(
+                "`model` must be mlp, and the data no text, for a stream, got "
+                f"{self.model or self.dataset}."
             )
 
     def _check_pruning(self) -> None:

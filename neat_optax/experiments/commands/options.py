@@ -21,7 +21,7 @@ from neat_optax.experiments.candidates.pruning_methods import (
     Rules,
 )
 from neat_optax.experiments.candidates.prunings import SWEEP
-from neat_optax.experiments.data import streams
+from neat_optax.experiments.data import networks, streams
 from neat_optax.experiments.data.datasets import LOADERS
 
 EPOCHS, PLAYER_EPOCHS, TASK_EPOCHS, NUM_PLAYERS = 20, 10, 5, 8
@@ -101,7 +101,7 @@ class RunOptions:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainOptions(RunOptions):
-    """Trains an MLP with each optimizer over several seeds and learning rates.
+    """Trains a network with each optimizer over several seeds and learning rates.
 
     The rate is selected on validation data, and reported once on test data. With
     --players, every batch gives several gradients, and aggregators are compared. With
@@ -110,6 +110,16 @@ class TrainOptions(RunOptions):
     """
 
     dataset: Annotated[str, arg(metavar="NAME", help=", ".join(LOADERS))] = "digits"
+    model: Annotated[
+        str | None,
+        arg(
+            metavar="NAME",
+            help="\n".join(
+                ["the network", *(f"{x}: {y}" for x, y in networks.MODELS.items())]
+            ),
+            help_behavior_hint=_hint("the usual one"),
+        ),
+    ] = None
     fraction: float = 1.0
     """share of the training examples to use"""
     stream: Annotated[

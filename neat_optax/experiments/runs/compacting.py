@@ -17,6 +17,7 @@ from flax import nnx
 
 from neat_optax import _checks
 from neat_optax.experiments.commands.config import TrainConfig
+from neat_optax.experiments.data import networks
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_network, make_task
 from neat_optax.experiments.runs import checkpoints
@@ -93,9 +94,14 @@ def compact_run(run: Finished, name: str, output: str = "compact") -> dict[str, 
     Returns:
       The content of the JSON file.
     """
+    if run.config.network is not networks.usual:
+        raise ValueError(
+            "`run` must be of the model mlp, got one of "
+            f"{run.config.model or run.config.dataset}."
+        )
     file, folder = _places(run.path, output)
     data = load(run.config)
-    if data.multi_label:
+    if data.num_labels > 1:
         raise ValueError(
             "`run` must be of a data set with one label for each example, got "
             f"{run.config.dataset}."

@@ -36,7 +36,7 @@ def load(config: TrainConfig) -> data_sets.Data:
             f"`batch_size` must be at most the {len(data.train.y)} training examples, "
             f"got {config.batch_size}."
         )
-    task = make_task(data, config.players, config.num_players)
+    task = make_task(data, config.players, config.num_players, config.network)
     for name in config.names:  # says now what does not fit
         jax.eval_shape(make_candidate(name, config, task, data).init)
     return data
@@ -57,7 +57,7 @@ def run(
       The content of `result.json`, where a nan is null.
     """
     reports, lines = {}, []
-    task = make_task(data, config.players, config.num_players)
+    task = make_task(data, config.players, config.num_players, config.network)
     for name in config.names:
         trainer = make_candidate(name, config, task, data)
         trained = _train(name, trainer, config, folder, tick)

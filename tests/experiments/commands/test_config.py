@@ -1,6 +1,7 @@
 import pytest
 
 from neat_optax.experiments.commands.config import TrainConfig
+from neat_optax.experiments.data import networks
 
 EXAMPLES = {"players": "examples", "num_players": 8, "aggregators": ("mean",)}
 TASKS = {"players": "tasks", "dataset": "yeast", "aggregators": ("mean",)}
@@ -12,12 +13,24 @@ def test_what_is_compared_depends_on_the_players():
     assert TrainConfig(**TASKS).lineup.kind == "aggregator"
     TrainConfig(**{**EXAMPLES, "num_players": 64})
     TrainConfig(**{**EXAMPLES, "dataset": "yeast"})
+    TrainConfig(**{**TASKS, "dataset": "multi-fashion", "model": "resnet"})
+
+
+def test_a_network_is_chosen_by_data_set_and_model():
+    config = TrainConfig(optimizers=("adam",))
+    assert config.network is networks.usual
+    assert config.settings()["model"] is None
+    other = TrainConfig(optimizers=("adam",), model="cnn")
+    assert other.network is not networks.usual
+    assert other.settings()["model"] == "cnn"
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"dataset": "mnist"}, "`dataset` must be one of digits.*got mnist"),
+        ({"dataset": "minst"}, "`dataset` must be one of digits.*got minst"),
+        ({"model": "vgg"}, "`model` must be one of mlp, cnn, resnet, got vgg"),
+        ({"model": "mlp", "dataset": "sst-2"}, "`model` must be .* got mlp"),
         ({"optimizers": ("sgdd",)}, "`optimizer` must be one of neat.*got sgdd"),
         ({"optimizers": ()}, "`optimizer` must be given at least once.*got none"),
         ({"optimizers": ("neat", "neat")}, "each name once, got neat, neat"),
@@ -38,6 +51,14 @@ def test_what_is_compared_depends_on_the_players():
         (
             {"stream": "permuted:9", "dataset": "yeast"},
             "`dataset` must be one of one label each for a stream, got yeast",
+        ),
+        (
+            {"stream": "permuted:9", "model": "cnn"},
+            "`model` must be mlp, and the data no text, for a stream, got cnn",
+        ),
+        (
+            {"stream": "permuted:9", "dataset": "sst-2"},
+            "the data no text, for a stream, got sst-2",
         ),
         (
             {"stream": "permuted:9", "players": "examples"},
@@ -66,7 +87,7 @@ def test_bad_options_are_named(options, message):
         ),
         ({**EXAMPLES, "num_players": None}, "must be an integer >= 2, got None"),
         ({**TASKS, "num_players": 14}, "`num_players` must be left out unless .* 14"),
-        ({**TASKS, "dataset": "digits"}, "`dataset` must be .* yeast, got digits"),
+        ({**TASKS, "dataset": "digits"}, "`dataset` must be .* yeast, multi-fashion, got digits"),
     ],
 )
 def test_bad_options_of_players_are_named(options, message):

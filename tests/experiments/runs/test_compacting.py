@@ -142,14 +142,22 @@ def test_a_run_that_evolves_is_refused(finished, tmp_path):
         open_run(tmp_path)
 
 
-def test_several_labels_are_refused(tmp_path):
-    options = {"dataset": "yeast", "optimizers": ["neat"]}
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        ({"dataset": "yeast"}, "one label for each example, got yeast"),
+        ({"model": "cnn"}, "`run` must be of the model mlp, got one of cnn"),
+        ({"dataset": "sst-2"}, "`run` must be of the model mlp, got one of sst-2"),
+    ],
+)
+def test_other_networks_are_refused(options, match, tmp_path):
+    options = {"optimizers": ["neat"], **options}
     (tmp_path / "config.json").write_text(json.dumps(options))
     result = {"optimizers": {"neat": REPORT}}
     (tmp_path / "result.json").write_text(json.dumps(result))
     run = open_run(tmp_path)
     assert choose(run, None) == "neat"
-    with pytest.raises(ValueError, match="one label for each example, got yeast"):
+    with pytest.raises(ValueError, match=match):
         compact_run(run, "neat")
 
 
