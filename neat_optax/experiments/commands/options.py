@@ -110,6 +110,8 @@ class TrainOptions(RunOptions):
     """
 
     dataset: Annotated[str, arg(metavar="NAME", help=", ".join(LOADERS))] = "digits"
+    fraction: float = 1.0
+    """share of the training examples to use"""
     model: Annotated[
         str | None,
         arg(
@@ -120,8 +122,6 @@ class TrainOptions(RunOptions):
             help_behavior_hint=_hint("the usual one"),
         ),
     ] = None
-    fraction: float = 1.0
-    """share of the training examples to use"""
     stream: Annotated[
         str | None,
         arg(
