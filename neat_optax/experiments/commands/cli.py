@@ -4,6 +4,7 @@ import contextlib
 import dataclasses
 import importlib.metadata
 import io
+import logging
 import re
 import sys
 import warnings
@@ -131,9 +132,15 @@ def _warnings_in_one_line() -> Iterator[None]:
     def show(message: Warning | str, *_: Any, **__: Any) -> None:
         _complain(str(message), "warning")
 
+    absl = logging.getLogger("absl")  # orbax logs the errors that it raises
+    level = absl.level
     with warnings.catch_warnings():
         warnings.showwarning = show
-        yield
+        absl.setLevel(logging.CRITICAL)
+        try:
+            yield
+        finally:
+            absl.setLevel(level)
 
 
 def _complain(reason: str, kind: str = "error") -> None:

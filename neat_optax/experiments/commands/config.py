@@ -37,7 +37,7 @@ class TrainConfig(TrainOptions):
         networks.choose(self.dataset, self.model)
         if self.players is not None:
             _checks.check_choice("players", self.players, PLAYERS)
-        for name in ("epochs", "seeds", "batch_size"):
+        for name in ("epochs", "seeds", "batch_size", "keep"):
             _checks.check_count(name, getattr(self, name), minimum=1)
         if self.seeds > MOST_SEEDS:
             raise ValueError(

@@ -16,6 +16,7 @@ _KINDS = {
     str: "a string",
     int: "an integer",
     float: "a finite number",
+    bool: "true or false",
     dict: "a table",
 }
 OptionsT = TypeVar("OptionsT", bound=RunOptions)
@@ -25,7 +26,7 @@ class _Key(NamedTuple):
     """What a key stands for."""
 
     field: str
-    kind: type  # str, int, float or dict
+    kind: type  # str, int, float, bool or dict
     repeated: bool
 
 

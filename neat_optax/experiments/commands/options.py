@@ -26,6 +26,8 @@ from neat_optax.experiments.data.datasets import LOADERS
 
 EPOCHS, PLAYER_EPOCHS, TASK_EPOCHS, NUM_PLAYERS = 20, 10, 5, 8
 _USUAL = Rules()
+_KEPT = ("keep", "keep_best")
+"""Options that no number of a run depends on."""
 
 Names = UseAppendAction[tuple[str, ...]]
 """An option that may be given several times, each time with one name."""
@@ -109,6 +111,11 @@ class TrainOptions(RunOptions):
     follows the other.
     """
 
+    keep: Annotated[int, arg(metavar="INT")] = 2
+    """how many checkpoints of each candidate stay, the last ones; where one is damaged,
+    the one before it serves"""
+    keep_best: bool = False
+    """keep the checkpoint with the highest score on validation data too"""
     dataset: Annotated[str, arg(metavar="NAME", help=", ".join(LOADERS))] = "digits"
     fraction: float = 1.0
     """share of the training examples to use"""
@@ -219,4 +226,5 @@ class TrainOptions(RunOptions):
 
     def settings(self) -> dict[str, Any]:
         """What decides on the numbers of a run: the content of `config.json`."""
-        return super().settings() | {"prune": self.prune or None}
+        found = super().settings() | {"prune": self.prune or None}
+        return {name: x for name, x in found.items() if name not in _KEPT}

@@ -21,7 +21,8 @@ from neat_optax.experiments.commands.options import (
 )
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.reports import pictures, report, tables
-from neat_optax.experiments.runs import running
+from neat_optax.experiments.runs import environment, running
+from neat_optax.experiments.runs.checkpoints import Keep
 from neat_optax.experiments.runs.experiment import Tick, load, run
 from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.reading import read_run
@@ -81,13 +82,15 @@ def train(options: TrainOptions, arguments: Sequence[str]) -> None:
     config = make_config(options)
     data = load(config)
     console = Console()
-    with RunFolder(config.output, config.name, config.settings()) as folder:
+    keep = Keep(config.keep, config.keep_best)
+    with RunFolder(config.output, config.name, config.settings(), keep) as folder:
         running.say(console, f"writing to {folder.path}")
         again = running.command(arguments, folder.path.name)
         with running.stoppable(console, again) as stop_if_asked:
             if folder.finished:
                 running.say(console, "finished before; its pictures are drawn again")
             else:
+                environment.note(folder, arguments)
                 with running.follow(console, "epochs") as show:
                     run(config, data, folder, _tick(config, show, stop_if_asked))
             _finish(folder.path, console)

@@ -1,12 +1,19 @@
-"""Checkpoints of one candidate: a folder with the last two, written by orbax.
+"""Checkpoints of one candidate: a folder with the last ones, written by orbax.
 
-Where one is damaged, the one before it serves.
+They are written beside the training that goes on. Where one is damaged, the one before
+it serves.
 """
 
+import errno
+import os
 import pathlib
-from typing import Any
+import shutil
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 import orbax.checkpoint as ocp
 
 from neat_optax import _damage
@@ -15,16 +22,76 @@ _METADATA = "_CHECKPOINT_METADATA"
 _PREFIX = "epoch"
 OPTION = "name"
 """What the command line names a run by."""
+_SCORE = "validation_accuracy"
+_SLACK = 2**20
+"""Bytes that a checkpoint takes beside its arrays, at most."""
 
 
-def save(folder: pathlib.Path, epoch: int, replicas: Any, rows: Any) -> None:
-    """Adds a checkpoint after `epoch` epochs, and keeps the one before."""
-    both = ocp.args.Composite(
-        state=ocp.args.StandardSave(replicas),
-        rows=ocp.args.JsonSave({"rows": rows}),
-    )
-    with _manager(folder) as manager:
-        manager.save(epoch, args=both)
+class Keep(NamedTuple):
+    """Which checkpoints stay."""
+
+    last: int = 2
+    best: bool = False  # the one with the highest score on validation data too
+
+
+class Writer:
+    """Adds checkpoints to a folder, and deletes those that are not kept."""
+
+    def __init__(self, folder: pathlib.Path, keep: Keep):
+        self.folder = folder
+        self._rows: list[dict[str, Any]] = []
+        self._keep = keep
+        self._manager = _manager(folder, self)
+
+    def save(self, epoch: int, replicas: Any, rows: Any) -> None:
+        """Begins a checkpoint after `epoch` epochs; the one before is whole by then."""
+        _check_room(self.folder, replicas)
+        self._rows = list(rows)
+        both = ocp.args.Composite(
+            state=ocp.args.StandardSave(jax.tree.map(_copied, replicas)),
+            rows=ocp.args.JsonSave({"rows": self._rows}),
+        )
+        self._manager.save(epoch, args=both)
+
+    def wait(self) -> None:
+        """Returns when what was begun is written; raises if it could not be."""
+        self._manager.wait_until_finished()
+
+    def close(self) -> None:
+        """Waits, and lets go of the folder."""
+        self._manager.close()
+
+    def should_preserve(
+        self, checkpoints: Sequence[Any], *, context: Any
+    ) -> Sequence[bool]:
+        """Which of the checkpoints stay, oldest first: a policy of orbax's kind."""
+        del context
+        epochs = [checkpoint.step for checkpoint in checkpoints]
+        kept = set(sorted(epochs)[-self._keep.last :])
+        if self._keep.best:
+            kept.add(max(epochs, key=lambda epoch: (_score(self._rows, epoch), epoch)))
+        return [epoch in kept for epoch in epochs]
+
+
+def _check_room(folder: pathlib.Path, replicas: Any) -> None:
+    """Raises where the disk is full, before half a checkpoint is written."""
+    needed = _SLACK + sum(getattr(x, "nbytes", 8) for x in jax.tree.leaves(replicas))
+    if shutil.disk_usage(folder).free < needed:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+
+
+def _copied(leaf: Any) -> Any:
+    """What the next step cannot overwrite: it is given the buffers of the replicas."""
+    is_key = jnp.issubdtype(jax.typeof(leaf).dtype, jax.dtypes.prng_key)
+    return jnp.array(leaf) if is_key else np.array(leaf)
+
+
+def _score(rows: Sequence[dict[str, Any]], epoch: int) -> float:
+    """Of an epoch: that of the best rate, the mean over its seeds."""
+    if not 0 < epoch <= len(rows):
+        return -np.inf
+    means = np.mean(rows[epoch - 1].get(_SCORE, [[-np.inf]]), axis=1)
+    return float(np.max(np.nan_to_num(means, nan=-np.inf)))
 
 
 def restore(
@@ -64,15 +131,22 @@ def restore(
     return None if last is None else (last[0], *last[1])
 
 
-def _manager(folder: pathlib.Path) -> ocp.CheckpointManager:
-    """Keeps two checkpoints in a folder, and deletes what saves cut off have left."""
+def _manager(
+    folder: pathlib.Path, policy: Writer | None = None
+) -> ocp.CheckpointManager:
+    """Of a folder, in which it deletes what saves cut off have left.
+
+    Args:
+      folder: of a candidate.
+      policy: says what stays, and lets saves go on in the background.
+    """
     if folder.is_dir():
         _check_ours(folder)
     options = ocp.CheckpointManagerOptions(
         step_prefix=_PREFIX,
-        max_to_keep=2,
+        preservation_policy=policy,
         cleanup_tmp_directories=True,
-        enable_async_checkpointing=False,
+        enable_async_checkpointing=policy is not None,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)
 

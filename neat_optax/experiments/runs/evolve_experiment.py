@@ -8,8 +8,8 @@ import jax
 
 from neat_optax import evolution
 from neat_optax.experiments.commands.evolve_config import EvolveConfig
+from neat_optax.experiments.runs.environment import environment
 from neat_optax.experiments.runs.evolve_tasks import Task, init_stacked
-from neat_optax.experiments.runs.experiment import environment
 from neat_optax.experiments.runs.files import RunFolder, plain
 
 BEST = "best"
@@ -59,6 +59,7 @@ def run(
     policy = policies[chosen["seed"]]
     if folder.restore(BEST, policy)[0] != chosen["generations"]:
         folder.save(BEST, chosen["generations"], policy, [])
+        folder.wait()
     result = {
         "config": config.settings(),
         "environment": environment(),

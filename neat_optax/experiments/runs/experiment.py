@@ -1,24 +1,22 @@
 """One run: train every optimizer, select on validation, report once on test."""
 
-import json
-import platform
 import time
 from collections.abc import Callable
 from typing import Any
 
-import flax
 import jax
 import numpy as np
-import optax
 
 from neat_optax.experiments.candidates.candidate import SCHEDULES, Setting
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.tasks import Task, make_task
+from neat_optax.experiments.runs.environment import environment
 from neat_optax.experiments.runs.files import RunFolder, plain
 from neat_optax.experiments.runs.loop import Trainer, make_trainer
-from neat_optax.experiments.runs.selection import TEST, Trained, differences, report
+from neat_optax.experiments.runs.metrics import Metrics
+from neat_optax.experiments.runs.selection import Trained, differences, report
 
 CHECKPOINT_EVERY = 5
 """Epochs between two checkpoints, where nothing else is asked for."""
@@ -56,24 +54,13 @@ def run(
     Returns:
       The content of `result.json`, where a nan is null.
     """
-    reports, lines = {}, []
+    reports, metrics = {}, Metrics(folder, config)
     task = make_task(data, config.players, config.num_players, config.network)
     for name in config.names:
         trainer = make_candidate(name, config, task, data)
-        trained = _train(name, trainer, config, folder, tick)
+        trained = _train(name, trainer, config, folder, metrics, tick)
         reports[name] = report(trained, trainer, config, data.test)
-        lines += [
-            {
-                config.lineup.kind: name,
-                "epoch": epoch,
-                **({"task": 1 + (epoch - 1) // config.epochs} if config.stream else {}),
-                "learning_rate": trained.rates,
-                **{key: x for key, x in row.items() if not key.startswith(TEST)},
-            }
-            for epoch, row in enumerate(trained.rows, start=1)
-        ]
-        text = "".join(json.dumps(plain(line)) + "\n" for line in lines)
-        folder.write_text("metrics.jsonl", text)
+    folder.wait()  # a run that has its result has its last checkpoints
     result = {
         "config": config.settings(),
         "environment": environment(),
@@ -112,9 +99,15 @@ def make_candidate(
 
 
 def _train(
-    name: str, trainer: Trainer, config: TrainConfig, folder: RunFolder, tick: Tick
+    name: str,
+    trainer: Trainer,
+    config: TrainConfig,
+    folder: RunFolder,
+    metrics: Metrics,
+    tick: Tick,
 ) -> Trained:
     done, replicas, rows = folder.restore(name, trainer.init())
+    metrics.begin(name, rows)
     if done:
         tick(name, done)
     every = config.checkpoint_every or CHECKPOINT_EVERY
@@ -127,6 +120,7 @@ def _train(
             key: np.reshape(x, shape).tolist() for key, x in measures.items()
         }
         rows.append({**row, "seconds": time.perf_counter() - start})
+        metrics.add()
         done = epoch + 1
         saved = done == config.num_epochs or done % every == 0
         if saved:
@@ -136,16 +130,6 @@ def _train(
         except KeyboardInterrupt:
             if not saved:
                 folder.save(name, done, replicas, rows)
+            folder.wait()
             raise
     return Trained(tried, rows, replicas)
-
-
-def environment() -> dict[str, str]:
-    """Versions and the device, for whoever wants to repeat a run."""
-    return {
-        "python": platform.python_version(),
-        "jax": jax.__version__,
-        "flax": flax.__version__,
-        "optax": optax.__version__,
-        "device": jax.devices()[0].device_kind,
-    }

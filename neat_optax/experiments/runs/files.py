@@ -1,8 +1,9 @@
 """The run folder: written atomically and by one process, never overwritten, resumable.
 
 runs/<name>/config.json     what was asked for, written first
+            environment.json  versions, device, revision, of each start
             metrics.jsonl   one line per optimizer and epoch
-            checkpoints/    the last two of each optimizer, by orbax, or one search
+            checkpoints/    the last of each optimizer, by orbax, or one search
                             per seed and the policy that was selected
             result.json     the result; a run that has it is finished, and what stands
                             below is made of it, again if the same is asked for again
@@ -16,11 +17,13 @@ runs/<name>/config.json     what was asked for, written first
             compact.json    and what they have saved
 """
 
+import contextlib
+import errno
 import json
 import os
 import pathlib
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
@@ -32,6 +35,8 @@ from neat_optax.experiments.runs import checkpoints
 from neat_optax.experiments.runs.checkpoints import OPTION
 from neat_optax.experiments.runs.reading import CONFIG, RESULT
 
+_FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
 
 class RunFolder:
     """One run's files. Opening it creates or resumes the folder.
@@ -39,9 +44,19 @@ class RunFolder:
     No other process can open it before it is closed, or this one has ended.
     """
 
-    def __init__(self, root: str, name: str | None, config: dict[str, Any]):
+    def __init__(
+        self,
+        root: str,
+        name: str | None,
+        config: dict[str, Any],
+        keep: checkpoints.Keep = checkpoints.Keep(),  # noqa: B008
+    ):
         self.path = _choose(pathlib.Path(root), name, config)
-        self.close = weakref.finalize(self, _lock.hold(self.path, OPTION))
+        with _writable(self.path):
+            release = _lock.hold(self.path, OPTION)
+        self.close = weakref.finalize(self, release)
+        self._keep = keep
+        self._writer: checkpoints.Writer | None = None
         _check_usable(self.path, config)  # others may have been here before the lock
         if not self.finished:
             self.write(CONFIG, config)
@@ -50,7 +65,10 @@ class RunFolder:
         return self
 
     def __exit__(self, *_: Any) -> None:
-        self.close()
+        try:
+            self._change_writer(None)
+        finally:
+            self.close()
 
     @property
     def finished(self) -> bool:
@@ -65,14 +83,39 @@ class RunFolder:
         """Writes text, so that a reader sees all of it or nothing."""
         write_text(self.path / file, text)
 
+    def append_text(self, file: str, text: str) -> None:
+        """Adds lines to a file."""
+        path = self.path / file
+        with _named(path), path.open("a") as opened:
+            opened.write(text)
+
     def save(self, optimizer: str, epoch: int, replicas: Any, rows: Any) -> None:
-        """Adds a checkpoint of an optimizer, and keeps the one before."""
-        checkpoints.save(self._checkpoints(optimizer), epoch, replicas, rows)
+        """Begins a checkpoint of an optimizer, which ends beside what follows."""
+        folder = self._checkpoints(optimizer)
+        with _named(folder):
+            if self._writer is None or self._writer.folder != folder:
+                self._change_writer(None)
+                self._change_writer(checkpoints.Writer(folder, self._keep))
+            assert self._writer is not None
+            self._writer.save(epoch, replicas, rows)
+
+    def wait(self) -> None:
+        """Returns when all checkpoints are written; raises if one could not be."""
+        if self._writer is not None:
+            with _named(self._writer.folder):
+                self._writer.wait()
 
     def restore(self, optimizer: str, like: Any) -> tuple[int, Any, list[dict]]:
         """The last checkpoint of an optimizer; (0, like, []) if there is none."""
+        self._change_writer(None)
         folder = self._checkpoints(optimizer)
         return checkpoints.restore(folder, like) or (0, like, [])
+
+    def _change_writer(self, writer: checkpoints.Writer | None) -> None:
+        before, self._writer = self._writer, writer
+        if before is not None:
+            with _named(before.folder):
+                before.close()
 
     def _checkpoints(self, optimizer: str) -> pathlib.Path:
         return self.path / "checkpoints" / folder_name(optimizer)
@@ -80,16 +123,49 @@ class RunFolder:
 
 def write_text(file: pathlib.Path, text: str) -> None:
     """Writes text, so that a reader sees all of it or nothing."""
-    temporary = _temporary(file)
-    temporary.write_text(text)
-    os.replace(temporary, file)
+    write_with(file, lambda temporary: temporary.write_text(text))
 
 
-def write_with(file: pathlib.Path, save: Callable[[pathlib.Path], None]) -> None:
+def write_with(file: pathlib.Path, save: Callable[[pathlib.Path], Any]) -> None:
     """Lets `save` write to another name first: a reader sees all of it or nothing."""
     temporary = _temporary(file)
-    save(temporary)
-    os.replace(temporary, file)
+    with _named(file):
+        try:
+            save(temporary)
+            os.replace(temporary, file)
+        except BaseException:
+            temporary.unlink(missing_ok=True)  # it takes room, which may be what lacks
+            raise
+
+
+@contextlib.contextmanager
+def _named(path: pathlib.Path) -> Iterator[None]:
+    """Gives errors of a full disk a path, and those of orbax their kind."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None or error.filename is not None:
+            raise
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    except (ValueError, RuntimeError) as error:
+        full = os.strerror(errno.ENOSPC)
+        if full not in str(error):
+            raise
+        raise OSError(errno.ENOSPC, full, str(path)) from error
+
+
+@contextlib.contextmanager
+def _writable(path: pathlib.Path) -> Iterator[None]:
+    """Says which option is wrong where nothing may be written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FORBIDDEN:
+            raise
+        raise ValueError(
+            f"`output` must be a folder that can be written to, got {path}: "
+            f"{error.strerror}."
+        ) from error
 
 
 def _temporary(file: pathlib.Path) -> pathlib.Path:
@@ -114,17 +190,20 @@ def _choose(
         raise ValueError(f"`{OPTION}` must be the name of a folder, got {name!r}.")
     path = root / name
     _check_usable(path, config)
-    path.mkdir(parents=True, exist_ok=True)
+    with _writable(path):
+        path.mkdir(parents=True, exist_ok=True)
     return path
 
 
 def _numbered(root: pathlib.Path, subject: str) -> pathlib.Path:
     """A new folder, which nobody else can get at the same moment."""
-    root.mkdir(parents=True, exist_ok=True)
+    with _writable(root):
+        root.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         try:
-            (path := root / f"{subject}-{number}").mkdir()
+            with _writable(path := root / f"{subject}-{number}"):
+                path.mkdir()
         except FileExistsError:
             number += 1
         else:

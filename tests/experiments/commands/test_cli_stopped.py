@@ -1,7 +1,10 @@
 """What a run leaves when something stops it, and how the same command goes on."""
 
 import json
+import pathlib
+import shutil
 import signal
+from collections import namedtuple
 from contextlib import nullcontext as nothing
 
 import pytest
@@ -99,6 +102,34 @@ def test_what_is_made_of_a_result_is_made_again_by_the_same_command(
     assert (run / "result.json").read_bytes() == result
     assert call(f"{command} --epochs 3", tmp_path) == 2
     assert_one_line(capsys.readouterr().err, "holds a result with another epochs")
+
+
+@pytest.mark.usefixtures("quick")
+def test_a_run_goes_on_when_a_full_disk_has_room_again(tmp_path, capsys, monkeypatch):
+    command = f"{QUICK} --name mine --optimizer control --checkpoint-every 1"
+
+    def usage(folder):
+        saved = list(pathlib.Path(folder).glob("epoch_*"))
+        return namedtuple("Usage", "free")(0 if saved else 2**30)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(shutil, "disk_usage", usage)
+        assert call(command, tmp_path) == 2
+    printed = capsys.readouterr()
+    assert_one_line(printed.err, "No space left on device: '")
+    assert f"what is saved is kept; to go on: neat-optax train {command}" in printed.out
+    run = tmp_path / "mine"
+    assert call(command, tmp_path) == 0
+    first, second = json.loads((run / "environment.json").read_text())
+    assert first["command"] == second["command"]
+    lines = (run / "metrics.jsonl").read_text().splitlines()
+    assert [json.loads(line)["epoch"] for line in lines] == [1, 2]
+    assert call(command.replace("mine", "whole"), tmp_path) == 0
+    found, whole = (
+        json.loads((tmp_path / name / "result.json").read_text())["optimizers"]
+        for name in ("mine", "whole")
+    )
+    assert found["control"]["curves"] == whole["control"]["curves"]
 
 
 @pytest.mark.slow

@@ -1,4 +1,6 @@
 import json
+import os
+import pathlib
 import subprocess
 import sys
 
@@ -123,3 +125,34 @@ def test_a_damaged_configuration_is_named(tmp_path, content):
         (folder.path / "config.json").write_bytes(content)
     with pytest.raises(ValueError, match=r"`name` must be .*config\.json"):
         RunFolder(str(tmp_path), "mine", CONFIG)
+
+
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, monkeypatch):
+    def forbidden(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    told = r"`output` must be a folder that can be written to, got .*: Permission den"
+    with monkeypatch.context() as patch:
+        patch.setattr(pathlib.Path, "mkdir", forbidden)
+        for name in ("mine", None):
+            with pytest.raises(ValueError, match=told):
+                RunFolder(str(tmp_path), name, CONFIG)
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(os, "open", forbidden)
+    with pytest.raises(ValueError, match=told):
+        RunFolder(str(tmp_path), "mine", CONFIG)
+
+
+def test_what_a_full_disk_cut_off_is_named_and_takes_no_room(tmp_path, monkeypatch):
+    def full(self, _):
+        self.touch()
+        raise OSError(28, "No space left on device")
+
+    with RunFolder(str(tmp_path), "mine", CONFIG) as folder:
+        begun = (folder.path / "config.json").read_text()
+        monkeypatch.setattr(pathlib.Path, "write_text", full)
+        with pytest.raises(OSError, match=r"No space left on device: .*config\.json"):
+            folder.write("config.json", {})
+    names = sorted(path.name for path in folder.path.iterdir())
+    assert names == [".lock", "config.json"]
+    assert (folder.path / "config.json").read_text() == begun
