@@ -8,24 +8,35 @@ import numpy as np
 from flax import nnx
 
 
+def placed(x, dtype=None):
+    """`jnp.asarray`, which compiles nothing."""
+    return jax.device_put(np.asarray(x, dtype))
+
+
 def normal(key, shape, dtype=jnp.float32, out_sharding=None):
     """An initializer that compiles nothing."""
     del key, out_sharding
-    return jnp.asarray(np.random.default_rng(0).normal(size=shape), dtype)
+    return placed(np.random.default_rng(0).normal(size=shape), dtype)
 
 
-INIT = {"kernel_init": normal, "rngs": nnx.Rngs(0)}
+def zeros(key, shape, dtype=jnp.float32, out_sharding=None):
+    """As `normal`."""
+    del key, out_sharding
+    return placed(np.zeros(shape), dtype)
+
+
+INIT = {"kernel_init": normal, "bias_init": zeros, "rngs": nnx.Rngs(0)}
 
 
 def mlp(kernels, biases=None, activation=nnx.relu):
     """An NNX stack of Linear layers with given weights, and zero biases by default."""
     parts = []
     for number, kernel in enumerate(kernels):
-        kernel = jnp.asarray(kernel)
+        kernel = placed(kernel)
         layer = nnx.Linear(*kernel.shape, param_dtype=kernel.dtype, **INIT)
         layer.kernel.set_value(kernel)
         if biases is not None:
-            layer.bias.set_value(jnp.asarray(biases[number], kernel.dtype))
+            layer.bias.set_value(placed(biases[number], kernel.dtype))
         parts += [layer, activation]
     return nnx.Sequential(*parts[:-1])
 
@@ -34,7 +45,7 @@ def deaf_to(kernel, units, dead):
     """A kernel with zeros in the rows of some of the `units` units before it."""
     blocks = np.array(kernel).reshape(*kernel.shape[:-2], -1, units, kernel.shape[-1])
     blocks[..., dead, :] = 0
-    return jnp.asarray(blocks.reshape(kernel.shape))
+    return placed(blocks.reshape(kernel.shape))
 
 
 def kill(layer, units, dead):

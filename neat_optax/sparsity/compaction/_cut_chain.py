@@ -184,9 +184,9 @@ def _cut_arrays(
     for layer, columns in zip(plan.layers, kept, strict=True):
         kernel, bias = join(layer, "kernel"), join(layer, "bias")
         cut_kernel = dead_units.cut_kernel(arrays[kernel], rows, columns)
-        arrays[kernel] = jnp.asarray(cut_kernel)
+        arrays[kernel] = jax.device_put(cut_kernel)
         if bias in arrays:
-            arrays[bias] = jnp.asarray(arrays[bias][columns])
+            arrays[bias] = jax.device_put(arrays[bias][columns])
         rows = columns
     return arrays
 
