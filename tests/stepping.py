@@ -4,6 +4,8 @@ Eager steps compile each operation by itself. A step under `jit` is one program,
 all tests of a file share where they use one transformation and the same arguments.
 """
 
+import functools
+
 import jax
 import numpy as np
 
@@ -43,11 +45,25 @@ def like(g):
 def step(tx, g, state=None, **extra):
     """The update as NumPy arrays, and the next state."""
     g = jax.tree.map(_narrow, g)
-    params = like(g)
-    state = jax.jit(tx.init)(params) if state is None else state
     extra = jax.tree.map(_narrow, extra)
-    update, state = jax.jit(tx.update)(g, state, params, **extra)
+    if state is None:
+        update, state = _first(tx)(g, like(g), extra)
+    else:
+        update, state = jax.jit(tx.update)(g, state, like(g), **extra)
     return jax.tree.map(np.asarray, update), state
+
+
+@functools.lru_cache(maxsize=64)
+def _first(tx):
+    """The first step, from `tx.init` on: one program."""
+    return jax.jit(
+        lambda g, params, extra: tx.update(g, tx.init(params), params, **extra)
+    )
+
+
+def start(tx, g):
+    """The state for gradients with a player axis, before the first of many steps."""
+    return jax.jit(tx.init)(like(jax.tree.map(_narrow, g)))
 
 
 def play(tx, stacks, state=None, **extra):
@@ -60,6 +76,7 @@ def play(tx, stacks, state=None, **extra):
       **extra: extra arguments of `update`, one for each step.
     """
     updates = []
+    state = start(tx, stacks[0]) if state is None else state
     for index, g in enumerate(stacks):
         now = {name: values[index] for name, values in extra.items()}
         update, state = step(tx, g, state, **now)
@@ -90,7 +107,7 @@ def check_absent_players(tx, **extra):
     updates, state = play(tx, [zeros] * 2, **{k: [v] * 2 for k, v in extra.items()})
     assert_trees_close(updates[-1], like(zeros))
     assert_finite(plain(state))
-    _, state = step(tx, gradients(0), **extra)
+    _, state = step(tx, gradients(0), start(tx, zeros), **extra)
     g, some = gradients(1), {**extra, "present": EVERYONE & [True, False, True]}
     garbage = replace(g, 1, np.nan)
     absent = step(tx, g, state, **some)

@@ -60,7 +60,7 @@ def test_weightings_with_a_state():
 def test_weight_of_an_absent_player_stays():
     tx = aggregators.cr_mogm(aggregators.pcgrad_weighting(key=None), 0.5, num_players=2)
     g = np.array([[1.0, 0.0], [-1.0, 1.0]])
-    _, state = stepping.step(tx, g, present=np.array([True, True]))
+    _, state = stepping.play(tx, [g], present=[np.array([True, True])])
     np.testing.assert_allclose(state.weighting.weights, [[2.0, 1.5]], rtol=1e-6)
     update, state = stepping.step(tx, g, state, present=np.array([True, False]))
     np.testing.assert_allclose(state.weighting.weights, [[1.5, 1.5]], rtol=1e-6)

@@ -17,7 +17,7 @@ def test_weights_by_hand():
 def test_run_agrees_with_the_formulas():
     rng = np.random.default_rng(0)
     tx, average = db_mtl(0.7, num_players=3), 0.0
-    state = None
+    state = stepping.start(tx, np.zeros((3, 5)))
     for t in range(4):
         j, losses = rng.normal(size=(3, 5)), rng.uniform(0.1, 2.0, size=3)
         update, state = stepping.step(tx, j, state, losses=losses)

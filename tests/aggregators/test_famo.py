@@ -51,7 +51,8 @@ def test_absent_players():
 
 
 def test_players_without_a_logarithm_wait():
-    tx, state = famo(ideal=0.1, num_players=3), None
+    tx = famo(ideal=0.1, num_players=3)
+    state = stepping.start(tx, np.eye(3))
     for losses in ([1.0, 1.0, 1.0], [0.5, 0.1, 0.9], [0.4, 0.5, 0.8]):
         update, state = stepping.step(tx, np.eye(3), state, losses=np.array(losses))
         np.testing.assert_allclose(np.sum(update), 1.0, rtol=1e-6)

@@ -22,7 +22,7 @@ def test_recorded():
 
 def test_learns_down_the_slope_of_the_same_sum():
     tx, players = imtl_l(optax.sgd(0.1), num_players=2), np.eye(2)
-    state, logs = None, np.zeros(2)
+    state, logs = stepping.start(tx, players), np.zeros(2)
     for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
         update, state = stepping.step(tx, players, state, losses=np.array(losses))
         weights, slope = scalarizers.imtl_l(losses, logs)
@@ -32,7 +32,7 @@ def test_learns_down_the_slope_of_the_same_sum():
 
 def test_scaled_losses_become_one():
     tx, players = imtl_l(optax.sgd(0.3), num_players=2), np.eye(2)
-    losses, state = np.array([0.5, 4.0]), None
+    losses, state = np.array([0.5, 4.0]), stepping.start(tx, players)
     for _ in range(80):
         update, state = stepping.step(tx, players, state, losses=losses)
     np.testing.assert_allclose(update * losses, 1.0, rtol=1e-4)

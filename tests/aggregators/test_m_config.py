@@ -35,7 +35,8 @@ def test_recorded_runs(case):
     recorded = goldens.DATA["sequences"][case]
     matrices = np.array(recorded["matrices"])
     count = matrices.shape[1]
-    tx, state = of(count), None
+    tx = of(count)
+    state = stepping.start(tx, matrices[0])
     for expected in recorded["results"]["conflictfree.PseudoMomentumOperator"]["steps"]:
         fresh = np.arange(count) == expected["index"]
         j = matrices[expected["step_matrix"]]
@@ -60,7 +61,7 @@ def test_length_of_gradients_does_not_matter():
 
 
 def test_a_gradient_that_is_not_finite_is_not_fresh():
-    _, state = stepping.step(TX, gradients(0), present=EVERYONE)
+    _, state = stepping.play(TX, [gradients(0)], present=[EVERYONE])
     g, some = gradients(1), EVERYONE & [True, False, True]
     absent = stepping.step(TX, g, state, present=some)
     dropped = stepping.step(TX, replace(g, 1, np.inf), state, present=EVERYONE)

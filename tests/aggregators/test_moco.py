@@ -27,7 +27,8 @@ def test_weights_by_hand():
 
 def test_run_agrees_with_the_formulas():
     tx = moco(rate=0.8, rate_decay=0.3, step_size=0.05, decay=0.2, num_players=3)
-    state, tracked, weights = None, 0.0, np.full(3, 1 / 3)
+    state = stepping.start(tx, gradients())
+    tracked, weights = 0.0, np.full(3, 1 / 3)
     for t in range(5):
         g = gradients(t)
         update, state = stepping.step(tx, g, state)

@@ -28,7 +28,11 @@ def built(name):
 
 
 def player(tree, index):
-    return jax.tree.map(lambda x: x[index], tree)
+    return jax.tree.map(lambda x: np.asarray(x)[index], tree)
+
+
+def first(tree):
+    return jax.tree.map(lambda x: x[0], tree)
 
 
 @pytest.mark.parametrize("name", INNER)
@@ -52,7 +56,7 @@ def test_equals_a_loop_over_players(name):
 def test_absent_and_bad_players_pass_and_are_not_remembered(name):
     tx, some = built(name), EVERYONE & [True, True, False]
     g = replace(replace(gradients(0), 1, np.nan), 2, 5.0)
-    _, before = stepping.step(tx, gradients(1), present=EVERYONE)
+    _, before = stepping.play(tx, [gradients(1)], present=[EVERYONE])
     update, after = stepping.step(tx, g, before, present=some)
     for i in (1, 2):
         assert_trees_equal(player(update, i), player(g, i))
@@ -74,8 +78,7 @@ def test_dtypes_stay_and_scan_works():
     state = jax.eval_shape(tx.init, params)
     last, updates = jax.eval_shape(lambda s: jax.lax.scan(body, s, length=2), state)
     assert_same_types(last, state)
-    first = jax.eval_shape(player, updates, 0)
-    assert_same_types(first, g)
+    assert_same_types(jax.eval_shape(first, updates), g)
 
 
 def test_each_player_draws_its_own_noise():
@@ -99,8 +102,8 @@ def test_state_can_be_made_without_values_and_mapped():
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), PARAMS)
     state = tx.init(shapes)
     assert_same_types(state, tx.init(PARAMS))
-    doubled = optax.tree.map_params(tx, lambda x: x + 1, state)
-    assert float(doubled.mu["b"][1, 1]) == 1 and int(doubled.count[1]) == 0
+    doubled = optax.tree.map_params(tx, lambda x: np.asarray(x) + 1, state)
+    assert doubled.mu["b"][1, 1] == 1 and np.asarray(doubled.count)[1] == 0
 
 
 def test_extra_arguments_reach_the_inner_transformation():

@@ -22,7 +22,7 @@ def test_recorded():
 
 def test_learns_down_the_slope_of_the_same_sum():
     tx, players = uncertainty(optax.sgd(0.3), num_players=2), np.eye(2)
-    state, logs = None, np.zeros(2)
+    state, logs = stepping.start(tx, players), np.zeros(2)
     for losses in ([1.0, 3.0], [0.5, 2.0], [0.5, 2.0]):
         update, state = stepping.step(tx, players, state, losses=np.array(losses))
         weights, slope = scalarizers.uncertainty(losses, logs)
@@ -33,7 +33,7 @@ def test_learns_down_the_slope_of_the_same_sum():
 
 def test_weights_come_to_rest_at_the_inverse_losses():
     tx, players = uncertainty(optax.sgd(0.5), num_players=2), np.eye(2)
-    losses, state = np.array([0.5, 4.0]), None
+    losses, state = np.array([0.5, 4.0]), stepping.start(tx, players)
     for _ in range(60):
         update, state = stepping.step(tx, players, state, losses=losses)
     np.testing.assert_allclose(update, 0.5 / losses, rtol=1e-4)
@@ -48,7 +48,8 @@ def test_absent_players_leave_nothing():
 def test_absent_players_keep_their_variance():
     tx, g = uncertainty(optax.adam(0.1), num_players=2), np.eye(2)
     given = {"losses": np.array([2.0, 3.0])}
-    _, state = stepping.step(tx, g, present=np.array([True, True]), **given)
+    state, everyone = stepping.start(tx, g), np.array([True, True])
+    _, state = stepping.step(tx, g, state, present=everyone, **given)
     _, after = stepping.step(tx, g, state, present=np.array([True, False]), **given)
     before, now = state.weighting, after.weighting
     assert before.values[0, 1] == now.values[0, 1]
