@@ -1,13 +1,14 @@
 """Sums over scopes."""
 
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 import neat_optax as neo
 from neat_optax import _leaves
 
-TREE = {"a": jnp.ones(2), "b": jnp.ones(3), "c": jnp.ones(1)}
+TREE = {"a": np.ones(2), "b": np.ones(3), "c": np.ones(1)}
 LABELS = neo.by_label({"a": "x", "b": "y", "c": "x"})
 
 
@@ -46,7 +47,7 @@ def test_masks_are_those_of_optax():
 
 
 def test_memories_of_the_leaves_that_take_part():
-    tree = {"a": jnp.ones(2, "bfloat16"), "b": jnp.ones(3), "c": jnp.ones(1, "c8")}
+    tree = {"a": np.ones(2, jnp.bfloat16), "b": np.ones(3, "f4"), "c": np.ones(1, "c8")}
 
     where = neo.by_path(lambda path, leaf: path != "b" and leaf.size)
     memory = _leaves.zeros(tree, where)
@@ -58,7 +59,7 @@ def test_memories_of_the_leaves_that_take_part():
 
 def test_shortened():
     """Twice too long; just right; nothing at all."""
-    factors = _leaves.shortened(jnp.array([2.0, 1.0, 0.0]), jnp.array([1.0, 1.0, 0.0]))
+    factors = _leaves.shortened(np.float32([2, 1, 0]), np.float32([1, 1, 0]))
     assert factors.tolist() == [0.5, 1.0, 1.0]
 
 

@@ -1,10 +1,13 @@
 """The wording of the errors of arguments: argument, rule and value."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from neat_optax import _checks
+
+SEVEN = jax.device_put(np.float32(7))
 
 
 def refuses(message):
@@ -16,7 +19,7 @@ def test_numbers_in_the_interval_pass(value):
     _checks.check_number("decay", value, "[0, 1)")
 
 
-@pytest.mark.parametrize("value", [lambda _: 7.0, jnp.asarray(7.0)])
+@pytest.mark.parametrize("value", [lambda _: 7.0, SEVEN])
 def test_schedules_and_arrays_pass(value):
     _checks.check_number("decay", value, "[0, 1)")
     _checks.check_count("steps", value)
@@ -59,14 +62,16 @@ def test_counts(value):
 
 
 def test_counts_without_a_schedule():
-    _checks.check_count("k", jnp.asarray(7), minimum=1, schedule=False)
+    _checks.check_count("k", jax.device_put(np.int32(7)), minimum=1, schedule=False)
     with refuses(r"^`k` must be an integer, got <function .*>\.$"):
         _checks.check_count("k", lambda _: 7, minimum=1, schedule=False)
     with refuses(r"^`k` must be an integer >= 1, got 0\.$"):
         _checks.check_count("k", 0, minimum=1, schedule=False)
 
 
-@pytest.mark.parametrize("value", [1.0, True, "2", None, jnp.asarray(3), len])
+@pytest.mark.parametrize(
+    "value", [1.0, True, "2", None, jax.device_put(np.int32(3)), len]
+)
 def test_integers(value):
     _checks.check_integer("axis", np.int32(-3))
     _checks.check_integer("axis", 2, minimum=2)

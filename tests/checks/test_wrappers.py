@@ -2,14 +2,15 @@
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 import pytest
 
 import neat_optax as neo
 from neat_optax import aggregators
 
-PARAMS = {"w": jnp.ones(2), "frozen": jnp.ones((3, 2))}
-GRADS = jax.tree.map(lambda p: jnp.ones((4, *p.shape)), PARAMS)
+PARAMS = {"w": np.ones(2, np.float32), "frozen": np.ones((3, 2), np.float32)}
+GRADS = jax.tree.map(lambda p: np.ones((4, *p.shape), np.float32), PARAMS)
 RIGHT = optax.chain(aggregators.upgrad(), optax.sgd(0.1))
 AGGREGATORS = {
     "weighting": aggregators.upgrad(),

@@ -56,7 +56,7 @@ LATER = st.lists(
     min_size=1,
     max_size=4,
 )
-BLANK = evo.unevaluated(np.zeros(5, np.float32))
+BLANK = evo.Population(np.zeros(5, np.float32), np.full(5, np.nan, np.float32))
 BLANKS = {size: jax.device_get(_archive.start(BLANK, size)) for size in (1, 3)}
 compiled = jax.jit(_archive.admit)
 

@@ -12,7 +12,7 @@ from neat_optax import evolution as evo
 from neat_optax.evolution import _asking, _evaluating, _loading
 from search_runs import NEARBY, assert_same
 
-X = jnp.linspace(-1, 1, 6).reshape(3, 2)
+X = np.linspace(-1, 1, 6, dtype=np.float32).reshape(3, 2)
 
 
 class Linen(linen.Module):

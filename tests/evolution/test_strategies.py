@@ -209,8 +209,8 @@ def test_arguments_out_of_their_range(wrong, match):
     ("sigma", "match"),
     [
         ({"b": 0.1}, "`sigma` must have the tree structure of `params`"),
-        (jnp.ones(2), "`sigma` must have the tree structure of `params`"),
-        ({"b": jnp.ones(3), "w": 0.1}, r"the leaf's shape, \(2,\), got shape \(3,\)"),
+        (np.ones(2), "`sigma` must have the tree structure of `params`"),
+        ({"b": np.ones(3), "w": 0.1}, r"the leaf's shape, \(2,\), got shape \(3,\)"),
     ],
 )
 def test_a_sigma_that_does_not_fit(sigma, match):

@@ -16,8 +16,8 @@ from neat_optax import (
 from properties import assert_trees_close
 
 PARAMS = {
-    "heads": [jnp.array([1.0, 2.0]), jnp.array([0.5, -1.0])],
-    "trunk": jnp.ones((3, 2)),
+    "heads": [np.float32([1.0, 2.0]), np.float32([0.5, -1.0])],
+    "trunk": np.ones((3, 2), np.float32),
 }
 SHARED = {"heads": [False, False], "trunk": True}
 X = np.float32([1.0, -1.0, 2.0])
@@ -71,7 +71,7 @@ def test_one_player_shares_nothing_and_an_unused_leaf_is_not_shared():
     def first(params, x):
         return losses(params, x)[:1]
 
-    found = shared_params(first, {**PARAMS, "unused": jnp.ones(2)}, X)
+    found = shared_params(first, {**PARAMS, "unused": np.ones(2, np.float32)}, X)
     assert found == {"heads": [False, False], "trunk": False, "unused": False}
 
 

@@ -18,7 +18,11 @@ CANDIDATES = {
     if name not in plasticities.CANDIDATES
 }
 SPLIT = Split(np.ones((2, 2), np.float32), np.array([0, 1]))
-TASK = make_task(Data(SPLIT, SPLIT, SPLIT))
+
+
+@functools.cache
+def task():
+    return make_task(Data(SPLIT, SPLIT, SPLIT))
 
 
 GRADIENTS = np.float32([[1, 0.5], [1, 0.5], [-1, -0.5], [-1, -0.5]] * 2)
@@ -34,7 +38,7 @@ def results():
     """
 
     def one(name, rate):
-        setting = Setting(0.5, TASK, len(GRADIENTS), jax.random.key(0), {})
+        setting = Setting(0.5, task(), len(GRADIENTS), jax.random.key(0), {})
         optimizer = CANDIDATES[name].build(rate, setting)
 
         def step(carry, gradient):

@@ -20,7 +20,13 @@ from neat_optax.experiments.data.tasks import make_task
 
 X = np.random.default_rng(0).normal(size=(64, 8)).astype(np.float32)
 SPLIT = Split(X, np.asarray(X[:, :4].argmax(axis=1), np.int32))
-TASK = make_task(Data(SPLIT, SPLIT, SPLIT))
+
+
+@functools.cache
+def task():
+    return make_task(Data(SPLIT, SPLIT, SPLIT))
+
+
 STEPS = 40
 
 
@@ -35,14 +41,14 @@ def train(method, amount, **rules):
 
     def step(carry, _):
         params, state = carry
-        _, gradients = TASK.gradients(params, SPLIT)
+        _, gradients = task().gradients(params, SPLIT)
         updates, state = tx.update(gradients, state, params)
         params = optax.apply_updates(params, updates)
         return (params, state), sparsity.sparsity(params)
 
     @running.quick_jit
     def run():
-        params = TASK.init(nnx.Rngs(0))
+        params = task().init(nnx.Rngs(0))
         return jax.lax.scan(step, (params, tx.init(params)), length=STEPS)
 
     (params, _), found = run()
@@ -103,7 +109,7 @@ def test_every_method_ends_as_sparse_as_asked(method, amount):
 def test_every_method_learns_and_ends_as_sparse_as_asked(method, amount):
     params, found = train(method, amount)
     ends_as_sparse_as_asked(method, found)
-    assert TASK.scores(params, SPLIT)["accuracy"] > 0.6
+    assert task().scores(params, SPLIT)["accuracy"] > 0.6
 
 
 def ends_as_sparse_as_asked(method, found, room=1e-4):
