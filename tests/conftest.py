@@ -42,6 +42,8 @@ hypothesis.settings.load_profile("repeatable")
 
 PROJECT = pathlib.Path(__file__).parents[1]
 EXAMPLES = {PROJECT / "docs", PROJECT / "neat_optax"}
+KERAS = {PROJECT / "tests/keras", PROJECT / "neat_optax/keras"}
+"""What imports Keras, which takes four seconds, and adds arrays of other ranks."""
 COMPILED = "/jax/core/compile/backend_compile_duration"
 MOST_MAPS = 40_000
 """Compiled functions take maps of memory, of which Linux allows a process 65,530; XLA
@@ -74,6 +76,15 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure(config):
+    slow = config.getoption("slow") or config.getoption("only_slow")
+    if config.args_source == config.ArgsSource.TESTPATHS and not slow:
+        modules = [path for folder in KERAS for path in folder.glob("*.py")]
+        fast = PROJECT / "tests/keras/test_packing.py"
+        left_out = [str(path) for path in modules if path != fast]
+        config.option.ignore = [*(config.option.ignore or ()), *left_out]
+
+
 def pytest_collection_modifyitems(config, items):
     whole = config.args_source == config.ArgsSource.TESTPATHS
     for item in items if whole or config.getoption("--only-slow") else ():
@@ -104,13 +115,19 @@ def pytest_runtest_protocol(item):
     current["file"] = file
     before = time.process_time()
     is_example = not EXAMPLES.isdisjoint(item.path.parents)
-    with running.quickly() if is_example else contextlib.nullcontext():
+    of_keras = not KERAS.isdisjoint(item.path.parents) or "keras" in item.path.stem
+    with contextlib.ExitStack() as stack:
+        if is_example:
+            stack.enter_context(running.quickly())
+        if of_keras:
+            stack.enter_context(jax.numpy_rank_promotion("allow"))
         result = yield
     spent[file][1] += time.process_time() - before
     return result
 
 
 def pytest_sessionfinish(session):
+    gc.freeze()  # pytest collects five times at the end, over millions of objects
     if hasattr(session.config, "workeroutput"):
         session.config.workeroutput["spent"] = dict(spent)
 
