@@ -45,9 +45,9 @@ def make_pairs(
             f"pixels on {size} x {size}, got {shift}."
         )
     count = len(images)
-    rng = np.random.default_rng(seed)
+    rng = np.random.RandomState(seed)  # the same with every version of NumPy
     other = rng.permutation(count)
-    near, far = rng.integers(0, shift + 1, (2, 2, count), dtype=np.int64)
+    near, far = rng.randint(0, shift + 1, (2, 2, count))
     squares = images.reshape(count, side, side)
     first = _place(squares, near, size)
     second = _place(squares[other], room - far, size)
