@@ -13,6 +13,7 @@ from flax import nnx
 
 import neat_optax as neo
 import running
+from compaction_models import INIT
 from neat_optax._recording import recorded_in
 
 NAMES = {
@@ -183,12 +184,13 @@ def test_found_in_a_train_state():
 
 
 def test_found_in_an_nnx_optimizer():
-    model = nnx.Linear(3, 2, rngs=nnx.Rngs(0))
+    model = nnx.Linear(3, 2, **INIT)
     optimizer = nnx.Optimizer(model, neo.neat(0.1, monitor=True), wrt=nnx.Param)
-    gradient = nnx.grad(lambda m: jnp.sum(m(jnp.ones((1, 3)))))(model)
+    ones = np.ones((1, 3), np.float32)
+    gradient = jax.device_get(nnx.jit(nnx.grad(lambda m: jnp.sum(m(ones))))(model))
     step = nnx.jit(lambda model, optimizer, grads: optimizer.update(model, grads))
     step(model, optimizer, gradient)
-    step(model, optimizer, jax.tree.map(jnp.negative, gradient))
+    step(model, optimizer, jax.tree.map(np.negative, gradient))
     found = neo.diagnostics(optimizer)
     np.testing.assert_allclose(found["conflict"].latest, 1.0, rtol=1e-6)
     np.testing.assert_allclose(found["conflict"].mean, 0.5, rtol=1e-6)
@@ -224,7 +226,8 @@ def test_inside_vmap():
         return tx.update(GRADIENT, state, PARAMS, opponent=opponent)[1]
 
     states = jax.jit(jax.vmap(run))(scales)
-    found = jax.vmap(neo.diagnostics)(states)["conflict"].mean
+    read = jax.jit(jax.vmap(lambda state: neo.diagnostics(state)["conflict"].mean))
+    found = read(states)
     np.testing.assert_allclose(found, [0.7, 0.0, 0.0], rtol=1e-6)
 
 
