@@ -1,4 +1,4 @@
-"""The command line: `neat-optax train`, `compact`, `compare` and `evolve`."""
+"""The command line: `neat-optax train`, `compact`, `evolve`, `report` and `runs`."""
 
 import contextlib
 import dataclasses
@@ -56,16 +56,18 @@ def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
     """By name: the options of a command, and what runs it."""
     from neat_optax.experiments.commands import (
         compact_command,
-        compare_command,
         evolve_command,
+        report_command,
+        runs_command,
         train_command,
     )
 
     return {
         "train": (train_command.TrainOptions, train_command.train),
         "compact": (compact_command.CompactOptions, compact_command.compact),
-        "compare": (compare_command.CompareOptions, compare_command.compare),
         "evolve": (evolve_command.EvolveOptions, evolve_command.evolve),
+        "report": (report_command.ReportOptions, report_command.report),
+        "runs": (runs_command.RunsOptions, runs_command.runs),
     }
 
 

@@ -104,7 +104,7 @@ def test_a_bad_file_gives_one_line_and_leaves_nothing(
         ("train --seeds 2.5", "parsing --seeds: "),
         ("train --epochs", "Missing value for argument '--epochs'."),
         ("train --neuroplastic 3", "Unrecognized options: --neuroplastic, 3"),
-        ("", "Expected one of {train, compact, compare, evolve}."),
+        ("", "Expected one of {train, compact, evolve, report, runs}."),
         ("trian", "Unrecognized options: trian"),
         ("compact", "RUN"),
         ("evolve --goal high", "parsing --goal: "),
