@@ -135,11 +135,11 @@ def gradients(family: Family, layout: Layout | None, params: Any, x: Any, y: Any
     if family.players is None:
         of = jax.grad(lambda p, x, y: loss(whole(p), x, y), has_aux=True)
         grads, activity = of(params, x, y)
-        return _divided(layout, grads, P()), activity
+        return divided(layout, grads, P()), activity
     of_group = lambda p, x, y: loss(p, x[None], y[None])[0]  # noqa: E731
     of = neo.value_and_example_grads(of_group, num_players=family.players)
     _, grads = of(whole(params), x, y)
-    return _divided(layout, grads, P(None)), None
+    return divided(layout, grads, P(None)), None
 
 
 def _whole(layout: Layout | None, params: Any) -> Any:
@@ -149,7 +149,7 @@ def _whole(layout: Layout | None, params: Any) -> Any:
     return jax.tree.map(lambda w: jax.reshard(w, P()), params)
 
 
-def _divided(layout: Layout | None, grads: Any, before: P) -> Any:
+def divided(layout: Layout | None, grads: Any, before: P) -> Any:
     """Gradients where their parameters are: with players, they change places."""
     if layout is None:
         return grads
