@@ -80,20 +80,22 @@ def run(tx, gradients, params, *, state=None, move=True, **extra):
       The updates [steps, ...], the parameters after each step [steps, ...], and the
       last state.
     """
-    compiled = _compiled(tx.update, move)
-    state = jax.jit(tx.init)(params) if state is None else state
+    compiled = _compiled(tx, move)
     updates, after, state = compiled(params, state, gradients, extra)
     return *jax.tree.map(np.asarray, (updates, after)), state
 
 
-def _compiled(update, move):
-    kept = _KEPT.setdefault(update, {})
-    if move not in kept:
-        kept[move] = jax.jit(functools.partial(_scan, weakref.ref(update), move))
-    return kept[move]
+def _compiled(tx, move):
+    kept = _KEPT.setdefault(tx.update, {})
+    init, update = weakref.ref(tx.init), weakref.ref(tx.update)
+    if (init, move) not in kept:
+        kept[init, move] = jax.jit(functools.partial(_scan, init, update, move))
+    return kept[init, move]
 
 
-def _scan(update, move, params, state, gradients, extra):
+def _scan(init, update, move, params, state, gradients, extra):
+    state = init()(params) if state is None else state
+
     def step(carry, seen):
         params, state = carry
         gradient, more = seen
