@@ -35,3 +35,12 @@ def equations(jaxpr: Any) -> Iterator[Any]:
                 inner = opened(part)
                 if hasattr(inner, "eqns"):
                     yield from equations(inner)
+
+
+def apply(eqn: Any, operands: list[Any]) -> list[Any]:
+    """The results of one operation."""
+    given = eqn.primitive.get_bind_params(eqn.params)
+    functions, params = given if isinstance(given, tuple) else ((), given)
+    with eqn.ctx.manager:
+        results = eqn.primitive.bind(*functions, *operands, **params)
+    return results if eqn.primitive.multiple_results else [results]

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _blocks, _tree
+from neat_optax import _blocks, _factored, _tree
 
 SMALLEST = 1e-22
 LARGEST = 1e30
@@ -37,7 +37,7 @@ def gramian(
     for a, b, metric, begins in zip(leaves, others, rows, begin, strict=True):
         if begins:
             metric, taken = _blocks.after(total, (metric, scale))
-        total = total + _contract(a, b, metric, taken)
+        total = total + _between(a, b, metric, taken)
     return total
 
 
@@ -85,6 +85,8 @@ def _products_of_sums(
     weights: jax.Array,
     scale: jax.Array,
 ) -> jax.Array:
+    if _factored.is_factored(stack):
+        return _of_factored(stack, finite, metric, weights, scale)
     if weights.ndim == 1:
         wide = _weighted_sum(weights * scale, finite, _tree.widen(stack))
         wide = wide if metric is None else wide / _tree.widen(metric)
@@ -104,18 +106,40 @@ def _products_of_sums(
     return _blocks.sum_over_blocks(of_block, stack, metric)
 
 
+def _of_factored(
+    stack: Any,
+    finite: jax.Array,
+    metric: jax.Array | None,
+    weights: jax.Array,
+    scale: jax.Array,
+) -> jax.Array:
+    if metric is not None:
+        arguments = stack.explicit(), finite, metric, weights, scale
+        return _products_of_sums(*arguments)
+    if weights.ndim == 1:
+        return stack.products(stack.weighted_sum(weights * scale, finite)) * scale
+    return jax.lax.map(
+        lambda row: _of_factored(stack, finite, None, row, scale), weights
+    )
+
+
 def largest_entry(leaves: list[jax.Array]) -> jax.Array:
     """`[P]`: the largest magnitude among each player's entries, NaN if one is NaN."""
-    parts = [
-        jnp.max(jnp.abs(leaf), axis=tuple(range(1, leaf.ndim)), initial=0)
-        for leaf in leaves
-    ]
-    return jnp.max(jnp.stack([_tree.widen(part) for part in parts]), axis=0)
+    return jnp.max(jnp.stack([_largest(leaf) for leaf in leaves]), axis=0)
+
+
+def _largest(leaf: Any) -> jax.Array:
+    if _factored.is_factored(leaf):
+        return leaf.largest_entry()
+    axes = tuple(range(1, leaf.ndim))
+    return _tree.widen(jnp.max(jnp.abs(leaf), axis=axes, initial=0))
 
 
 @jax.jit
 def squared_norms(stack: jax.Array) -> jax.Array:
     """`[P]`: the squared norm of each player's part of one leaf."""
+    if _factored.is_factored(stack):
+        return stack.squared_norms()
     wide = _tree.widen(stack)
     squares = jnp.real(wide * jnp.conj(wide))
     return jnp.sum(squares, axis=tuple(range(1, stack.ndim)))
@@ -124,11 +148,15 @@ def squared_norms(stack: jax.Array) -> jax.Array:
 @jax.jit
 def products(stack: jax.Array, vector: jax.Array) -> jax.Array:
     """`[P]`: real inner product of each player's part of one leaf with a vector."""
+    if _factored.is_factored(stack):
+        return stack.products(vector)
     wide = _tree.widen(stack) * jnp.conj(_tree.widen(vector))[None]
     return jnp.sum(jnp.real(wide), axis=tuple(range(1, stack.ndim)))
 
 
-def weighted_sum(weights: jax.Array, finite: jax.Array, stack: jax.Array) -> jax.Array:
+def weighted_sum(
+    weights: jax.Array, finite: jax.Array, stack: jax.Array | _factored.Factored
+) -> jax.Array:
     r"""One leaf's :math:`\sum_i w_i g_i`, without the players that are not finite.
 
     Args:
@@ -136,7 +164,18 @@ def weighted_sum(weights: jax.Array, finite: jax.Array, stack: jax.Array) -> jax
       finite: [P] bool; others are left out whatever their entries.
       stack: [P, ...].
     """
+    if _factored.is_factored(stack):
+        return stack.weighted_sum(weights, finite).astype(stack.dtype)
     return _weighted_sum(weights, finite, stack)
+
+
+def _between(
+    a: Any, b: Any, metric: jax.Array | None, scale: jax.Array | None
+) -> jax.Array:
+    factored = _factored.is_factored(a) and _factored.is_factored(b)
+    if factored and metric is None and a.layout == b.layout:
+        return a.gramian(b, scale)
+    return _contract(*_factored.explicit((a, b)), metric, scale)
 
 
 @jax.jit

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _recording, _stacked, _tree
+from neat_optax import _checks, _factored, _recording, _stacked, _tree
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._recording import Recorded
 from neat_optax._typing import Array, Bool
@@ -112,8 +112,8 @@ def aggregate(
         params: optax.Params | None = None,
         **extra_args: Any,
     ):
-        leaves, treedef = jax.tree.flatten(updates)
-        count = _checks.check_players(updates, params)
+        leaves, treedef = _factored.flatten(updates)
+        count = _checks.check_players(_factored.specs(updates), params)
         if not leaves:
             return updates, state._replace(step=_tree.increment(state.step))
         _checks.check_num_players(num_players, count)

@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _blocks, _checks, _tree
+from neat_optax import _blocks, _checks, _factored, _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregator import aggregator
 from neat_optax.aggregators._gramian import Extras
@@ -76,6 +76,7 @@ def reduce_coordinates(
         params: optax.Params | None = None,
         **extra_args: Any,
     ):
+        updates = _factored.explicit(updates)
         count = _checks.check_players(updates, params)
         leaves, treedef = jax.tree.flatten(updates)
         if not leaves:

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax import _blocks, _checks, _stacked, _tree
+from neat_optax import _blocks, _checks, _factored, _stacked, _tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._weighting import Players
 
@@ -36,7 +36,8 @@ class Extras(NamedTuple):
             vectors[name] = None if value is None else jnp.asarray(value)
         second = given.get("second_batch")
         if second is not None:
-            _checks.check_same_structure("second_batch", second, "updates", updates)
+            shapes = _factored.specs(second), "updates", _factored.specs(updates)
+            _checks.check_same_structure("second_batch", *shapes)
         present = vectors.pop("present")
         if present is None:
             present = jnp.ones((num_players,), bool)
@@ -64,7 +65,7 @@ class Group(NamedTuple):
     @property
     def size(self) -> int:
         """Elements of one player's gradients."""
-        return sum(leaf[0].size for leaf in self.gradients)
+        return sum(leaf.size // len(leaf) for leaf in self.gradients)
 
     @property
     def stacked_size(self) -> int:
@@ -78,8 +79,12 @@ class Group(NamedTuple):
 
 
 def one_player(updates: Any) -> Any:
-    """The gradients of the first player, which have the parameters' shapes."""
-    return jax.tree.map(lambda leaf: leaf[0], updates)
+    """The gradients of the first player, or the shapes of those that are factored."""
+
+    def first(leaf: Any) -> Any:
+        return leaf.of_one() if _factored.is_factored(leaf) else leaf[0]
+
+    return _factored.tree_map(first, updates)
 
 
 def group_leaves(updates: Any, extras: Extras, owners: tuple[int, ...]) -> list[Group]:
@@ -88,7 +93,7 @@ def group_leaves(updates: Any, extras: Extras, owners: tuple[int, ...]) -> list[
     def grouped(tree: Any):
         if tree is None:
             return [None] * len(set(owners))
-        pairs = list(zip(owners, jax.tree.leaves(tree), strict=True))
+        pairs = list(zip(owners, _factored.flatten(tree)[0], strict=True))
         return [
             [leaf for owner, leaf in pairs if owner == number]
             for number in sorted(set(owners))

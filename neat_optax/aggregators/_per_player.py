@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _stacked
+from neat_optax import _checks, _factored, _stacked
 from neat_optax._typing import Array, Bool
 from neat_optax.aggregators._gramian import Extras
 
@@ -66,6 +66,7 @@ def per_player(
         params: optax.Params | None = None,
         **extra_args: Any,
     ):
+        updates = _factored.explicit(updates)
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _factored, _tree
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
 from neat_optax.transforms._reset import entries
@@ -60,6 +60,7 @@ def hold_absent(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, optax.OptState]:
+        updates = _factored.explicit(updates)
         count = _checks.check_players(updates, params)
         if not count:
             return inner.update(updates, state, params, **extra_args)

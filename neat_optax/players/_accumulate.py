@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _factored, _tree
 from neat_optax.aggregators._gramian import Extras
 from neat_optax.aggregators._per_player import find_finite
 
@@ -78,6 +78,7 @@ def accumulate_players(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, AccumulateState]:
+        updates = _factored.explicit(updates)
         count = _checks.check_players(updates, params)
         if not count:
             return updates, state

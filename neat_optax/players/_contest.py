@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks, _factored, _tree
 from neat_optax._leaves import Scope, per_leaf
 from neat_optax.aggregators import _monitor
 from neat_optax.aggregators._aggregate import check_finite, record
@@ -105,8 +105,8 @@ def player_contest(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, PlayerContestState]:
-        leaves, treedef = jax.tree.flatten(updates)
-        count = _checks.check_players(updates, params)
+        leaves, treedef = _factored.flatten(updates)
+        count = _checks.check_players(_factored.specs(updates), params)
         if not leaves:
             return updates, state._replace(step=_tree.increment(state.step))
         _checks.check_num_players(num_players, count)

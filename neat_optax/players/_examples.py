@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._sites import value_and_factored_grads
 from neat_optax.players import _losses, _modules
 from neat_optax.players._gradients import map_rows
 
@@ -18,6 +19,7 @@ def value_and_example_grads(
     num_players: int | None = None,
     has_aux: bool = False,
     chunk_size: int | None = None,
+    factored: bool = False,
 ) -> Callable[..., tuple[Any, Any]]:
     r"""The loss and the gradient of every example, or of every group of examples.
 
@@ -37,6 +39,11 @@ def value_and_example_grads(
       has_aux: whether `loss_fn` returns something besides the loss.
       chunk_size: how many players are computed at a time: memory for the activations
         of so many. All of them by default.
+      factored: whether a leaf may stay a sum of outer products, of what went into a
+        layer and what came back to it, where that takes less arithmetic than the
+        gradients themselves. Aggregators and `player_contest` take inner products,
+        norms and weighted sums from the factors; this library's other transformations
+        of players form the gradients first. Nothing else may stand in between.
 
     Returns:
       A function `(params, *batch)`, where every leaf of `batch` has a leading example
@@ -65,6 +72,11 @@ def value_and_example_grads(
         _checks.check_count("num_players", num_players, minimum=1)
     if chunk_size is not None:
         _checks.check_count("chunk_size", chunk_size, minimum=1)
+    _checks.check_bool("factored", factored)
+    if factored and chunk_size is not None:
+        raise ValueError(
+            f"`chunk_size` must be None with factored=True, got {chunk_size}."
+        )
 
     def value_and_grads(params: optax.Params, *batch: Any) -> tuple[Any, Any]:
         given = _modules.opened(params)
@@ -87,10 +99,16 @@ def value_and_example_grads(
             losses, others = of_examples(weights, *group)
             return jnp.mean(losses), others
 
-        of_player = jax.value_and_grad(of_group, has_aux=True)
-        (losses, (aux, rest)), gradients = map_rows(
-            lambda group: of_player(given.params, *group), (keys, groups), chunk_size
-        )
+        if factored:
+            found = value_and_factored_grads(of_group, given.params, (keys, groups))
+        else:
+            of_player = jax.value_and_grad(of_group, has_aux=True)
+            found = map_rows(
+                lambda group: of_player(given.params, *group),
+                (keys, groups),
+                chunk_size,
+            )
+        (losses, (aux, rest)), gradients = found
         given.keep(jax.tree.map(lambda x: x[0], rest))
         aux = _reshaped(aux, 2, (size,))
         return ((losses, aux) if has_aux else losses), gradients

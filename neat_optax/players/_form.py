@@ -12,7 +12,6 @@ from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._gramian import Extras, Group
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
 from neat_optax.aggregators._weighting import Decision
-from neat_optax.conflict._alignment import Contest
 
 
 class Form(NamedTuple):
@@ -57,24 +56,25 @@ class Reduction(NamedTuple):
 
 
 def combined_weights(
-    decided: Contest,
+    factors: Float[Array, " P"],
+    on_gradient: Float[Array, " P"],
+    on_opponent: Float[Array, " P"],
     shares: Float[Array, " P"],
     own: Float[Array, " P"],
     inverse: Float[Array, " P"],
-    reduction: Reduction,
 ) -> Float[Array, " P"]:
     r"""Weights of the gradients in :math:`\sum_i r_i (g_i + a_i g_i + b_i o_i)`.
 
     Args:
-      decided: the contests, with coefficients [P].
+      factors: of the corrected gradients in the update, `r`.
+      on_gradient: coefficients of the gradients, `a`.
+      on_opponent: coefficients of the opponents, `b`.
       shares: how much each player counts.
       own: what of its own share each player takes out of its opponent's sum.
       inverse: 1 / (sum of the opponent's shares), 0 if there are none.
-      reduction: how corrected gradients are reduced.
     """
-    factors = reduction.factors(shares)
-    pull = factors * decided.on_opponent * inverse
-    return factors * (1 + decided.on_gradient) + shares * jnp.sum(pull) - own * pull
+    pull = factors * on_opponent * inverse
+    return factors * (1 + on_gradient) + shares * jnp.sum(pull) - own * pull
 
 
 def share_state(states: Any, weights: jax.Array, old: Any) -> Any:

@@ -109,7 +109,9 @@ def _weigh_against_mean(
     alignment, inverse = mean_alignment(gramian, shares, own)
     decided, states = _decide_all(rules, alignment, state, players, 1)
     state = share_state(states, players.present.astype(jnp.float32), state)
-    weights = combined_weights(decided, shares, own, inverse, reduction)
+    coefficients = decided.on_gradient, decided.on_opponent
+    factors = reduction.factors(shares)
+    weights = combined_weights(factors, *coefficients, shares, own, inverse)
     return weights, state
 
 

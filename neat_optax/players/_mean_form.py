@@ -10,16 +10,17 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _blocks, _stacked
+from neat_optax import _blocks, _factored, _stacked
 from neat_optax._leaves import sum_by_owner
 from neat_optax.aggregators._gramian import Extras, Group, measure_gramian
 from neat_optax.aggregators._gramian import Measured as MeasuredGramian
 from neat_optax.aggregators._weighting import Decision, as_decision
 from neat_optax.conflict import _decide
-from neat_optax.conflict._alignment import Contest
+from neat_optax.conflict._alignment import Alignment, Contest
 from neat_optax.conflict._passes import Measured
 from neat_optax.players import _means
 from neat_optax.players._form import Form, Reduction, combined_weights, share_state
+from neat_optax.players._gramian_form import mean_alignment
 
 
 class MeasuredMeans(NamedTuple):
@@ -68,7 +69,7 @@ def mean_form(
             if begins:
                 taken = _wait(seats, combined[-1])
             coefficients = decided[owner].on_gradient, decided[owner].on_opponent
-            combined.append(_means.combine(leaf, taken, factors, *coefficients))
+            combined.append(_combine(leaf, taken, factors, *coefficients))
         return combined
 
     def report(
@@ -79,9 +80,11 @@ def mean_form(
         decided: list[Contest],
     ) -> tuple[MeasuredGramian, Decision]:
         _, shares, own, inverse = measured.seats
+        seated = shares, own, inverse
+        factors = reduction.factors(shares)
         weights = [
-            combined_weights(contests, shares, own, inverse, reduction)
-            for contests in decided
+            combined_weights(factors, one.on_gradient, one.on_opponent, *seated)
+            for one in decided
         ]
         taking_part = extras._replace(present=measured.seats.present)
         gramians = measure_gramian(groups, taking_part, step)
@@ -106,10 +109,37 @@ def _measure_scopes(
         if begins:
             taken = _wait(seats, parts[-1].raw.oo)
         norm = jnp.where(seats.present, norm, 0)
-        raw, in_metric = _means.align(leaf, taken, norm, metric)
-        size = jnp.full(len(leaf), leaf[0].size, jnp.float32)
+        raw, in_metric = _align(leaf, taken, norm, metric)
+        size = jnp.full(len(leaf), leaf.size // len(leaf), jnp.float32)
         parts.append(Measured(size, raw, in_metric, None))
     return sum_by_owner(parts, tuple(owners))
+
+
+def _align(
+    leaf: Any, seats: _means.Seats, norms: jax.Array, metric: jax.Array | None
+) -> tuple[Alignment, Alignment | None]:
+    """Of one leaf; where it is factored, from inner products between the players."""
+    if metric is not None or not _factored.is_factored(leaf):
+        return _means.align(_factored.explicit(leaf), seats, norms, metric)
+    both = seats.present[:, None] & seats.present[None, :]
+    gramian = jnp.where(both, leaf.gramian(leaf), 0)
+    alignment, _ = mean_alignment(gramian, seats.shares, seats.own)
+    return alignment._replace(gg=norms), None
+
+
+def _combine(
+    leaf: Any,
+    seats: _means.Seats,
+    factors: jax.Array,
+    on_gradient: jax.Array,
+    on_opponent: jax.Array,
+) -> jax.Array:
+    """Of one leaf; where it is factored, as a weighted sum of the players."""
+    if not _factored.is_factored(leaf):
+        return _means.combine(leaf, seats, factors, on_gradient, on_opponent)
+    seated = seats.shares, seats.own, seats.inverse
+    weights = combined_weights(factors, on_gradient, on_opponent, *seated)
+    return _stacked.weighted_sum(weights, seats.present, leaf)
 
 
 def _wait(seats: _means.Seats, result: jax.Array) -> _means.Seats:

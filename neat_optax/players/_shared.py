@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import optax
 
-from neat_optax import _checks, _tree, aggregators
+from neat_optax import _checks, _factored, _tree, aggregators
 from neat_optax.players import _losses, _modules
 from neat_optax.players._dependence import dependence
 
@@ -166,6 +166,7 @@ def aggregate_shared(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, optax.OptState]:
+        updates = _factored.explicit(updates)
         return divided.update(updates, state, params, **extra_args)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks, _recording, _stacked, _tree
+from neat_optax import _checks, _factored, _recording, _stacked, _tree
 from neat_optax._recording import MonitorState
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._gramian import Extras
@@ -69,12 +69,12 @@ def monitor_update_conflict(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, MonitorState]:
-        count = _checks.check_players(updates, params)
+        count = _checks.check_players(_factored.specs(updates), params)
         if count:
             _checks.check_num_players(num_players, count)
         applied, inner_state = inner.update(updates, state.inner, params, **extra_args)
         present = Extras.read(extra_args, updates, num_players).present
-        leaves = jax.tree.leaves(updates)
+        leaves, _ = _factored.flatten(updates)
         cosines = _cosines(leaves, jax.tree.leaves(applied), present)
         latest = UpdateConflictRecord(
             update_conflict=jnp.maximum(-jnp.min(cosines, initial=0), 0)[None],

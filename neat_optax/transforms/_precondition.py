@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import optax
 from jax.typing import ArrayLike
 
-from neat_optax import _checks, _stacked, _tree
+from neat_optax import _checks, _factored, _stacked, _tree
 from neat_optax._schedules import value_at
 
 
@@ -115,6 +115,7 @@ def precondition(
         params: optax.Params | None = None,
         **extra_args: Any,
     ) -> tuple[optax.Updates, PreconditionState]:
+        updates = _factored.explicit(updates)
         rate = value_at(decay, state.step)
         step = _tree.increment(state.step)
         moment = jax.tree.map(

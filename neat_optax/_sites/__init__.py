@@ -1,0 +1,5 @@
+"""Where in a program a parameter meets data."""
+
+from neat_optax._sites._gradients import (
+    value_and_factored_grads as value_and_factored_grads,
+)
