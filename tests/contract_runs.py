@@ -95,7 +95,7 @@ def check_run(name, subtests, quick=True):
     compiled = running.quick_jit(run) if quick else jax.jit(run)
     found = jax.device_get(compiled(params, scenarios(params)))
     start, alone, (updates, states) = found
-    placed = jax.tree.map(jnp.asarray, params)
+    placed = jax.device_put(params)
     before = tx.init(placed)
     with subtests.test("the first state can be donated with the parameters"):
         properties.assert_buffers_are_apart((placed, before))
@@ -288,7 +288,7 @@ def _check_wrapped(entry, subtests):
 
 
 def _check_init(name, tx, subtests):
-    params = jax.tree.map(jnp.asarray, PARAMS)
+    params = jax.device_put(PARAMS)
     state = tx.init(params)
     with subtests.test("the state of shapes has the types of the state"):
         properties.assert_same_types(jax.eval_shape(tx.init, params), state)

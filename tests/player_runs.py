@@ -82,7 +82,7 @@ def check_run(name, subtests, quick=True):
 
     compiled = running.quick_jit(run) if quick else jax.jit(run)
     updates, states = jax.device_get(compiled(PARAMS, scenarios()))
-    placed = jax.tree.map(jnp.asarray, PARAMS)
+    placed = jax.device_put(PARAMS)
     before = tx.init(placed)
     with subtests.test("the first state can be donated with the parameters"):
         properties.assert_buffers_are_apart((placed, before))
@@ -204,7 +204,7 @@ def _check_wrapped(entry, tx, subtests):
 
 
 def _check_init(name, tx, subtests):
-    params = jax.tree.map(jnp.asarray, PARAMS)
+    params = jax.device_put(PARAMS)
     state = tx.init(params)
     with subtests.test("shapes are enough to start"):
         properties.assert_same_types(jax.eval_shape(tx.init, params), state)
