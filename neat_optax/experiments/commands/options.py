@@ -26,7 +26,7 @@ from neat_optax.experiments.data.datasets import LOADERS
 
 EPOCHS, PLAYER_EPOCHS, TASK_EPOCHS, NUM_PLAYERS = 20, 10, 5, 8
 _USUAL = Rules()
-_KEPT = ("keep", "keep_best")
+_KEPT = ("data", "keep", "keep_best")
 """Options that no number of a run depends on."""
 
 Names = UseAppendAction[tuple[str, ...]]
@@ -129,6 +129,11 @@ class TrainOptions(RunOptions):
             help_behavior_hint=_hint("the usual one"),
         ),
     ] = None
+    data: Annotated[
+        str | None,
+        arg(metavar="FOLDER", help_behavior_hint=_hint("that of NEAT_OPTAX_DATA")),
+    ] = None
+    """folder with the files of a data set that is read from files"""
     stream: Annotated[
         str | None,
         arg(

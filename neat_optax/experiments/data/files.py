@@ -51,8 +51,8 @@ def find(
     lacking = [x[0] for x, path in zip(files, nearest, strict=True) if path is None]
     raise ValueError(
         f"`dataset` must be one whose files are here, got {name} without "
-        f"{', '.join(lacking)} in {place}: {HOW[name]}, and set {FOLDER_VARIABLE} to "
-        "the folder."
+        f"{', '.join(lacking)} in {place}: {HOW[name]}, and name "
+        f"the folder by --data or {FOLDER_VARIABLE}."
     )
 
 

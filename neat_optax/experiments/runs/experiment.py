@@ -28,7 +28,7 @@ on when these are saved."""
 
 def load(config: TrainConfig) -> data_sets.Data:
     """The data that a configuration asks for, if its batches fit."""
-    data = data_sets.load(config.dataset, config.fraction)
+    data = data_sets.load(config.dataset, config.fraction, config.data)
     if config.batch_size > len(data.train.y):
         raise ValueError(
             f"`batch_size` must be at most the {len(data.train.y)} training examples, "

@@ -15,6 +15,7 @@ def test_a_run_is_known_by_what_decides_on_its_numbers():
     assert place == {"output", "name", "config", "resume", "checkpoint_every"}
     assert not place & set(settings)
     assert settings == TrainOptions().settings()
+    assert settings == TrainOptions(data="elsewhere").settings()
     assert settings["prune"] is None
 
 

@@ -3,23 +3,16 @@ import gzip
 import numpy as np
 import pytest
 
+from experiments import idx_files
 from neat_optax.experiments.data import datasets, files, idx
-
-IMAGES, LABELS = "images-idx3-ubyte.gz", "labels-idx1-ubyte.gz"
-
-
-def write_idx(path, array):
-    shape = np.asarray(array.shape, ">u4").tobytes()
-    header = bytes([0, 0, 8, array.ndim]) + shape
-    path.write_bytes(gzip.compress(header + array.astype(np.uint8).tobytes()))
 
 
 def write_part(folder, part, count, shift):
     folder.mkdir(parents=True, exist_ok=True)
     labels = np.arange(count) % 3
     images = 50 * labels[:, None, None] + np.arange(8).reshape(1, 4, 2) + shift
-    write_idx(folder / f"{part}-{IMAGES}", images)
-    write_idx(folder / f"{part}-{LABELS}", labels)
+    idx_files.write(folder / f"{part}-{idx_files.IMAGES}", images)
+    idx_files.write(folder / f"{part}-{idx_files.LABELS}", labels)
     return images, labels
 
 
@@ -33,7 +26,7 @@ def folder(tmp_path, monkeypatch):
 
 def test_bytes_come_back(tmp_path):
     array = np.arange(24).reshape(2, 3, 4)
-    write_idx(tmp_path / "a.gz", array)
+    idx_files.write(tmp_path / "a.gz", array)
     np.testing.assert_array_equal(idx.read(tmp_path / "a.gz"), array)
 
 
@@ -95,7 +88,7 @@ def test_a_damaged_file_is_named(content, tmp_path):
 def test_images_and_labels_must_match(folder):
     write_part(folder, "train", 6, 0)
     write_part(folder, "t10k", 6, 0)
-    write_idx(folder / f"t10k-{LABELS}", np.zeros(5))
+    idx_files.write(folder / f"t10k-{idx_files.LABELS}", np.zeros(5))
     with pytest.raises(ValueError, match="must have a label for each image"):
         datasets.load("fashion-mnist")
 
