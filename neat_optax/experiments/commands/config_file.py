@@ -1,6 +1,7 @@
 """The options of a command from a file of TOML."""
 
 import dataclasses
+import itertools
 import pathlib
 import reprlib
 import sys
@@ -20,6 +21,10 @@ _KINDS = {
     dict: "a table",
 }
 OptionsT = TypeVar("OptionsT", bound=RunOptions)
+SWEEP = "sweep"
+SWEEPS = "dataset"
+"""An option that those commands have which can sweep."""
+_PLACE = ("name", "output")
 
 
 class _Key(NamedTuple):
@@ -40,6 +45,8 @@ def read(path: str, options: type[OptionsT]) -> OptionsT:
     """
     table = _load(pathlib.Path(path))
     keys = _keys(options)
+    if SWEEP in table and SWEEPS in keys:
+        del table[SWEEP]  # of which `read_sweep` makes several
     try:
         for key in table:
             _checks.check_choice("key", key, tuple(keys))
@@ -49,6 +56,47 @@ def read(path: str, options: type[OptionsT]) -> OptionsT:
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
     return options(**given)
+
+
+def read_sweep(path: str, options: type[RunOptions]) -> dict[str, list[Any]]:
+    """What the table `sweep` of a file asks for: by field, the values that it takes.
+
+    Args:
+      path: of a file that ends in .toml.
+      options: those of a command.
+    """
+    table = _load(pathlib.Path(path))
+    keys = {key: x for key, x in _keys(options).items() if key not in _PLACE}
+    found: dict[str, list[Any]] = {}
+    try:
+        for key, values in _of_kind(SWEEP, table.get(SWEEP, {}), dict).items():
+            _checks.check_choice("key", key, tuple(keys))
+            if key in table and keys[key].kind is not dict:
+                got = f"got {table[key]}"
+                raise ValueError(f"`{key}` must be left out where it is swept, {got}.")
+            found[keys[key].field] = _swept(key, values, keys[key])
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return found
+
+
+def _swept(key: str, values: Any, known: _Key) -> list[Any]:
+    """The values of a key, each checked; of a table, every combination of its keys."""
+    if known.kind is dict:
+        lists = _of_kind(key, values, dict)
+        tables = itertools.product(*(_list(f"{key}.{x}", lists[x]) for x in lists))
+        found = [dict(zip(lists, values, strict=True)) for values in tables]
+    else:
+        found = _list(key, values)
+    return [_checked(key, value, known) for value in found]
+
+
+def _list(key: str, values: Any) -> list[Any]:
+    if not isinstance(values, list) or not values:
+        raise ValueError(
+            f"`{key}` must be a list of values to sweep over, got {values}."
+        )
+    return values
 
 
 def repeated(options: type[RunOptions]) -> tuple[str, ...]:

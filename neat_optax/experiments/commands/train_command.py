@@ -11,6 +11,7 @@ from neat_optax.experiments.candidates.aggregators import AGGREGATORS
 from neat_optax.experiments.candidates.candidate import Lineup, with_rate
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import Rules
+from neat_optax.experiments.commands import report_command, sweeping
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.commands.options import (
     EPOCHS,
@@ -20,6 +21,7 @@ from neat_optax.experiments.commands.options import (
     TrainOptions,
 )
 from neat_optax.experiments.data import streams
+from neat_optax.experiments.data.datasets import Data
 from neat_optax.experiments.reports import pictures, report, tables
 from neat_optax.experiments.runs import environment, running
 from neat_optax.experiments.runs.checkpoints import Keep
@@ -79,13 +81,27 @@ def train(options: TrainOptions, arguments: Sequence[str]) -> None:
       options: what is asked for.
       arguments: the command line that asks for it.
     """
-    config = make_config(options)
-    data = load(config)
     console = Console()
+    points = sweeping.points(options)
+    if points:
+        _sweep(points, options, arguments, console)
+        return
+    config = make_config(options)
+    _train(config, load(config), arguments, config.name, console)
+
+
+def _train(
+    config: TrainConfig,
+    data: Data,
+    arguments: Sequence[str],
+    name: str | None,
+    console: Console,
+) -> pathlib.Path:
+    """Makes one run; by `name` the same command goes on."""
     keep = Keep(config.keep, config.keep_best)
     with RunFolder(config.output, config.name, config.settings(), keep) as folder:
         running.say(console, f"writing to {folder.path}")
-        again = running.command(arguments, folder.path.name)
+        again = running.command(arguments, name or folder.path.name)
         with running.stoppable(console, again) as stop_if_asked:
             if folder.finished:
                 running.say(console, "finished before; its pictures are drawn again")
@@ -95,6 +111,30 @@ def train(options: TrainOptions, arguments: Sequence[str]) -> None:
                     run(config, data, folder, _tick(config, show, stop_if_asked))
             _finish(folder.path, console)
         running.say(console, f"written to {folder.path}")
+    return folder.path
+
+
+def _sweep(
+    points: dict[str, TrainOptions],
+    options: TrainOptions,
+    arguments: Sequence[str],
+    console: Console,
+) -> None:
+    """Makes the runs of a sweep in turn, and a table of them all."""
+    for point in points.values():
+        make_config(point)  # says now what does not fit
+    path = sweeping.open_folder(options, list(points))
+    done = []
+    for name, point in points.items():
+        config = make_config(
+            dataclasses.replace(point, name=name, output=str(path), config=None)
+        )
+        place = _train(config, load(config), arguments, path.name, console)
+        done.append(read_run(place))
+    rows = tables.summaries(done)
+    report_command.show(rows, console)
+    tables.write(rows, path / "sweep.csv")
+    running.say(console, f"written to {path}")
 
 
 def _tick(
