@@ -2,7 +2,7 @@
 
     python tests/distributed_worker.py '{"port": 1234, "process": 0, ...}'
 
-The keys are the fields of `Part` and those of `Process`.
+The keys are the fields of `Process`, and of what it does: of `Part` or `Search`.
 """
 
 import json
@@ -17,6 +17,7 @@ from jax.sharding import PartitionSpec as P
 
 import running
 import sharded_families as families
+from neat_optax import evolution as evo
 
 STEPS = 4
 
@@ -36,6 +37,12 @@ class Part(NamedTuple):
     folder: str  # of checkpoints, each named by its step
     begin: int
     end: int
+
+
+class Search(NamedTuple):
+    """A search whose individuals are divided among all devices."""
+
+    folder: str  # to write to, as `search.npz`
 
 
 def train(part: Part, devices: int | None = None) -> Any:
@@ -65,19 +72,50 @@ def train(part: Part, devices: int | None = None) -> Any:
     return jax.device_get(params)
 
 
+def search(place: Any, **options: Any) -> evo.SearchResult:
+    """Of individuals that `place` puts somewhere."""
+    population = np.random.default_rng(0).normal(size=(16, 8)).astype(np.float32)
+    return evo.search(
+        0,
+        np.ones(8, np.float32),
+        lambda weights: -((weights - 2) ** 2).sum(),
+        evo.breeder(evo.truncation(4)),
+        generations=6,
+        population_size=place(population),
+        **options,
+    )
+
+
+def search_together(folder: str) -> Any:
+    """What the history holds, and the refusal of a checkpoint."""
+    mesh = families.mesh_of(families.LAYOUTS["fully sharded"])
+    place = lambda x: families.place(x, mesh, P(families.AXIS))  # noqa: E731
+    refused = ""
+    with jax.set_mesh(mesh):
+        history = search(place).history
+        try:
+            search(place, checkpoint=f"{folder}/search")
+        except ValueError as error:
+            refused = str(error)
+    return {**history, "refused": np.array(refused)}
+
+
 def main() -> None:
     """The first process writes what all have."""
     given = json.loads(sys.argv[1])
-    process = Process(*(given[name] for name in Process._fields))
+    process = Process(*(given.pop(name) for name in Process._fields))
     jax.distributed.initialize(
         f"127.0.0.1:{process.port}", process.processes, process.process
     )
-    part = Part(*(given[name] for name in Part._fields))
     with running.quickly():
-        params = train(part)
+        if "name" in given:
+            part = Part(**given)
+            file, params = f"{part.end}.npz", train(part)
+            found = {str(n): x for n, x in enumerate(jax.tree.leaves(params))}
+        else:
+            file, found = "search.npz", search_together(given["folder"])
     if process.process == 0:
-        leaves = jax.tree.leaves(params)
-        np.savez(f"{part.folder}/{part.end}.npz", *leaves)
+        np.savez(f"{given['folder']}/{file}", **found)
     jax.distributed.shutdown()
 
 

@@ -40,10 +40,10 @@ def free_port():
         return one.getsockname()[1]
 
 
-def start(part, process):
+def start(task, process):
     here = pathlib.Path(__file__).parent
     environment = {**os.environ, "XLA_FLAGS": FLAGS, "PYTHONPATH": str(here)}
-    given = json.dumps(part._asdict() | process._asdict())
+    given = json.dumps(task._asdict() | process._asdict())
     return subprocess.Popen(
         [sys.executable, worker.__file__, given],
         env=environment,
@@ -53,10 +53,10 @@ def start(part, process):
     )
 
 
-def two_processes(part):
-    """The parameters after a part, by two processes with four devices each."""
+def two_processes(task, file):
+    """What they have written to a file, with four devices each."""
     port = free_port()
-    both = [start(part, worker.Process(port, number, 2)) for number in range(2)]
+    both = [start(task, worker.Process(port, number, 2)) for number in range(2)]
     try:
         for one in both:
             printed, _ = one.communicate(timeout=SECONDS)
@@ -64,8 +64,14 @@ def two_processes(part):
     finally:
         for one in both:
             one.kill()
-    with np.load(f"{part.folder}/{part.end}.npz") as found:
-        leaves = [found[name] for name in found.files]
+    with np.load(f"{task.folder}/{file}") as found:
+        return {name: found[name] for name in found.files}
+
+
+def trained(part):
+    """The parameters after a part, by two processes."""
+    found = two_processes(part, f"{part.end}.npz")
+    leaves = [found[str(number)] for number in range(len(found))]
     return jax.tree.unflatten(jax.tree.structure(families.params()), leaves)
 
 
@@ -78,8 +84,8 @@ def assert_same(found, name):
 def test_two_processes_train_save_and_go_on(tmp_path):
     """What they have saved also serves one process, with another number of devices."""
     part = worker.Part("upgrad", str(tmp_path), 0, 2)
-    two_processes(part)
-    assert_same(two_processes(part._replace(begin=2, end=4)), "upgrad")
+    trained(part)
+    assert_same(trained(part._replace(begin=2, end=4)), "upgrad")
     third = part._replace(begin=2, end=3)
     worker.train(third, devices=4)
     assert_same(worker.train(part._replace(begin=3, end=4), devices=1), "upgrad")
@@ -93,3 +99,14 @@ def test_a_run_goes_on_with_fewer_devices_and_with_more(name, tmp_path):
         part = worker.Part(name, str(tmp_path), step, step + 1)
         found = worker.train(part, devices)
     assert_same(found, name)
+
+
+@pytest.mark.slow
+@running.quickly()
+def test_two_processes_search_together(tmp_path):
+    found = two_processes(worker.Search(str(tmp_path)), "search.npz")
+    assert str(found.pop("refused")).startswith("`checkpoint` must be None for a pop")
+    expected = worker.search(lambda population: population).history
+    assert list(found) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_allclose(found[name], values, rtol=1e-5, err_msg=name)

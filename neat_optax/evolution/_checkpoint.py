@@ -42,6 +42,7 @@ class Folder:
         self._args = ocp.args
         self._abstract = ocp.utils.to_shape_dtype_struct
         self.path = pathlib.Path(path).resolve()
+        _check_addressable(state)
         self.path.mkdir(parents=True, exist_ok=True)
         _check_free(self.path)  # else a lock would be put beside files of the user's
         with contextlib.ExitStack() as stack:
@@ -121,6 +122,16 @@ class Folder:
     def close(self) -> None:
         """Lets go of the folder."""
         self._held.close()
+
+
+def _check_addressable(state: Any) -> None:
+    """Raises if other processes hold a part: one process writes the folder."""
+    leaves = jax.tree.leaves(state.population.params)
+    if not all(leaf.is_fully_addressable for leaf in leaves):
+        raise ValueError(
+            "`checkpoint` must be None for a population over several processes, got a "
+            "folder: save the states of search_steps with orbax."
+        )
 
 
 def _check_free(folder: pathlib.Path) -> None:
