@@ -2,8 +2,10 @@
 
 import optax
 
+from neat_optax import _checks
 from neat_optax.compat._configs import NEATConfig, PlayerNEATConfig
 from neat_optax.conflict._correct import dampen_conflict, project_conflict
+from neat_optax.conflict._monitor import monitor_update
 from neat_optax.conflict._neat import scale_by_neat
 from neat_optax.conflict._opponents import (
     Opponent,
@@ -32,12 +34,16 @@ _SINGLE_ONLY = {
 }
 
 
-def from_config(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
+def from_config(
+    config: NEATConfig, *, monitor: bool = False
+) -> optax.GradientTransformationExtraArgs:
     """The optax transformation that a configuration describes.
 
     Args:
       config: a `NEATConfig`, for gradients shaped like the parameters, or a
         `PlayerNEATConfig`, for gradients with a leading player axis.
+      monitor: whether to record conflict, correction and update for `diagnostics`; not
+        between players.
 
     Raises:
       ValueError: for anything else, and for a `PlayerNEATConfig` with an option that
@@ -48,14 +54,21 @@ def from_config(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
     """
     if not isinstance(config, NEATConfig):
         raise ValueError(f"`config` must be a NEATConfig, got {config!r}.")
-    if isinstance(config, PlayerNEATConfig):
-        return _between_players(config)
-    return _single(config)
+    _checks.check_bool("monitor", monitor)
+    if not isinstance(config, PlayerNEATConfig):
+        optimizer = _single(config, monitor)
+        return monitor_update(optimizer) if monitor else optimizer
+    if monitor:
+        raise ValueError(
+            "`monitor` must be False between players, got True: see "
+            "player_neat_correction."
+        )
+    return _between_players(config)
 
 
-def _single(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
+def _single(config: NEATConfig, monitor: bool) -> optax.GradientTransformationExtraArgs:
     """The options of the single-gradient optimizer, in the original's order."""
-    parts: list[optax.GradientTransformation] = [_scale(config)]
+    parts: list[optax.GradientTransformation] = [_scale(config, monitor)]
     if config.gradient_centralization:
         parts.insert(0, centralize_outputs())
     if config.update_mode == "lion":
@@ -95,7 +108,7 @@ def _between_players(
     return optax.chain(*parts, *_thresholds(config))
 
 
-def _scale(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
+def _scale(config: NEATConfig, monitor: bool) -> optax.GradientTransformationExtraArgs:
     """Correction and momentum, preconditioned where asked for."""
     scale = scale_by_neat(
         config.beta,
@@ -104,6 +117,7 @@ def _scale(config: NEATConfig) -> optax.GradientTransformationExtraArgs:
         debias=config.bias_correction,
         nesterov=config.nesterov,
         watch_decay=config.opponent_ema_decay if _adapts_alpha(config) else None,
+        monitor=monitor,
     )
     if not config.adaptive_preconditioning:
         return scale

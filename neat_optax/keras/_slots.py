@@ -1,0 +1,64 @@
+"""What an optimizer keeps of its variables, and how it is given a learning rate."""
+
+import inspect
+from typing import Any
+
+import jax.numpy as jnp
+import keras
+
+from neat_optax import _checks
+from neat_optax.keras import _packing
+
+
+class Built:
+    """What belongs to the variables that an optimizer was built for."""
+
+    def __init__(self, moved: list[Any]):
+        self.moved = moved
+        self.numbers = {id(variable): i for i, variable in enumerate(moved)}
+        self.places = _packing.places([variable.path for variable in moved])
+        self.packing = _packing.Packing.of(())
+        self.slots: list[Any] = []
+
+    def state(self) -> Any:
+        """The optax state that the slots hold, inside of a stateless scope too."""
+        return self.packing.unpack([slot.value for slot in self.slots])
+
+    def params(self) -> Any:
+        """The parameters as the chain sees them."""
+        return _packing.by_place(self.places, [v.value for v in self.moved])
+
+
+class Step:
+    """Gradients of one step, which Keras hands over one by one."""
+
+    def __init__(self):
+        self.extra: dict[str, Any] = {}
+        self.gradients: dict[int, Any] = {}
+
+
+def constant(array: Any) -> Any:
+    """An initializer that copies, since a state may hold the parameters themselves."""
+
+    def initialize(shape: Any, dtype: Any = None) -> Any:
+        del shape, dtype
+        return jnp.array(array, copy=True)
+
+    return initialize
+
+
+def checked_rate(rate: Any) -> Any:
+    schedule = keras.optimizers.schedules.LearningRateSchedule
+    if isinstance(rate, schedule):
+        return rate
+    if callable(rate):
+        parameters = inspect.signature(rate).parameters.values()
+        if any(p.default is p.empty and p.kind < p.VAR_POSITIONAL for p in parameters):
+            raise ValueError(
+                "`learning_rate` must be a number, a Keras schedule or a function "
+                f"without arguments, got {rate!r}: an optax schedule goes into the "
+                "chain, with learning_rate=None."
+            )
+        return rate
+    _checks.check_number("learning_rate", rate, "[0, inf)")
+    return float(rate)

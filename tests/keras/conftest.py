@@ -1,0 +1,5 @@
+"""Keras reads its backend when it is first imported."""
+
+import os
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
