@@ -111,20 +111,24 @@ def test_what_is_over_when_a_function_raises_is_saved(tmp_path, error):
 
     def go(**more):
         evaluate = evo.outside_jax(fitness)
-        options = {"chunk": 5, "generations": 4, "breeder": NEARBY}
-        return run(evaluate, **options, checkpoint=tmp_path, **more)
+        options = {"chunk": 5, "generations": 4, "breeder": NEARBY, **more}
+        return run(evaluate, **options)
 
     with pytest.raises((RuntimeError, KeyboardInterrupt)):
-        go()
+        go(checkpoint=tmp_path)
     assert names(tmp_path) == [".lock", "generation_3", "scores.json", "search.json"]
     calls.clear()
-    found = go(callbacks=lambda state, _: begun.append(int(state.generation)))
-    assert begun == [4]
-    assert len(found.history["best"]) == 4
-    assert len(calls) == 6 - 2
-    assert names(tmp_path) == [".lock", "generation_3", "generation_4", "search.json"]
+    found = go(
+        checkpoint=tmp_path,
+        chunk=2,
+        generations=6,
+        callbacks=lambda state, _: begun.append(int(state.generation)),
+    )
+    assert begun == [5, 6]
+    assert len(calls) == 6 - 2 + 6 + 6
+    assert names(tmp_path) == [".lock", "generation_5", "generation_6", "search.json"]
     calls.extend([1] * 100)
-    whole = run(evo.outside_jax(fitness), NEARBY, chunk=5, generations=4)
+    whole = go(generations=6)
     assert_same(found.state, whole.state)
     assert_same_history(found.history, whole.history)
 
