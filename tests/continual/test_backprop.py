@@ -201,7 +201,7 @@ def test_activities_that_are_not_finite_leave_no_trace():
         return state, state
 
     run = jax.jit(lambda seen: jax.lax.scan(step, tx.init(PARAMS), seen)[1])
-    first, second = run(activity).records
+    first, second = jax.device_get(run(activity)).records
     np.testing.assert_array_equal(first.utility[1:], [first.utility[0]] * 2)
     assert np.all(np.diff(second.utility, axis=0) > 0)
 

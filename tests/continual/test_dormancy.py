@@ -175,7 +175,7 @@ def test_a_period_with_a_bad_activity_resets_nothing():
         return state, updates
 
     play = lambda seen: jax.lax.scan(step, tx.init(params), seen)[1]  # noqa: E731
-    updates = jax.jit(play)(activity)
+    updates = jax.device_get(jax.jit(play)(activity))
     moved = [np.any(updates["first"]["kernel"][step]) for step in range(4)]
     assert moved == [False, False, False, True]
     assert np.any(updates["second"]["kernel"][1])
@@ -191,7 +191,8 @@ def test_the_key_decides_what_is_drawn():
         return chains.one_step(tx, start, activity)[0]["first"]["kernel"]
 
     _, activity = FORWARD(params, inputs())
-    seeded = jax.jit(jax.vmap(lambda n: drawn(jax.random.key(n))))(numbers)
+    many = jax.jit(jax.vmap(lambda n: drawn(jax.random.key(n))))
+    seeded = np.asarray(many(numbers))
     assert not np.array_equal(seeded[0][:, 2], seeded[1][:, 2])
     np.testing.assert_array_equal(jax.jit(lambda: drawn(0))(), seeded[0])
 

@@ -89,7 +89,8 @@ def test_a_step_of_pgpe_is_the_published_one(batch_size):
 def test_pgpe_estimates_the_gradient_of_the_expected_loss():
     """For a sum of squares; the baseline takes one pair of eight from the spread."""
     fn = pgpe_value_and_grad(lambda p: jnp.sum(p**2), 8)
-    _, grads = jax.jit(jax.vmap(fn, (0, None)))(jax.random.split(KEY, 2000), search())
+    many = jax.jit(jax.vmap(fn, (0, None)))
+    _, grads = jax.device_get(many(jax.random.split(KEY, 2000), search()))
     expected = Gaussian(2 * MEAN * SIGMA**2, 2 * SIGMA**2 * 7 / 8)
     for found, true in zip(grads, expected, strict=True):
         error = np.abs(np.mean(found, axis=0) - true)
@@ -135,7 +136,7 @@ def test_players_have_gradients_of_both_parts(fn):
     params = {"a": np.ones((2, 2), np.float32), "b": np.ones(1, np.float32)}
     flat = lambda p: losses(jnp.concatenate([p["a"].ravel(), p["b"]]))  # noqa: E731
     state = Gaussian(params, jax.tree.map(lambda x: 0 * x - 0.7, params))
-    _, grads = jax.jit(fn(flat, 6))(KEY, state)
+    _, grads = jax.device_get(jax.jit(fn(flat, 6))(KEY, state))
     for leaf, one in zip(jax.tree.leaves(grads), jax.tree.leaves(state), strict=True):
         assert leaf.shape == (3, *one.shape)
         np.testing.assert_array_equal(leaf[0], leaf[2])

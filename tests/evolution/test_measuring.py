@@ -1,5 +1,6 @@
 """What the history holds of each generation."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
@@ -33,14 +34,14 @@ def test_the_history_describes_the_population_that_was_scored():
 
 def test_diversity_is_the_spread_relative_to_initial_weights():
     params = {
-        "w": jnp.arange(12.0).reshape(3, 4, 1),
-        "same": jnp.ones((3, 2)),
-        "count": jnp.arange(3),
+        "w": np.arange(12, dtype=np.float32).reshape(3, 4, 1),
+        "same": np.ones((3, 2), np.float32),
+        "count": np.arange(3, dtype=np.int32),
     }
     spread = np.sqrt(np.mean(np.var(params["w"], axis=0))) / 0.5
-    diversity = evo.diversity(evo.unevaluated(params))
+    diversity = jax.jit(evo.diversity)(evo.unevaluated(params))
     np.testing.assert_allclose(diversity, (spread + 0) / 2, rtol=1e-6)
-    assert evo.diversity(evo.unevaluated({"count": jnp.arange(3)})) == 0
+    assert evo.diversity(evo.unevaluated({"count": np.arange(3)})) == 0
 
 
 def test_acceptance_is_recorded_where_there_is_any():

@@ -65,7 +65,8 @@ def loss_of(index):
 def test_a_function_for_each_player_gives_the_same_in_their_order(functions):
     found = jax.jit(value_and_player_grads(functions))(PARAMS, X, Y)
     turn = -1 if isinstance(functions, dict) else 1  # keys are sorted
-    expected = jax.tree.map(lambda x: x[::turn], of_players(PARAMS, X, Y))
+    in_turn = jax.device_get(of_players(PARAMS, X, Y))
+    expected = jax.tree.map(lambda x: x[::turn], in_turn)
     assert_trees_close(found, expected)
 
 
@@ -83,8 +84,9 @@ def both_losses(params, x, y):
     ids=["functions", "one function"],
 )
 def test_a_loss_that_is_not_finite_spoils_its_own_row(loss_fn):
-    losses, gradients = jax.jit(value_and_player_grads(loss_fn))(PARAMS, X, Y)
-    expected = of_players(PARAMS, X, Y)[1]
+    found = jax.jit(value_and_player_grads(loss_fn))(PARAMS, X, Y)
+    losses, gradients = jax.device_get(found)
+    expected = jax.device_get(of_players(PARAMS, X, Y))[1]
     np.testing.assert_allclose(gradients["w"][0], expected["w"][0], rtol=1e-6)
     assert not np.isfinite(losses[1]) and not np.any(np.isfinite(gradients["w"][1]))
 
@@ -111,7 +113,8 @@ def test_losses_may_come_in_a_list_or_a_dictionary(kind):
 
     found = jax.jit(value_and_player_grads(named))(PARAMS, X, Y)
     turn = -1 if kind is dict else 1
-    expected = jax.tree.map(lambda x: x[::turn], of_players(PARAMS, X, Y))
+    in_turn = jax.device_get(of_players(PARAMS, X, Y))
+    expected = jax.tree.map(lambda x: x[::turn], in_turn)
     assert_trees_close(found, expected)
     jax.effects_barrier()
     assert len(calls) == 1
