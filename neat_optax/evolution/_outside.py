@@ -70,9 +70,10 @@ class _Failed(Exception):
         """What the caller of a search is told; nothing is added to Ctrl-C."""
         if not isinstance(self.error, Exception):
             return self.error
+        said = str(self.error).rstrip(".")
         raised = RuntimeError(
             f"`evaluate` must score individual {self.number} of generation "
-            f"{generation}, got {type(self.error).__name__}: {self.error}."
+            f"{generation}, got {type(self.error).__name__}: {said}."
         )
         raised.__cause__ = self.error
         return raised
