@@ -9,6 +9,8 @@ import pytest
 
 EXAMPLES = pathlib.Path(__file__).parents[1] / "docs" / "examples"
 PRINTED = {
+    "linen_digits": "held-out accuracy 0.9",
+    "nnx_digits": "held-out accuracy 0.9",
     "eight_devices": (
         "step 0: loss 2.89 on 8 devices\nstep 30: loss 0.11 on 8 devices"
     ),
@@ -31,4 +33,4 @@ def test_it_runs_and_has_at_most_forty_lines(name, tmp_path):
         timeout=400,
     )
     assert ended.returncode == 0, ended.stderr
-    assert ended.stdout.strip() == PRINTED[name]
+    assert ended.stdout.strip().startswith(PRINTED[name])

@@ -22,7 +22,7 @@ graph, params = nnx.split(model, nnx.Param)
 tx = optax.chain(aggregators.upgrad(), optax.adam(0.05))
 
 
-def train_step(params, state, x, y):  # noqa: D103
+def train_step(params, state, x, y):
     error = lambda p, x, y: jnp.mean((nnx.merge(graph, p)(x) - y) ** 2)  # noqa: E731
     of_players = neo.value_and_example_grads(error, num_players=8)
     losses, grads = of_players(params, x, y)  # each device has those of its player

@@ -174,11 +174,18 @@ def _added(
     So they do not depend on how many are read at a time, or on an interruption.
     """
     total = dict(sums)
-    for logs in jax.device_get(waiting):
+    single = len(waiting) > 1 and not any(jnp.ndim(x) for x in waiting[0].values())
+    for logs in jax.device_get([_stacked(waiting)] if single else waiting):
         for name, values in logs.items():
             numbers = np.ravel(values).tolist()
             total[name] = functools.reduce(operator.add, numbers, total.get(name, 0.0))
     return total
+
+
+@jax.jit
+def _stacked(waiting: list[dict[str, jax.Array]]) -> dict[str, jax.Array]:
+    """Logs of many steps in one array for each name: one transfer, not one a step."""
+    return jax.tree.map(lambda *x: jnp.stack(x), *waiting)
 
 
 def _tell(told: list[Any], name: str, *args: Any) -> None:
