@@ -119,7 +119,7 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
         step.extra, step.gradients = {**step.extra, **extra_args}, {}
         if trainable_variables is not None and not self.built:
             self.build(list(trainable_variables))
-        self._check_complete(grads, trainable_variables)
+        self._optax.check_complete(grads, trainable_variables)
         try:
             super().apply(grads, trainable_variables)
         finally:
@@ -143,8 +143,14 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
         Returns:
           The new values of the trainable and of the optimizer's variables.
         """
-        self._step.extra = extra_args
-        return super().stateless_apply(optimizer_variables, grads, trainable_variables)
+        step = self._step
+        step.extra = extra_args
+        try:
+            return super().stateless_apply(
+                optimizer_variables, grads, trainable_variables
+            )
+        finally:
+            step.extra = {}
 
     def update_step(self, gradient: Any, variable: Any, learning_rate: Any) -> None:
         """Takes one variable's gradient; the chain runs when all have come."""
@@ -167,18 +173,6 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
             self.assign(variable, value)
         for slot, value in zip(built.slots, arrays, strict=True):
             self.assign(slot, value)
-
-    def _check_complete(self, grads: Sequence[Any], variables: Any) -> None:
-        known = self._optax.moved
-        given = known if variables is None else list(variables)
-        pairs = zip(given, grads, strict=False)
-        with_gradient = {id(v) for v, gradient in pairs if gradient is not None}
-        missing = [v.path for v in known if id(v) not in with_gradient]
-        if missing:
-            raise ValueError(
-                "`grads` must have a gradient for every variable that the optimizer "
-                f"was built for, got none for {', '.join(missing)}."
-            )
 
     @property
     def opt_state(self) -> Any:

@@ -1,6 +1,7 @@
 """What an optimizer keeps of its variables, and how it is given a learning rate."""
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 import jax.numpy as jnp
@@ -27,6 +28,18 @@ class Built:
     def params(self) -> Any:
         """The parameters as the chain sees them."""
         return _packing.by_place(self.places, [v.value for v in self.moved])
+
+    def check_complete(self, grads: Sequence[Any], variables: Any) -> None:
+        """Raises unless each variable has a gradient; None stands for all variables."""
+        given = self.moved if variables is None else list(variables)
+        pairs = zip(given, grads, strict=False)
+        with_gradient = {id(v) for v, gradient in pairs if gradient is not None}
+        missing = [v.path for v in self.moved if id(v) not in with_gradient]
+        if missing:
+            raise ValueError(
+                "`grads` must have a gradient for every variable that the optimizer "
+                f"was built for, got none for {', '.join(missing)}."
+            )
 
 
 class Step:
