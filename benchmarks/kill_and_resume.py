@@ -28,8 +28,8 @@ import time
 
 USUAL = "--dataset wine --batch-size 32 --seeds 2 --checkpoint-every 1 --name run"
 KINDS = {
-    "random resets": "--optimizer reset-dormant:0.003 --epochs 5",
     "random masks": "--prune cubic:0.8 --score random --learning-rate 0.01 --epochs 5",
+    "random resets": "--optimizer reset-dormant:0.003 --epochs 5",
     "random players": "--players examples --num-players 4 --aggregator pcgrad:0.003 "
     "--epochs 5",
     "tasks in turn": "--stream permuted:3 --optimizer shrink-and-perturb:0.003 "

@@ -112,11 +112,22 @@ _MEASURES = (
     "gain",
     "modulation_share",
 )
+_OF_PLASTICITY = (
+    "plasticity_median",
+    "plasticity_min",
+    "plasticity_max",
+    "near_minimum",
+    "near_maximum",
+    "gradient_norm",
+    "plastic_norm",
+)
+"""What is read of those that have coefficients."""
 
 
 def _measures(opt_state: Any) -> dict[str, jax.Array]:
     measured = diagnostics(opt_state)
-    return {name: measured[name].latest for name in _MEASURES if name in measured}
+    names = (*_MEASURES, *(_OF_PLASTICITY if "plasticity" in measured else ()))
+    return {name: measured[name].latest for name in names if name in measured}
 
 
 OPTIMIZERS = Lineup(

@@ -22,7 +22,12 @@ from neat_optax.experiments.commands.options import (
 )
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Data
-from neat_optax.experiments.reports import pictures, report, tables
+from neat_optax.experiments.reports import (
+    pictures,
+    plasticity_pictures,
+    report,
+    tables,
+)
 from neat_optax.experiments.runs import environment, running
 from neat_optax.experiments.runs.checkpoints import Keep
 from neat_optax.experiments.runs.experiment import Tick, load, run
@@ -157,5 +162,7 @@ def _finish(path: pathlib.Path, console: Console) -> None:
     pictures.draw(finished.result, path / "curves.png")
     if finished.config.get("prune"):
         pictures.draw_sparsity(finished.result, path / "sparsity.png")
+    if plasticity_pictures.candidates(finished.result):
+        plasticity_pictures.draw(finished.result, path / "plasticity.png")
     pictures.write_tensorboard(finished.result, path / "tensorboard")
     tables.write_measures([finished], path / "measures.csv")

@@ -11,6 +11,7 @@ runs/<name>/config.json     what was asked for, written first
             measures.csv    all numbers at the selected rates, in long form
             curves.png
             sparsity.png    of a run that prunes
+            plasticity.png  of a run with plasticity
             pole.gif        of a run that evolves a policy for CartPole
             .lock           held by the process that writes here
             compact/        what `neat-optax compact` writes: weights,

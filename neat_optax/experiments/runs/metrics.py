@@ -6,9 +6,8 @@ from typing import Any
 
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.listing import METRICS
 from neat_optax.experiments.runs.selection import TEST
-
-METRICS = "metrics.jsonl"
 
 
 class Metrics:
