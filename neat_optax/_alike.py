@@ -14,33 +14,55 @@ import jax.numpy as jnp
 from neat_optax import _tree
 
 
-def numbers(known: Sequence[int]) -> tuple[jax.Array, ...]:
-    """Numbers in int32 that are unknown to the compiler.
+def numbers(count: int) -> tuple[jax.Array, ...]:
+    """The numbers 0, 1, ... below `count` in int32, unknown to the compiler.
 
     XLA compiles one kernel for all uses of numbers that it does not know, and one for
     each number that it does. It looks into branches: make them outside.
     """
-    return jax.lax.optimization_barrier(tuple(map(jnp.int32, known)))
+    return jax.lax.optimization_barrier(tuple(map(jnp.int32, range(count))))
 
 
 def map_alike(
-    function: Callable[[Any], Any], parts: Sequence[Any], names: Sequence[jax.Array]
+    function: Callable[[Any], Any], parts: Sequence[Any], places: Sequence[jax.Array]
 ) -> list[Any]:
     """`function` of each part, one part after another within those that look alike.
+
+    It belongs into a branch, since elsewhere the compiler finds out the places.
 
     Args:
       function: from a tree of arrays to a tree of arrays.
       parts: trees of arrays.
-      names: for each part one of `numbers`, in rising order.
+      places: `numbers` of as many at least.
 
     Returns:
       The results, in the order of the parts.
     """
+
+    def of_group(group: list[int]) -> list[Any]:
+        found = map_stacked(function, [parts[n] for n in group])
+        return apart(found, places[: len(group)]) if group[1:] else [found]
+
+    return _by_group(of_group, parts)
+
+
+def map_at_once(
+    function: Callable[[Any], Any], parts: Sequence[Any], places: Sequence[jax.Array]
+) -> list[Any]:
+    """`map_alike` of small parts: `function` takes those that look alike stacked."""
+
+    def of_group(group: list[int]) -> list[Any]:
+        return apart(function(_stack([parts[n] for n in group])), places[: len(group)])
+
+    return _by_group(of_group, parts)
+
+
+def _by_group(
+    of_group: Callable[[list[int]], list[Any]], parts: Sequence[Any]
+) -> list[Any]:
     results: list[Any] = [None] * len(parts)
     for group in alike(parts):
-        found = map_stacked(function, [parts[n] for n in group])
-        single = apart(found, [names[n] for n in group])
-        for number, result in zip(group, single, strict=True):
+        for number, result in zip(group, of_group(group), strict=True):
             results[number] = result
     return results
 
@@ -70,16 +92,18 @@ def map_stacked(function: Callable[[Any], Any], parts: Sequence[Any]) -> Any:
     """
     if len(parts) == 1:
         return function(parts[0])
-    return jax.lax.map(function, jax.tree.map(lambda *x: jnp.stack(x), *parts))
+    return jax.lax.map(function, _stack(parts))
 
 
-def apart(stacked: Any, names: Sequence[jax.Array]) -> list[Any]:
-    """The results of `map_stacked`, one by one."""
-    if len(names) == 1:
-        return [stacked]
-    rising = jnp.stack(names)
-    places = [jnp.sum(rising < name) for name in names]
-    take = functools.partial(jax.lax.dynamic_index_in_dim, keepdims=False)
+def _stack(parts: Sequence[Any]) -> Any:
+    return jax.tree.map(lambda *x: jnp.stack(x), *parts)
+
+
+def apart(stacked: Any, places: Sequence[jax.Array]) -> list[Any]:
+    """What is stacked, one by one: as many as places."""
+    take = functools.partial(
+        jax.lax.dynamic_index_in_dim, keepdims=False, allow_negative_indices=False
+    )
     return [
         jax.tree.map(lambda x, place=place: take(x, place), stacked) for place in places
     ]

@@ -23,9 +23,7 @@ def double(part):
 
 
 def test_each_part_gets_its_own_result():
-    found = jax.jit(lambda parts: map_alike(double, parts, numbers(range(len(parts)))))(
-        PARTS
-    )
+    found = jax.jit(lambda parts: map_alike(double, parts, numbers(len(parts))))(PARTS)
     for one, part in zip(found, PARTS, strict=True):
         np.testing.assert_allclose(one["twice"], 2 * part["x"] + part["n"], rtol=1e-6)
         np.testing.assert_allclose(one["sum"], part["x"].sum(), rtol=1e-5, atol=1e-6)
@@ -33,7 +31,7 @@ def test_each_part_gets_its_own_result():
 
 def test_parts_of_other_dtypes_and_structures_do_not_mix():
     parts = [np.ones(2, "f4"), np.ones(2, "i4"), [np.ones(2, "f4")], np.zeros(2, "f4")]
-    same = lambda parts: map_alike(lambda x: x, parts, numbers(range(4)))  # noqa: E731
+    same = lambda parts: map_alike(lambda x: x, parts, numbers(4))  # noqa: E731
     found = jax.eval_shape(same, parts)
     for one, part in zip(jax.tree.leaves(found), jax.tree.leaves(parts), strict=True):
         assert (one.shape, one.dtype) == (part.shape, part.dtype)
@@ -41,7 +39,7 @@ def test_parts_of_other_dtypes_and_structures_do_not_mix():
 
 
 def test_without_parts():
-    assert map_alike(double, [], numbers(())) == []
+    assert map_alike(double, [], numbers(0)) == []
 
 
 def test_arrays_over_explicit_axes_are_not_stacked():
@@ -49,9 +47,7 @@ def test_arrays_over_explicit_axes_are_not_stacked():
     with jax.set_mesh(mesh):
         place = NamedSharding(mesh, P("data"))
         parts = [jax.device_put(np.ones(8, "f4"), place) for _ in range(2)]
-        found = jax.eval_shape(
-            lambda x: map_alike(lambda y: -y, x, numbers((0, 1))), parts
-        )
+        found = jax.eval_shape(lambda x: map_alike(lambda y: -y, x, numbers(2)), parts)
         assert [one.sharding.spec for one in found] == [P("data")] * 2
 
 

@@ -10,7 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
-from neat_optax._alike import map_alike, numbers
+from neat_optax._alike import map_at_once, numbers
 from neat_optax._largest import keep_largest
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at
@@ -19,6 +19,10 @@ from neat_optax.continual._restart import restart
 from neat_optax.transforms._reset import check_entries, check_optimizer
 
 _NAME = "continual_backprop"
+
+
+Observed = tuple[jax.Array, Any]
+"""For the units of a layer, what each contributes, and its mean activation or ()."""
 
 
 class UnitRecord(NamedTuple):
@@ -148,9 +152,8 @@ def continual_backprop(
         seen = _observe(hidden, params, extra_args, carry_mean)
         rate = value_at(replacement_rate, state.step)
         decay = value_at(utility_decay, state.step)
-        advance = functools.partial(_advance, decay=decay, rate=rate, maturity=maturity)
         layers = list(zip(state.records, seen, strict=True))
-        moves = map_alike(advance, layers, numbers(range(len(layers))))
+        moves = _advance(state.step, layers, decay, rate, maturity)
         units = [flags for _, flags, _ in moves]
         means = [mean for _, _, mean in moves] if carry_mean else []
 
@@ -181,7 +184,7 @@ def _observe(
     params: optax.Params,
     extra_args: dict[str, Any],
     carry_mean: bool,
-) -> list[tuple[jax.Array, Any]]:
+) -> list[Observed]:
     """For each hidden layer [units]: activity times outgoing weights, and the means."""
     given = extra_args.get("unit_activity")
     activity = _units.read_activity(given, hidden, _NAME)
@@ -201,31 +204,50 @@ def _observe(
 
 @jax.jit
 def _advance(
-    layer: tuple[UnitRecord, tuple[jax.Array, Any]],
+    step: jax.Array,
+    layers: Sequence[tuple[UnitRecord, Observed]],
     decay: ArrayLike,
     rate: ArrayLike,
     maturity: ArrayLike,
+) -> list[tuple[UnitRecord, jax.Array, Any]]:
+    """For each layer the next record, which units are replaced, and their means."""
+    places = numbers(len(layers))
+    advance = functools.partial(_advance_alike, decay, rate, maturity)
+
+    def unchanged() -> list[tuple[UnitRecord, jax.Array, Any]]:
+        records = [record for record, _ in layers]
+        return [(one, jnp.zeros_like(one.age, bool), one.mean) for one in records]
+
+    # The branch is always taken. It keeps the places from XLA.
+    return jax.lax.cond(
+        step >= 0, lambda: map_at_once(advance, layers, places), unchanged
+    )
+
+
+def _advance_alike(
+    decay: ArrayLike,
+    rate: ArrayLike,
+    maturity: ArrayLike,
+    layers: tuple[UnitRecord, Observed],
 ) -> tuple[UnitRecord, jax.Array, Any]:
-    """The next record of a layer, which of its units are replaced, and their means."""
-    record, observed = layer
-    known = _average(record, observed, decay)
+    """`_advance` of layers of as many units, stacked."""
+    record, observed = layers
+    known = jax.vmap(functools.partial(_average, decay))(record, observed)
     age = _tree.increment(record.age)
     mature = age > maturity
-    quota = record.quota + rate * jnp.sum(mature, dtype=jnp.float32)
+    quota = record.quota + rate * jnp.sum(mature, axis=1, dtype=jnp.float32)
     # Rounding does not lose a unit: a quota that adds up to 1 may be just below it.
     whole = jnp.floor(quota * (1 + 1e-5)).astype(jnp.int32)
     replaced = _lowest_if(known.utility.astype(jnp.float32), mature, whole)
-    left = jnp.maximum(quota - jnp.sum(replaced, dtype=jnp.float32), 0)
+    left = jnp.maximum(quota - jnp.sum(replaced, axis=1, dtype=jnp.float32), 0)
     lasting = jax.tree.map(
         lambda x: jnp.where(replaced, 0, x), known._replace(age=age, quota=())
     )
-    aged = lasting._replace(quota=left)
-    return _tree.cast_like(aged, record), replaced, known.mean
+    aged = _tree.cast_like(lasting._replace(quota=left), record)
+    return aged, replaced, _tree.cast_like(known.mean, record.mean)
 
 
-def _average(
-    record: UnitRecord, observed: tuple[jax.Array, Any], decay: ArrayLike
-) -> UnitRecord:
+def _average(decay: ArrayLike, record: UnitRecord, observed: Observed) -> UnitRecord:
     """The record with its averages moved on, unless something is not finite.
 
     An average of which only the share `seen` is there takes in more of what is new:
@@ -247,10 +269,14 @@ def _average(
     return jax.tree.map(lambda new, old: jnp.where(finite, new, old), moved, record)
 
 
-def _lowest_if(utility: jax.Array, mature: jax.Array, count: jax.Array) -> jax.Array:
-    """The mature units with the lowest utility, `count` of them."""
+def _lowest_if(utility: jax.Array, mature: jax.Array, counts: jax.Array) -> jax.Array:
+    """The mature units with the lowest utility in each row, as many as counts say."""
 
-    def lowest() -> jax.Array:
+    def lowest(utility: jax.Array, mature: jax.Array, count: jax.Array) -> jax.Array:
         return keep_largest([-utility], [mature], count)[0]
 
-    return jax.lax.cond(count > 0, lowest, lambda: jnp.zeros_like(mature))
+    return jax.lax.cond(
+        jnp.any(counts > 0),
+        lambda: jax.vmap(lowest)(utility, mature, counts),
+        lambda: jnp.zeros_like(mature),
+    )

@@ -1,5 +1,6 @@
 """Dormant-neuron statistics and ReDo resets."""
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -9,6 +10,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._alike import map_at_once, numbers
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at, when
 from neat_optax.continual import _units
@@ -178,7 +180,7 @@ def reset_dormant(
         )
         step = _tree.increment(state.step)
         due, tau = cadence.due(step), value_at(threshold, state.step)
-        units = [due & flags for flags in dormant_units(list(sums), tau)]
+        units = _dormant_if(due, sums, tau)
 
         stepped = optimizer.update(updates, state.inner, params, **extra_args)
         drawn = key_at(key, state.step)
@@ -187,3 +189,20 @@ def reset_dormant(
         return moved, ResetDormantState(step, sums, inner)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+
+
+@jax.jit
+def _dormant_if(
+    due: jax.Array, sums: Sequence[jax.Array], threshold: ArrayLike
+) -> Sequence[jax.Array]:
+    """The dormant units of each layer, none where nothing is due."""
+    places = numbers(len(sums))
+    judge = jax.vmap(functools.partial(dormant_units, threshold=threshold))
+
+    def judged() -> list[jax.Array]:
+        return map_at_once(judge, sums, places)
+
+    def none() -> list[jax.Array]:
+        return [jnp.zeros_like(one, dtype=bool) for one in sums]
+
+    return jax.lax.cond(due, judged, none)

@@ -43,7 +43,7 @@ def restart(
     if not hidden:
         return stepped
     updates, state = stepped
-    found = jnp.any(jnp.stack([jnp.any(flags) for flags in units]))
+    found = jnp.any(jnp.concatenate(units))
     if means:
         lost = [jnp.where(flags, m, 0) for flags, m in zip(units, means, strict=True)]
         updates = _take_over_if(hidden, found, lost, updates, params)
@@ -113,13 +113,15 @@ def _renew_if(
     weights, treedef = jax.tree.flatten(params)
     moves = treedef.flatten_up_to(updates)
     touched = sorted(_marks(hidden, units, weights))
-    names = dict(zip(touched, numbers(touched), strict=True))
+    names = numbers(len(weights))
 
     def renewed() -> list[jax.Array]:
         marks = _marks(hidden, units, weights)
-        parts = [(names[n], moves[n], weights[n], marks[n]) for n in touched]
-        move = functools.partial(_move, init, key)
-        return map_alike(move, parts, [names[n] for n in touched])
+        drawn = sorted(one.own.kernel for one in hidden)
+        draw = functools.partial(_draw, init, key)
+        found = map_alike(draw, [(names[n], weights[n]) for n in drawn], names)
+        fresh = dict(zip(drawn, found, strict=True))
+        return [_move(moves[n], weights[n], fresh.get(n), marks[n]) for n in touched]
 
     def as_they_are() -> list[jax.Array]:
         return [moves[n].astype(_exact(moves[n], weights[n])) for n in touched]
@@ -145,9 +147,8 @@ def _forget_if(
     def forget() -> optax.OptState:
         weights = jax.tree.leaves(params)
         marks = _marks(hidden, units, weights)
-        nothing = jnp.zeros((), bool), jnp.zeros((), bool)
-        pairs = [marks.get(n, nothing) for n in range(len(weights))]
-        where = [into | out for into, out in pairs]
+        touched = [marks.get(n) for n in range(len(weights))]
+        where = [None if mark is None else mark[0] | mark[1] for mark in touched]
         new = optax.apply_updates(params, updates)
         return _tree.cast_like(reset_entries(optimizer, state, new, where), state)
 
@@ -178,21 +179,28 @@ def _spread(flags: jax.Array, like: jax.Array, axis: int) -> jax.Array:
     return flags.reshape(shape) | jnp.zeros_like(like, dtype=bool)
 
 
+def _draw(
+    init: Callable[..., jax.Array], key: jax.Array, part: tuple[jax.Array, jax.Array]
+) -> jax.Array:
+    """A new kernel in place of one, by its number."""
+    number, weight = part
+    drawn = init(jax.random.fold_in(key, number), weight.shape, weight.dtype)
+    return jnp.zeros_like(weight) + drawn.astype(weight.dtype)
+
+
 def _move(
-    init: Callable[..., jax.Array],
-    key: jax.Array,
-    part: tuple[jax.Array, jax.Array, jax.Array, tuple[jax.Array, jax.Array]],
+    update: jax.Array,
+    weight: jax.Array,
+    fresh: jax.Array | None,
+    mark: tuple[jax.Array, jax.Array],
 ) -> jax.Array:
     """The update to a new array on the way in, and to zero on the way out."""
-    number, update, weight, (into, out) = part
+    into, out = mark
     dtype = _exact(update, weight)
-    new = jnp.zeros_like(weight)
-    if into.ndim > 1:
-        own = jax.random.fold_in(key, number)
-        new = new + init(own, weight.shape, weight.dtype).astype(weight.dtype)
-    new = jnp.where(into & ~out, new, 0).astype(dtype)
-    move = new - weight.astype(dtype)
-    return jnp.where(into | out, move, update.astype(dtype))
+    new = jnp.zeros((), dtype)
+    if fresh is not None:
+        new = jnp.where(into & ~out, fresh, 0).astype(dtype)
+    return jnp.where(into | out, new - weight.astype(dtype), update.astype(dtype))
 
 
 def _exact(update: jax.Array, weight: jax.Array) -> jnp.dtype:

@@ -127,13 +127,13 @@ def _perturb_if(
 ) -> optax.Updates:
     """Jitted, so that a step outside of `jit` does not compile its branches again."""
     leaves, treedef = jax.tree.flatten(params)
-    names = numbers(range(len(leaves)))
+    names = numbers(len(leaves))
     drawn = chosen(params, None if init is None else kernels)
 
     def perturbed() -> optax.Updates:
         draw = functools.partial(_fresh, init, key, spreads)
         parts = [(names[n], leaves[n]) for n in drawn]
-        fresh = map_alike(draw, parts, [names[n] for n in drawn])
+        fresh = map_alike(draw, parts, names)
         noise: dict[int, ArrayLike] = dict(zip(drawn, fresh, strict=True))
         moves = treedef.flatten_up_to(updates)
         new = [

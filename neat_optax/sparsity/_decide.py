@@ -24,6 +24,7 @@ class Part(NamedTuple):
     masks: list[jax.Array]  # bool: what is kept so far
     weights: list[list[Weight]]  # the input of each score
     count: Any  # int32, how many groups are kept
+    places: Sequence[jax.Array]  # `numbers` of as many as there are leaves
 
 
 Groups = list[jax.Array]
@@ -50,7 +51,7 @@ def decide(
 
     def rule(part: Part) -> list[Groups]:
         weights = part.weights[0]
-        return [highest(division.granularity, score, weights, part.masks, part.count)]
+        return [highest(division.granularity, score, weights, part)]
 
     return decide_by(division, rule, mask, [measured], amount)
 
@@ -75,17 +76,20 @@ def decide_by(
     leaves, treedef = jax.tree.flatten(mask)
     params = values(mask, measured[0])
     scopes, counts = division.scopes(params), division.counts(params, amount)
-    parts = [
-        Part([leaves[n] for n in scope], [[of[n] for n in scope] for of in measured], k)
-        for scope, k in zip(scopes, counts, strict=True)
-    ]
+    places = [weight.leaf for weight in measured[0]]  # which number all leaves
+
+    def part_of(scope: list[int], count: Any) -> Part:
+        weights = [[of[n] for n in scope] for of in measured]
+        return Part([leaves[n] for n in scope], weights, count, places[: len(scope)])
+
+    parts = [part_of(*pair) for pair in zip(scopes, counts, strict=True)]
 
     def decided(part: Part) -> tuple[list[jax.Array], list[Groups]]:
         rounds = rule(part)
-        return after(division.granularity, part.masks, rounds), rounds
+        masks = after(division.granularity, part.masks, rounds)
+        return masks, rounds if division.granularity.of_outputs else []
 
-    names = [measured[0][scope[0]].leaf for scope in scopes]
-    found = map_alike(decided, parts, names)
+    found = map_alike(decided, parts, places)
     kept: dict[int, Sequence[jax.Array]] = {}
     for scope, (masks, rounds) in zip(scopes, found, strict=True):
         for n, chosen, *groups in zip(scope, masks, *rounds, strict=True):
@@ -98,12 +102,10 @@ def highest(
     granularity: Granularity,
     score: Score,
     weights: Sequence[Weight],
-    masks: Sequence[jax.Array],
-    count: Any,
+    scope: Part,
 ) -> Groups:
     """The groups of one scope with the highest scores, among those that masks keep."""
-    parts = list(zip(weights, masks, strict=True))
-    names = [weight.leaf for weight in weights]
+    parts = list(zip(weights, scope.masks, strict=True))
 
     def rated(part: tuple[Weight, jax.Array]) -> tuple[jax.Array, jax.Array]:
         weight, mask = part
@@ -115,10 +117,13 @@ def highest(
     dtype = jnp.result_type(jnp.float32, *(scores for scores, _ in found))
     rated_all = [scores.astype(dtype) for scores, _ in found]
     order = _order(stacks, rated_all)
-    kept = keep_largest(rated_all, [alive for _, alive in found], count, order)
+    kept = keep_largest(rated_all, [alive for _, alive in found], scope.count, order)
     groups: dict[int, jax.Array] = {}
     for stack, chosen in zip(stacks, kept, strict=True):
-        groups |= zip(stack, apart(chosen, [names[n] for n in stack]), strict=True)
+        single = [chosen]
+        if stack[1:]:
+            single = apart(chosen, scope.places[: len(stack)])
+        groups |= zip(stack, single, strict=True)
     return [groups[n] for n in range(len(parts))]
 
 

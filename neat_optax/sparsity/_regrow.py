@@ -209,16 +209,16 @@ def _decide(
     granularity = division.granularity
 
     def first(part: Part) -> list[Groups]:
-        weights = part.weights[0]
-        kept = highest(granularity, start, weights, part.masks, part.count)
+        kept = highest(granularity, start, part.weights[0], part)
         return [kept, [jnp.zeros_like(groups) for groups in kept]]
 
     def exchanged(part: Part) -> list[Groups]:
         dropped = _share(part.count, fraction)
-        stay = part.count - dropped
-        stays = highest(granularity, drop, part.weights[1], part.masks, stay)
+        staying = part._replace(count=part.count - dropped)
+        stays = highest(granularity, drop, part.weights[1], staying)
         others = [~mask for mask in after(granularity, part.masks, [stays])]
-        return [stays, highest(granularity, grow, part.weights[2], others, dropped)]
+        growing = part._replace(masks=others, count=dropped)
+        return [stays, highest(granularity, grow, part.weights[2], growing)]
 
     def rule(part: Part) -> list[Groups]:
         return jax.lax.cond(starts, first, exchanged, part)

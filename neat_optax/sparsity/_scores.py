@@ -159,7 +159,7 @@ def measure(
     if score.advance is not None:
         memories = treedef.flatten_up_to(memory)
     columns = zip(leaves, grads, norms, memories, strict=True)
-    pairs = zip(numbers(range(len(leaves))), columns, strict=True)
+    pairs = zip(numbers(len(leaves)), columns, strict=True)
     measured = [Weight(*column, step, leaf) for leaf, column in pairs]
     if score.advance is None:
         return measured, ()

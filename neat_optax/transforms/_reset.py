@@ -76,12 +76,16 @@ def reset_entries(
     optimizer: optax.GradientTransformation,
     state: optax.OptState,
     params: optax.Params,
-    marks: Sequence[jax.Array],
+    marks: Sequence[jax.Array | None],
 ) -> optax.OptState:
-    """`reset_moments` where all is checked, with an array of marks for each leaf."""
+    """`reset_moments` where all is checked.
+
+    For each leaf there is an array of marks, or None where nothing is reset.
+    """
 
     def reset(number: int, old: Any, fresh: Any) -> Any:
-        return jnp.where(marks[number], fresh, old) if number >= 0 else old
+        mark = marks[number] if number >= 0 else None
+        return old if mark is None else jnp.where(mark, fresh, old)
 
     numbers = entries(optimizer, state, params)
     return jax.tree.map(reset, numbers, state, optimizer.init(params))
