@@ -33,8 +33,8 @@ class Process(NamedTuple):
 class Part(NamedTuple):
     """Some steps of a run of `STEPS`, from a checkpoint or from the start."""
 
-    name: str  # of a family
-    folder: str  # of checkpoints, each named by its step
+    names: list[str]  # of families, one trained after another
+    folder: str  # of checkpoints, each named by its family and step
     begin: int
     end: int
 
@@ -45,11 +45,16 @@ class Search(NamedTuple):
     folder: str  # to write to, as `search.npz`
 
 
-def train(part: Part, devices: int | None = None) -> Any:
+def train(part: Part, devices: int | None = None) -> dict[str, Any]:
     """Goes from step `begin` to `end`, saves, and returns the parameters in NumPy."""
-    family, layout = families.FAMILIES[part.name], families.LAYOUTS["fully sharded"]
+    return {name: train_one(name, part, devices) for name in part.names}
+
+
+def train_one(name: str, part: Part, devices: int | None) -> Any:
+    """What one family comes to."""
+    family, layout = families.FAMILIES[name], families.LAYOUTS["fully sharded"]
     tx, mesh = family.build(), families.mesh_of(layout, devices)
-    folder = pathlib.Path(part.folder)
+    folder = pathlib.Path(part.folder) / name
     with jax.set_mesh(mesh), ocp.StandardCheckpointer() as checkpointer:
         params = families.place(families.params(), mesh, layout.params)
         places = families.shardings(tx, params, layout, mesh)
@@ -70,6 +75,11 @@ def train(part: Part, devices: int | None = None) -> Any:
         whole = families.place(np.zeros(()), mesh, P()).sharding
         params = jax.jit(lambda tree: tree, out_shardings=whole)(params)
     return jax.device_get(params)
+
+
+def leaf_names(tree: Any) -> list[str]:
+    """The path of each leaf."""
+    return [jax.tree_util.keystr(path) for path, _ in jax.tree.leaves_with_path(tree)]
 
 
 def search(place: Any, **options: Any) -> evo.SearchResult:
@@ -108,10 +118,10 @@ def main() -> None:
         f"127.0.0.1:{process.port}", process.processes, process.process
     )
     with running.quickly():
-        if "name" in given:
+        if "names" in given:
             part = Part(**given)
             file, params = f"{part.end}.npz", train(part)
-            found = {str(n): x for n, x in enumerate(jax.tree.leaves(params))}
+            found = dict(zip(leaf_names(params), jax.tree.leaves(params), strict=True))
         else:
             file, found = "search.npz", search_together(given["folder"])
     if process.process == 0:

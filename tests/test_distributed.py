@@ -69,26 +69,37 @@ def two_processes(task, file):
 
 
 def trained(part):
-    """The parameters after a part, by two processes."""
+    """The parameters after a part, by two processes, for each family."""
     found = two_processes(part, f"{part.end}.npz")
-    leaves = [found[str(number)] for number in range(len(found))]
-    return jax.tree.unflatten(jax.tree.structure(families.params()), leaves)
+    like = dict.fromkeys(part.names, families.params())
+    leaves = [found[name] for name in worker.leaf_names(like)]
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
 
 
-def assert_same(found, name):
-    properties.assert_trees_close(found, alone(name), rtol=2e-5, atol=2e-6)
+def assert_same(found):
+    for name, params in found.items():
+        properties.assert_trees_close(params, alone(name), rtol=2e-5, atol=2e-6)
+
+
+ALL = list(families.FAMILIES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("names", [ALL[:4], ALL[4:]])
+@running.quickly()
+def test_two_processes_train_as_one(names, tmp_path):
+    assert_same(trained(worker.Part(names, str(tmp_path), 0, 4)))
 
 
 @pytest.mark.slow
 @running.quickly()
-def test_two_processes_train_save_and_go_on(tmp_path):
+def test_two_processes_save_and_go_on(tmp_path):
     """What they have saved also serves one process, with another number of devices."""
-    part = worker.Part("upgrad", str(tmp_path), 0, 2)
+    part = worker.Part(["upgrad"], str(tmp_path), 0, 2)
     trained(part)
-    assert_same(trained(part._replace(begin=2, end=4)), "upgrad")
-    third = part._replace(begin=2, end=3)
-    worker.train(third, devices=4)
-    assert_same(worker.train(part._replace(begin=3, end=4), devices=1), "upgrad")
+    assert_same(trained(part._replace(begin=2, end=4)))
+    worker.train(part._replace(begin=2, end=3), devices=4)
+    assert_same(worker.train(part._replace(begin=3, end=4), devices=1))
 
 
 @pytest.mark.slow
@@ -96,9 +107,9 @@ def test_two_processes_train_save_and_go_on(tmp_path):
 @running.quickly()
 def test_a_run_goes_on_with_fewer_devices_and_with_more(name, tmp_path):
     for step, devices in enumerate((8, 4, 1, 8)):
-        part = worker.Part(name, str(tmp_path), step, step + 1)
+        part = worker.Part([name], str(tmp_path), step, step + 1)
         found = worker.train(part, devices)
-    assert_same(found, name)
+    assert_same(found)
 
 
 @pytest.mark.slow
