@@ -5,7 +5,6 @@ key and the number of the epoch, so that a run resumed from a checkpoint goes on
 as it would have.
 """
 
-import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,6 +13,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from neat_optax import training
 from neat_optax.experiments.candidates.candidate import AtEnd, Measures, nothing
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
@@ -84,9 +84,10 @@ def make_trainer(
             parts = [view(seed, number, part) for part in parts]
         train, validation, *test = parts
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), seed), number)
-        order = _shuffle(key, len(train.y), batch_size)
-        step = functools.partial(_step, task, optimizer(seed, rate), measures, train)
-        replica, history = jax.lax.scan(step, replica, order)
+        order = training.shuffle(key, len(train.y), batch_size)
+        step = _step(task, optimizer(seed, rate), measures)
+        state, history = training.scan_steps(step.update, _begin(replica), train, order)
+        replica = Replicas(state.params, state.opt_state)
         row = {name: jnp.mean(values) for name, values in history.items()}
         held_out = {"validation": validation, **({"test": test[0]} if test else {})}
         for part, split in held_out.items():
@@ -125,29 +126,26 @@ def _over_replicas(epoch_one: Callable, in_turn: bool) -> Callable:
     return one_by_one
 
 
-def _shuffle(key: jax.Array, size: int, batch_size: int) -> jax.Array:
-    """The numbers of the examples in random order, by batch.
-
-    No copy of the data is made, which every replica would have one of.
-    """
-    count = size // batch_size
-    order = jax.random.permutation(key, size)[: count * batch_size]
-    return order.reshape(count, batch_size)
-
-
 def _step(
-    task: Task,
-    optimizer: optax.GradientTransformation,
-    measures: Measures,
-    train: Split,
-    replica: Replicas,
-    order: jax.Array,
-):
-    batch = Split(train.x[order], train.y[order])
-    extra, gradients = task.gradients(replica.params, batch)
-    updates, opt_state = optax.with_extra_args_support(optimizer).update(
-        gradients, replica.opt_state, replica.params, **extra
+    task: Task, optimizer: optax.GradientTransformation, measures: Measures
+) -> training.Step:
+    def gradients(state: training.TrainingState, batch: Split) -> training.Gradients:
+        extra, found = task.gradients(state.params, batch)
+        logs = {"loss": jnp.mean(extra["losses"])}
+        return training.Gradients(found, logs, state.extra, extra)
+
+    model = training.from_function(task.scores, ())  # only its parameters are trained
+    return training.make_step(model, gradients, optimizer, measures=measures)
+
+
+def _begin(replica: Replicas) -> training.TrainingState:
+    """A replica as a step sees it: it carries nothing else, and draws nothing."""
+    return training.TrainingState(
+        step=jnp.zeros((), jnp.int32),
+        params=replica.params,
+        opt_state=replica.opt_state,
+        extra=(),
+        ema=None,
+        scale=None,
+        key=jnp.zeros(()),
     )
-    params = optax.apply_updates(replica.params, updates)
-    history = {"loss": jnp.mean(extra["losses"]), **measures(opt_state)}
-    return Replicas(params, opt_state), history
