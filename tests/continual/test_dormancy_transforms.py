@@ -210,8 +210,8 @@ def test_around_an_optimizer_with_an_extra_argument_of_its_own():
 
 
 def test_a_step_without_a_reset_draws_no_weights():
-    """Both conditions are real branches, not selections."""
+    """All three are real branches, not selections: units, weights and memories."""
     params = with_dead_units()
     tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=9)
     step = lambda p: tx.update(p, tx.init(p), p, unit_activity=ACTIVITY)  # noqa: E731
-    assert str(jax.make_jaxpr(step)(params)).count(" cond[") == 2
+    assert str(jax.make_jaxpr(step)(params)).count(" cond[") == 3
