@@ -100,13 +100,14 @@ def losses_of_outputs(model: Any, y: Any, outputs: Any, sample_weight: Any) -> l
             "`sample_weight` must be None for players that are tasks, got weights: "
             "override player_losses to use them."
         )
-    names: list[str] = list(getattr(model, "output_names", ()))
+    by_key = isinstance(outputs, Mapping)
+    names: Any = outputs if by_key else getattr(model, "output_names", ())
     if not isinstance(model.loss, (Mapping, list, tuple)):
         raise ValueError(
             "`loss` must be a list or a dictionary with a loss for each output, got "
             f"{model.loss!r}: compile the model so, or override player_losses."
         )
-    parts = [_listed(part, names) for part in (model.loss, y, outputs)]
+    parts = [_listed(part, list(names)) for part in (model.loss, y, outputs)]
     return [
         _mean_loss(loss, target, output)
         for loss, target, output in zip(*parts, strict=True)

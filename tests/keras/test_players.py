@@ -127,8 +127,8 @@ def test_each_output_is_a_player_and_statistics_are_carried():
         trunk = keras.layers.BatchNormalization(name="norm")(trunk)
         trunk = keras.layers.Dropout(0.2, seed=1)(trunk)
         heads = {
-            "digit": keras.layers.Dense(10, name="digit")(trunk),
-            "even": keras.layers.Dense(1, name="even")(trunk),
+            "digit": keras.layers.Dense(10, name="first")(trunk),
+            "even": keras.layers.Dense(1, name="second")(trunk),
         }
         model = kind(x, heads, name="net")
         reduce = [] if plain else [aggregators.sum()]
