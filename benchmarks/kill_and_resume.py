@@ -257,7 +257,8 @@ def _states(checkpoints):
 
     found = {}
     for candidate in sorted(checkpoints.iterdir()):
-        last = max(candidate.glob("epoch_*[0-9]"), key=_epoch)
+        kept = [x for x in candidate.glob("epoch_*") if ".damaged" not in x.name]
+        last = max(kept, key=_epoch)
         with ocp.StandardCheckpointer() as checkpointer:
             tree = checkpointer.restore(last / "state")
         leaves = jax.tree_util.tree_leaves_with_path(tree)
