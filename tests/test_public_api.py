@@ -9,6 +9,10 @@ import pytest
 
 import house
 import neat_optax as neo
+import neat_optax.experiments.data
+import neat_optax.experiments.models
+import neat_optax.keras
+import neat_optax.training
 
 PROJECT = pathlib.Path(__file__).parents[1]
 NAMES = house.public_names(neo)
@@ -78,7 +82,7 @@ def test_what_is_common_to_many_functions_is_given_by_keyword():
     """Positional arguments are a method's own numbers."""
     common = {"num_players", "key", "scope", "mask", "monitor"}
     pure = {"offspring", "perturb", "init_gaussian", "search", "select"}  # key first
-    pure |= {"random_weights", "reset_moments"}
+    pure |= {"random_weights", "reset_moments", "shuffle"}
     pure |= {
         "apply_mask",
         "keep_mask",

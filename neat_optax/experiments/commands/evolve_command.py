@@ -12,7 +12,7 @@ from neat_optax.experiments.commands.evolve_config import (
     make_config,
 )
 from neat_optax.experiments.reports import evolve_pictures, tables
-from neat_optax.experiments.runs import cartpole, environment, running
+from neat_optax.experiments.runs import cartpole, provenance, running
 from neat_optax.experiments.runs.evolve_experiment import BEST, Tick, run
 from neat_optax.experiments.runs.evolve_tasks import Task, make_task
 from neat_optax.experiments.runs.files import RunFolder
@@ -36,7 +36,7 @@ def evolve(options: EvolveOptions, arguments: Sequence[str]) -> None:
             if folder.finished:
                 running.say(console, "finished before; its pictures are drawn again")
             else:
-                environment.note(folder, arguments)
+                provenance.note(folder, arguments)
                 with running.follow(console, "generations") as show:
                     run(config, task, folder, _tick(config, show, stop_if_asked))
             _finish(task, folder, console)

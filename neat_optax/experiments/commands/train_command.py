@@ -28,7 +28,7 @@ from neat_optax.experiments.reports import (
     report,
     tables,
 )
-from neat_optax.experiments.runs import environment, running
+from neat_optax.experiments.runs import provenance, running
 from neat_optax.experiments.runs.checkpoints import Keep
 from neat_optax.experiments.runs.experiment import Tick, load, run
 from neat_optax.experiments.runs.files import RunFolder
@@ -111,7 +111,7 @@ def _train(
             if folder.finished:
                 running.say(console, "finished before; its pictures are drawn again")
             else:
-                environment.note(folder, arguments)
+                provenance.note(folder, arguments)
                 with running.follow(console, "epochs") as show:
                     run(config, data, folder, _tick(config, show, stop_if_asked))
             _finish(folder.path, console)

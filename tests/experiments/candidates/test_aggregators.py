@@ -99,6 +99,24 @@ def first_steps():
     return jax.tree.map(np.asarray, jax.jit(steps)(gradients))
 
 
+@pytest.mark.parametrize("name", ["graddrop", "gradvac", "pcgrad", "random"])
+@pytest.mark.slow
+def test_what_is_random_is_drawn_by_the_key_of_the_seed(name):
+    task = make_task(DATA, "examples", 4)
+    gradients = np.random.default_rng(0).normal(size=(4, 6)).astype(np.float32)
+
+    def first(key):
+        setting = Setting(0.5, task, 15, key, {})
+        tx = AGGREGATORS.candidates[name].build(0.1, setting)
+        params = np.zeros(6, np.float32)
+        return tx.update(gradients, tx.init(params), params)[1]
+
+    keys = jax.random.split(jax.random.key(0), 8)
+    states = running.quick_jit(jax.vmap(lambda key: AGGREGATORS.measures(first(key))))
+    turns = np.asarray(states(keys)["correction_ratio"])
+    assert len(np.unique(turns)) > 1
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.slow
 def test_candidates_measure_conflict_and_what_they_change(name):
