@@ -113,7 +113,10 @@ def ALTERNATE(params):
 
     def alternate(p):
         every = jnp.ones_like(p, dtype=bool)
-        return every & (np.indices(p.shape)[0] % 2 == 0) if p.ndim else every
+        if not p.ndim:
+            return every
+        kept = np.arange(p.shape[0]) % 2 == 0
+        return every & kept.reshape(-1, *[1] * (p.ndim - 1))
 
     return jax.tree.map(alternate, params)
 

@@ -74,7 +74,7 @@ def value_and_player_grads(
       >>> terms = {"residual": lambda p: p**2, "boundary": lambda p: 1 - p}
       >>> losses, gradients = value_and_player_grads(terms)(jnp.array(3.0))
       >>> print(losses, gradients)
-      [ 9. -2.] [ 6. -1.]
+      [-2.  9.] [-1.  6.]
     """
     _checks.check_bool("has_aux", has_aux)
     if chunk_size is not None:
