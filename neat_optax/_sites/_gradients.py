@@ -42,7 +42,8 @@ def value_and_factored_grads(
       `((losses, aux), gradients)`, with a leading axis of players everywhere. Leaves of
       the gradients are arrays or `Factored`.
     """
-    leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, params))
+    params, rows = jax.tree.map(jnp.asarray, (params, rows))
+    leaves, treedef = jax.tree.flatten(params)
     flat_rows, rows_treedef = jax.tree.flatten(rows)
     count = len(flat_rows[0])
 
