@@ -44,18 +44,23 @@ def test_scans_compose():
     assert_same(joined, jax.tree.map(lambda *x: np.stack(x), *rows))
 
 
-def test_fitness_is_as_precise_as_python_in_64_bit_mode():
-    def played(scores):
-        population = evo.unevaluated(jax.tree.map(lambda x: np.stack([x] * 8), PARAMS))
-        state = _asking.start(CHAIN, 3, 3, population)
-        return _asking.tell(CHAIN, state, scores)
+def played(scores):
+    population = evo.unevaluated(jax.tree.map(lambda x: np.stack([x] * 8), PARAMS))
+    state = _asking.start(CHAIN, 3, 3, population)
+    return _asking.tell(CHAIN, state, scores)
 
+
+def test_fitness_is_as_precise_as_python_in_64_bit_mode():
     with jax.enable_x64(True):
         scores = jax.ShapeDtypeStruct((8,), np.float64)
         state, row = jax.eval_shape(played, scores)
     kept = state.population.fitness, state.best.fitness, row["best"], row["mean"]
     assert {x.dtype for x in kept} == {np.dtype(np.float64)}
-    assert jax.eval_shape(played, scores)[0].best.fitness.dtype == np.float32
+
+
+def test_fitness_is_single_precision_outside_64_bit_mode():
+    state, _ = jax.eval_shape(played, np.zeros(8))
+    assert state.best.fitness.dtype == np.float32
 
 
 def test_ask_and_tell_do_what_step_does():
