@@ -26,6 +26,21 @@ def called(eqn: Any) -> Any:
     return opened(eqn.params.get("jaxpr", eqn.params.get("call_jaxpr")))
 
 
+def scan_parts(eqn: Any) -> tuple[int, int]:
+    """How many operands every turn of a scan sees whole, and how many it carries.
+
+    The others have one axis more outside than inside, that of the turns.
+    """
+    body = opened(eqn.params["jaxpr"])
+    whole, carried = _alike(eqn.invars, body.invars), _alike(eqn.outvars, body.outvars)
+    return whole - carried, carried
+
+
+def _alike(outer: Any, inner: Any) -> int:
+    pairs = zip(outer, inner, strict=True)
+    return sum(var.aval.ndim == one.aval.ndim for var, one in pairs)
+
+
 def equations(jaxpr: Any) -> Iterator[Any]:
     """Every operation, those of the jaxprs inside included."""
     for eqn in jaxpr.eqns:

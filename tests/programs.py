@@ -37,9 +37,29 @@ def mlp(params, x):
     return size(hidden @ params["out"])
 
 
-def scanned(params, x):
+def layers(params, x, **options):
     step = lambda carry, w: (jnp.tanh(carry @ w), None)  # noqa: E731
-    return size(jax.lax.scan(step, x, params)[0])
+    return size(jax.lax.scan(step, x, params, **options)[0])
+
+
+def recurrent(params, x):
+    """A cell whose weights all steps share, and a layer for each step."""
+
+    def step(carry, row):
+        shared = carry @ params["cell"] + row[0] @ params["in"]
+        return jnp.tanh(shared + carry @ row[1].T), None
+
+    return size(jax.lax.scan(step, jnp.zeros(40), (x, params["steps"]))[0])
+
+
+def stacked(params, x):
+    """Layers, each of which goes through a sequence."""
+
+    def layer(xs, weights):
+        step = lambda h, x: (jnp.tanh(h @ weights["h"] + x @ weights["x"]),) * 2  # noqa: E731
+        return jax.lax.scan(step, jnp.zeros(40), xs, reverse=True)[1], None
+
+    return size(jax.lax.scan(layer, x, params)[0])
 
 
 IDS = RNG.integers(0, 50, (PLAYERS, 7))
@@ -106,6 +126,58 @@ FACTORED = {
         normal(3, 2, 4),
         (rows(6),),
     ),
+    "experts": (
+        lambda p, x: size(jnp.einsum("td,edh->eth", x, p)),
+        normal(3, 40, 60),
+        (rows(2, 40),),
+    ),
+    "experts on the left": (
+        lambda p, x: size(jnp.einsum("hed,etd->eth", p, x)),
+        normal(60, 3, 40),
+        (rows(3, 2, 40),),
+    ),
+    "groups of channels": (
+        lambda p, x: convolve(
+            p, x, window_strides=(2, 2), padding="SAME", feature_group_count=2
+        ),
+        normal(3, 3, 16, 24),
+        (rows(4, 3, 32),),
+    ),
+    "layers in a loop": (layers, normal(3, 6, 6), (rows(6),)),
+    "layers in a loop, backward": (
+        lambda p, x: layers(p.transpose(2, 1, 0), x, reverse=True, unroll=2),
+        normal(6, 6, 4),
+        (rows(6),),
+    ),
+    "a recurrent cell": (
+        recurrent,
+        {"cell": normal(40, 40), "in": normal(3, 40), "steps": normal(4, 40, 40)},
+        (rows(4, 3),),
+    ),
+    "a loop in a loop": (
+        stacked,
+        {"h": normal(2, 40, 40), "x": normal(2, 40, 40)},
+        (rows(3, 40),),
+    ),
+    "convolutions in a loop": (
+        lambda p, x: size(
+            jax.lax.scan(
+                lambda c, w: (
+                    jnp.tanh(jax.lax.conv(c, w, (1, 1), "SAME")),
+                    None,
+                ),
+                x[None],
+                p,
+            )[0]
+        ),
+        normal(2, 24, 24, 2, 2),
+        (rows(24, 2, 2),),
+    ),
+    "lookups in a loop": (
+        lambda p, i: size(jax.lax.map(lambda table: jnp.tanh(table[i]), p)),
+        normal(2, 50, 40),
+        (IDS,),
+    ),
     "under remat": (
         lambda p, x: size(jax.checkpoint(lambda q: jnp.tanh(x @ q))(p)),
         normal(6, 4),
@@ -119,13 +191,6 @@ EXPLICIT = {
         normal(3, 3, 2, 4),
         (rows(6, 6, 2),),
     ),
-    "groups of channels": (
-        lambda p, x: convolve(
-            p, x, window_strides=(1, 1), padding="SAME", feature_group_count=2
-        ),
-        normal(3, 3, 2, 4),
-        (rows(5, 5, 4),),
-    ),
     "also in a penalty": (
         lambda p, x: size(x @ p) + jnp.sum(p**2),
         normal(6, 4),
@@ -136,7 +201,18 @@ EXPLICIT = {
         normal(8, 3),
         (rows(6),),
     ),
-    "layers in a scan": (scanned, normal(3, 6, 6), (rows(6),)),
+    "carried by a loop": (
+        lambda p, x: size(jax.lax.scan(lambda c, _: (c, x @ c), p, None, 2)[1]),
+        normal(6, 4),
+        (rows(6),),
+    ),
+    "depthwise": (
+        lambda p, x: convolve(
+            p, x, window_strides=(1, 1), padding="SAME", feature_group_count=4
+        ),
+        normal(3, 3, 1, 4),
+        (rows(5, 5, 4),),
+    ),
     "unused": (lambda _, x: size(x), normal(2), (rows(3),)),
     "elementwise": (lambda p, x: size(p * x), normal(3), (rows(3),)),
 }

@@ -60,8 +60,7 @@ class Factored:
         """[P, ...]: the gradients themselves."""
 
         def of_player(terms: tuple[Term, ...]) -> jax.Array:
-            found = [_products.matrix(term, self.layout.height) for term in terms]
-            return self.layout.from_matrix(_total(found))
+            return self.layout.from_matrix(self._matrices(terms))
 
         return jax.vmap(of_player)(self.terms).astype(self.dtype)
 
@@ -72,51 +71,93 @@ class Factored:
         mine, others = self.terms, other.terms
         if scale is not None:
             mine, others = _scaled(mine, scale), _scaled(others, scale)
-        return _total([_products.between(a, b) for a in mine for b in others])
+
+        def of_group(mine: tuple[Term, ...], others: tuple[Term, ...]) -> jax.Array:
+            pairs = [(a, b) for a in mine for b in others]
+            return _total([_products.between(*pair, share) for pair in pairs])
+
+        share = _products.ELEMENTS // max(self._groups(), 1)
+
+        return self._over_groups(of_group, 1, mine, others)
 
     def squared_norms(self) -> Float[Array, " P"]:
         """Of each player."""
 
-        def of_player(terms: tuple[Term, ...]) -> jax.Array:
+        def of_group(terms: tuple[Term, ...]) -> jax.Array:
             pairs = [(a, b) for a in terms for b in terms]
             return _total([jnp.sum(_products.places(*pair)) for pair in pairs])
 
-        longest = max(right.shape[1] for _, right in self.terms)
-        at_once = _products.ELEMENTS // max(longest**2, 1)
-        return _products.map_players(of_player, self.terms, at_once)
+        longest = max(right.shape[-2] for _, right in self.terms)
+        return _products.map_players(
+            lambda terms: self._over_groups(of_group, 0, terms),
+            self.terms,
+            _products.ELEMENTS // max(longest**2 * self._groups(), 1),
+        )
 
     def largest_entry(self) -> Float[Array, " P"]:
         """A bound on the magnitude of each player's entries, NaN if one is NaN."""
-        return _total([jnp.sum(_peaks(term), axis=1) for term in self.terms])
+        bounds = _total([jnp.sum(_peaks(term), axis=-1) for term in self.terms])
+        return jnp.max(bounds, axis=1, initial=0) if self.layout.groups else bounds
 
     def weighted_sum(
         self, weights: Float[Array, " P"], finite: Bool[Array, " P"]
     ) -> jax.Array:
         """The sum over players in float32 or wider, without those not finite."""
 
-        def of_term(term: Term) -> jax.Array:
+        def joined(term: Term) -> Term:
             left, right = term
-            weighted = _tree.widen(right) * weights[:, None, None]
-            right = jnp.where(finite[:, None, None], weighted, 0)
+            each = (-1, *[1] * (right.ndim - 1))
+            some, weight = finite.reshape(each), weights.reshape(each)
+            right = jnp.where(some, _tree.widen(right) * weight, 0)
             if not _products.is_numbers(term):
-                left = jnp.where(finite[:, None, None], left, 0)
-            joined = (
-                left.reshape(-1, *left.shape[2:]),
-                right.reshape(-1, right.shape[2]),
-            )
-            return _products.matrix(joined, self.layout.height)
+                left = jnp.where(some, left, 0)
+            return self._joined(left), self._joined(right)
 
-        total = _total([of_term(term) for term in self.terms])
+        total = self._matrices(tuple(map(joined, self.terms)))
         return self.layout.from_matrix(total)
 
     def products(self, vector: jax.Array) -> Float[Array, " P"]:
         """Inner products of each player with an array like the parameter."""
         whole = self.layout.to_matrix(_tree.widen(vector))
 
-        def of_player(terms: tuple[Term, ...]) -> jax.Array:
+        def of_group(terms: tuple[Term, ...], whole: jax.Array) -> jax.Array:
             return _total([_products.with_matrix(term, whole) for term in terms])
 
-        return jax.vmap(of_player)(self.terms)
+        return jax.vmap(lambda terms: self._over_groups(of_group, 0, terms, whole))(
+            self.terms
+        )
+
+    def _groups(self) -> int:
+        """G, or 1."""
+        return self.terms[0][1].shape[1] if self.layout.groups else 1
+
+    def _joined(self, factor: jax.Array) -> jax.Array:
+        """A factor [P, T, ...] of all players as that [P T, ...] of one."""
+        groups = len(self.layout.groups) > 0
+        moved = jnp.moveaxis(factor, 0, int(groups))
+        return moved.reshape(
+            *moved.shape[:groups],
+            math.prod(moved.shape[groups : groups + 2]),
+            *moved.shape[groups + 2 :],
+        )
+
+    def _matrices(self, terms: tuple[Term, ...]) -> jax.Array:
+        """[K, O] or [G, K, O]: of one player, or of several whose rows are joined."""
+
+        def of_group(terms: tuple[Term, ...]) -> jax.Array:
+            return _total(
+                [_products.matrix(term, self.layout.height) for term in terms]
+            )
+
+        return jax.vmap(of_group)(terms) if self.layout.groups else of_group(terms)
+
+    def _over_groups(
+        self, function: Callable[..., jax.Array], axis: int, *arguments: Any
+    ) -> jax.Array:
+        """A function of one group, or the sum of it over groups along that axis."""
+        if not self.layout.groups:
+            return function(*arguments)
+        return jnp.sum(jax.vmap(function, in_axes=axis)(*arguments), axis=0)
 
 
 jax.tree_util.register_dataclass(Factored, ["terms"], ["layout", "dtype"])
@@ -127,12 +168,12 @@ def _total(parts: list[jax.Array]) -> jax.Array:
 
 
 def _peaks(term: Term) -> jax.Array:
-    """[P, T]: the largest magnitude in the outer product of every row."""
+    """[P, T] or [P, G, T]: the largest magnitude in the outer product of every row."""
     left, right = term
-    of_right = jnp.max(jnp.abs(_tree.widen(right)), axis=2, initial=0)
+    of_right = jnp.max(jnp.abs(_tree.widen(right)), axis=-1, initial=0)
     if _products.is_numbers(term):
         return of_right
-    return of_right * jnp.max(jnp.abs(_tree.widen(left)), axis=2, initial=0)
+    return of_right * jnp.max(jnp.abs(_tree.widen(left)), axis=-1, initial=0)
 
 
 def _scaled(terms: tuple[Term, ...], scale: jax.Array) -> tuple[Term, ...]:

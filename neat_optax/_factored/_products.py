@@ -34,8 +34,11 @@ def matrix(term: Term, rows: int) -> jax.Array:
     return _matmul(_tree.widen(left).T, right)
 
 
-def between(first: Term, second: Term) -> jax.Array:
-    """[P, P]: inner products between the matrices of all players of two terms."""
+def between(first: Term, second: Term, elements: int) -> jax.Array:
+    """[P, P]: inner products between the matrices of all players of two terms.
+
+    So many products between rows are held at once.
+    """
     count, here, there = len(first[1]), first[1].shape[1], second[1].shape[1]
     if here == there == 1 and not is_numbers(first) and not is_numbers(second):
         return _rows_alone(first[0], second[0]) * _rows_alone(first[1], second[1])
@@ -43,7 +46,7 @@ def between(first: Term, second: Term) -> jax.Array:
     def with_all(one: Term) -> jax.Array:
         return jax.vmap(lambda other: jnp.sum(places(one, other)))(second)
 
-    at_once = ELEMENTS // max(count * here * there, 1)
+    at_once = elements // max(count * here * there, 1)
     return map_players(with_all, first, at_once)
 
 

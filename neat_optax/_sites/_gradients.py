@@ -12,15 +12,14 @@ from neat_optax._factored import Factored
 from neat_optax._sites import _reader
 from neat_optax._sites._reader import Path
 from neat_optax._sites._rules import Site
+from neat_optax._sites._running import Arrays, Tapped
 
 
 class Traced(NamedTuple):
     """The loss of one player as a program."""
 
-    closed: Any
+    program: Tapped  # with the sites of parameters that are used at sites only
     treedef: Any  # of what it returns
-    sites: dict[Path, Site]  # of the parameters that are used at sites only
-    opened: set[Path]
     alone: list[int]  # numbers of the other parameters
 
 
@@ -58,7 +57,7 @@ def value_and_factored_grads(
     ]
     taps = {
         path: jnp.zeros((count, *site.result.shape), site.result.dtype)
-        for path, site in traced.sites.items()
+        for path, site in traced.program.sites.items()
     }
 
     def of_all(own: Any, taps: Any) -> Any:
@@ -67,8 +66,9 @@ def value_and_factored_grads(
     losses, pullback, (aux, met) = jax.vjp(of_all, own, taps, has_aux=True)
     of_own, back = pullback(_tree.varying_like(jnp.ones_like(losses), losses))
     found: dict[int, Any] = dict(zip(traced.alone, of_own, strict=True))
-    for leaf in {site.leaf for site in traced.sites.values()}:
-        found[leaf] = _gradient(leaf, leaves[leaf].dtype, traced.sites, met, back)
+    sites = traced.program.sites
+    for leaf in {site.leaf for site in sites.values()}:
+        found[leaf] = _gradient(leaf, leaves[leaf].dtype, sites, met, back)
     gradients = treedef.unflatten([found[number] for number in range(len(leaves))])
     return (losses, aux), gradients
 
@@ -86,33 +86,25 @@ def _trace(
     }
     factored = {site.leaf for site in sites.values()}
     alone = [number for number in range(len(leaves)) if number not in factored]
-    return Traced(closed, jax.tree.structure(returned), sites, reading.opened, alone)
+    program = Tapped(closed, sites, reading.opened)
+    return Traced(program, jax.tree.structure(returned), alone)
 
 
 def _run(
     traced: Traced,
     leaves: list[jax.Array],
     own: list[jax.Array],
-    taps: dict[Path, jax.Array],
+    taps: Arrays,
     row: list[jax.Array],
-) -> tuple[jax.Array, tuple[Any, dict[Path, jax.Array]]]:
+) -> tuple[jax.Array, tuple[Any, Arrays]]:
     """The loss of one player, its aux, and the data that was met at each site.
 
-    The parameters that are used in other ways are its own. What is tapped from the
-    result of a site has the gradient of that result.
+    The parameters that are used in other ways are its own.
     """
-    met = {}
-
-    def at_site(path: Path, operands: list[Any], result: jax.Array) -> jax.Array:
-        met[path] = operands[traced.sites[path].data]
-        return result + taps[path]
-
     params = list(leaves)
     for number, mine in zip(traced.alone, own, strict=True):
         params[number] = mine
-    found = _reader.run(
-        traced.closed, [*params, *row], traced.opened, at_site, traced.sites
-    )
+    found, met = traced.program.run([*params, *row], taps)
     loss, aux = traced.treedef.unflatten(found)
     return loss, (aux, met)
 
@@ -121,8 +113,8 @@ def _gradient(
     leaf: int,
     dtype: Any,
     sites: dict[Path, Site],
-    met: dict[Path, jax.Array],
-    back: dict[Path, jax.Array],
+    met: Arrays,
+    back: Arrays,
 ) -> Any:
     """Of one parameter: the sum over its uses."""
     uses = {path: site for path, site in sites.items() if site.leaf == leaf}
@@ -140,7 +132,7 @@ def _gradient(
 def _cheaper(parts: list[Factored], places: int) -> bool:
     """Whether products of factors take less arithmetic than those of gradients."""
     count, height = len(parts[0]), parts[0].layout.height
-    width = parts[0].terms[0][1].shape[2]
+    width = parts[0].layout.width
     looked_up = all(
         left.ndim < right.ndim for part in parts for left, right in part.terms
     )

@@ -1,15 +1,14 @@
-"""Reads a program for its sites, and runs it with something added at each of them."""
+"""Reads a program for its sites: which operations multiply data by a parameter."""
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from neat_optax import _program
-from neat_optax._sites import _rules, _views
+from neat_optax._sites import _loops, _rules, _views
 from neat_optax._sites._rules import Site
-from neat_optax._sites._views import View
+from neat_optax._sites._views import Loop, View
 
 Path = tuple[int, ...]
-"""The number of an operation, after those of the calls that it is in."""
+"""The number of an operation, after those of the calls and loops that it is in."""
 _CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat", "remat2")
 
 
@@ -18,7 +17,7 @@ class Reading(NamedTuple):
 
     Attributes:
       sites: where each of them meets data.
-      opened: calls that have sites inside.
+      opened: calls and loops that have sites inside.
       lost: for each parameter that is used in some other way too, in which.
     """
 
@@ -34,10 +33,15 @@ def read(jaxpr: Any, count: int) -> Reading:
         var: _views.whole(number, var.aval.shape)
         for number, var in enumerate(jaxpr.invars[:count])
     }
-    found = _read(jaxpr, views, (), reading)
-    for view in filter(None, found):
-        reading.lost[view.leaf] = "the result"
+    _lose(_read(jaxpr, views, (), reading), "the result", reading)
+    for path in reading.sites:
+        reading.opened.update(path[:length] for length in range(1, len(path)))
     return reading
+
+
+def _lose(views: list[View | None], use: str, reading: Reading) -> None:
+    for view in filter(None, views):
+        reading.lost[view.leaf] = use
 
 
 def _read(
@@ -53,15 +57,35 @@ def _read(
         if not any(seen):
             continue
         if eqn.primitive.name in _CALLS:
-            inner = _program.called(eqn)
-            pairs = zip(inner.invars, seen, strict=True)
-            known = {var: view for var, view in pairs if view}
-            made = _read(inner, known, here, reading)
-            reading.opened.add(here)
+            made = _read_inside(eqn, seen, here, reading)
             views |= {v: m for v, m in zip(eqn.outvars, made, strict=True) if m}
+        elif eqn.primitive.name == "scan":
+            made = _read_inside(eqn, _in_turn(eqn, seen, reading), here, reading)
+            _lose(made, "the results of a loop", reading)
         else:
             _read_one(eqn, seen, views, here, reading)
     return [view_of(var) for var in jaxpr.outvars]
+
+
+def _read_inside(
+    eqn: Any, seen: list[View | None], here: Path, reading: Reading
+) -> list[View | None]:
+    inner = _program.called(eqn)
+    pairs = zip(inner.invars, seen, strict=True)
+    return _read(inner, {var: view for var, view in pairs if view}, here, reading)
+
+
+def _in_turn(eqn: Any, seen: list[View | None], reading: Reading) -> list[View | None]:
+    """What a turn of a loop sees of views."""
+    fixed, carried = _program.scan_parts(eqn)
+    first = fixed + carried
+    _lose(seen[fixed:first], "what a loop carries", reading)
+    whole, sliced = (Loop(eqn.params["length"], kind) for kind in (False, True))
+    return [
+        *(view and view.inside(whole) for view in seen[:fixed]),
+        *[None] * carried,
+        *(view and view.inside(sliced) for view in seen[first:]),
+    ]
 
 
 def _read_one(
@@ -78,48 +102,6 @@ def _read_one(
             views[eqn.outvars[0]] = moved
             return
         if site := _rules.site_of(eqn, position, view):
-            reading.sites[here] = site
+            reading.sites[here] = _loops.repeated(site, view.loops)
             return
-    for _, view in known:
-        reading.lost[view.leaf] = eqn.primitive.name
-
-
-def run(
-    closed: Any,
-    arguments: list[Any],
-    opened: set[Path],
-    at_site: Callable[[Path, list[Any], Any], Any],
-    sites: Any,
-) -> list[Any]:
-    """Runs a program.
-
-    Args:
-      closed: the program.
-      arguments: of it.
-      opened: calls to run operation by operation.
-      at_site: gets the path, the operands and the result of an operation at a site, and
-        returns the result to go on with.
-      sites: the paths of those.
-    """
-
-    def of(jaxpr: Any, consts: Any, arguments: list[Any], path: Path) -> list[Any]:
-        known = dict(zip(jaxpr.constvars, consts, strict=True))
-        known |= zip(jaxpr.invars, arguments, strict=True)
-
-        def value(var: Any) -> Any:
-            return var.val if _program.is_literal(var) else known[var]
-
-        for number, eqn in enumerate(jaxpr.eqns):
-            here, operands = (*path, number), [value(var) for var in eqn.invars]
-            if here in opened:
-                inner = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-                inside = _program.opened(inner)
-                results = of(inside, getattr(inner, "consts", ()), operands, here)
-            else:
-                results = _program.apply(eqn, operands)
-            if here in sites:
-                results = [at_site(here, operands, results[0])]
-            known |= zip(eqn.outvars, results, strict=True)
-        return [value(var) for var in jaxpr.outvars]
-
-    return of(closed.jaxpr, closed.consts, arguments, ())
+    _lose(seen, eqn.primitive.name, reading)

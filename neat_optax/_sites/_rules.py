@@ -47,24 +47,24 @@ def site_of(eqn: Any, position: int, view: View) -> Site | None:
 def _dense(eqn: Any, position: int, view: View) -> Site | None:
     """Any contraction of a parameter with data, on either side."""
     contracting, batch = eqn.params["dimension_numbers"]
-    if batch[0]:
-        return None
     data = 1 - position
-    rank = eqn.invars[data].aval.ndim
-    kept = _others(range(rank), contracting[data])
-    columns = _others(range(len(view.shape)), contracting[position])
-    placing = _views.place(view, tuple(contracting[position]), columns)
     shape = eqn.invars[data].aval.shape
-    places = math.prod(shape[axis] for axis in kept)
+    kept = _others(range(len(shape)), (*contracting[data], *batch[data]))
+    used = (*contracting[position], *batch[position])
+    columns = _others(range(len(view.shape)), used)
+    placing = _views.place(
+        view, tuple(contracting[position]), columns, tuple(batch[position])
+    )
+    groups = len(batch[data])
 
     def term(x: jax.Array, back: jax.Array) -> Term:
-        left = _moved(x, (*kept, *contracting[data]))
-        if data:  # the result has the parameter's axes first
-            back = jnp.moveaxis(
-                back, range(1, 1 + len(columns)), range(-len(columns), 0)
-            )
-        return _term(left, back, len(kept), placing)
+        left = _moved(x, (*batch[data], *kept, *contracting[data]))
+        if data:  # the result has the parameter's axes before those of the data
+            axes = range(1 + groups, 1 + groups + len(columns))
+            back = jnp.moveaxis(back, axes, range(-len(columns), 0))
+        return _term(left, back, groups, len(kept), placing)
 
+    places = math.prod(shape[axis] for axis in kept)
     result = eqn.outvars[0].aval
     return Site("dense", view.leaf, placing.layout, data, result, places, term)
 
@@ -72,15 +72,16 @@ def _dense(eqn: Any, position: int, view: View) -> Site | None:
 def _convolution(eqn: Any, position: int, view: View) -> Site | None:
     """A convolution whose kernel is a parameter."""
     params = eqn.params
-    if (
-        position != 1
-        or params["feature_group_count"] != 1
-        or params["batch_group_count"] != 1
-    ):
+    if position != 1 or params["batch_group_count"] != 1:
         return None
-    numbers = params["dimension_numbers"]
+    numbers, groups = params["dimension_numbers"], params["feature_group_count"]
     out, inputs, *window = numbers.rhs_spec
-    placing = _views.place(view, (*window, inputs), (out,))
+    view, rows, columns = view, (*window, inputs), (out,)
+    if groups > 1:
+        view = _views.split(view, out, groups)
+        rows = tuple(axis + (axis > out) for axis in rows)
+        columns = (out + 1,)
+    placing = _views.place(view, rows, columns, (out,) if groups > 1 else ())
     batch, feature, *space = numbers.out_spec
     shape = eqn.outvars[0].aval.shape
     places = math.prod(shape[axis] for axis in (batch, *space))
@@ -88,10 +89,18 @@ def _convolution(eqn: Any, position: int, view: View) -> Site | None:
     def term(x: jax.Array, back: jax.Array) -> Term:
         left = jax.vmap(functools.partial(_patches, eqn))(x)
         right = _moved(back, (batch, *space, feature))
-        return _term(left, right, 1 + len(space), placing)
+        if groups > 1:
+            left, right = _grouped(left, groups), _grouped(right, groups)
+        return _term(left, right, int(groups > 1), 1 + len(space), placing)
 
     result = eqn.outvars[0].aval
     return Site("convolution", view.leaf, placing.layout, 0, result, places, term)
+
+
+def _grouped(array: jax.Array, groups: int) -> jax.Array:
+    """[P, places..., G, features]: to [P, G, places..., features of a group]."""
+    split = array.reshape(*array.shape[:-1], groups, -1)
+    return jnp.moveaxis(split, -2, 1)
 
 
 def _patches(eqn: Any, x: jax.Array) -> jax.Array:
@@ -150,9 +159,8 @@ def _lookup(eqn: Any, position: int, view: View) -> Site | None:
 
     def term(numbers_: jax.Array, back: jax.Array) -> Term:
         rows = numbers_.reshape(len(back), places)
-        _, right = _term(
-            None, _moved(back, (*kept, *numbers.offset_dims)), len(kept), placing
-        )
+        moved = _moved(back, (*kept, *numbers.offset_dims))
+        _, right = _term(None, moved, 0, len(kept), placing)
         inside = clips | ((rows >= 0) & (rows <= most))
         return jnp.clip(rows, 0, most), jnp.where(inside[..., None], right, 0)
 
@@ -160,14 +168,18 @@ def _lookup(eqn: Any, position: int, view: View) -> Site | None:
     return Site("lookup", view.leaf, placing.layout, 1, result, places, term)
 
 
-def _term(left: Any, right: jax.Array, kept: int, placing: Placing) -> Any:
-    """Factors [P, T, K] and [P, T, O] of arrays [P, places..., axes...]."""
+def _term(left: Any, right: jax.Array, groups: int, kept: int, placing: Placing) -> Any:
+    """Factors [P, (G,) T, K] and [P, (G,) T, O] of [P, groups..., places..., axes...].
+
+    Those of groups and places are so many axes.
+    """
+    front = 1 + groups + kept
 
     def flat(array: jax.Array, order: tuple[int, ...]) -> jax.Array:
-        front = tuple(range(1 + kept))
-        array = array.transpose(*front, *(1 + kept + axis for axis in order))
-        rows = math.prod(array.shape[1 : 1 + kept])
-        return array.reshape(array.shape[0], rows, -1)
+        array = array.transpose(*range(front), *(front + axis for axis in order))
+        some = (math.prod(array.shape[1 : 1 + groups]),) if groups else ()
+        rows = math.prod(array.shape[1 + groups : front])
+        return array.reshape(array.shape[0], *some, rows, -1)
 
     right = flat(right, placing.columns)
     if left is None:

@@ -8,16 +8,36 @@ import jax.numpy as jnp
 from neat_optax._factored import Layout
 
 
+class Loop(NamedTuple):
+    """A scan that an array is used in."""
+
+    length: int
+    sliced: bool  # whether each turn sees a slice of the array
+
+
 class View(NamedTuple):
-    """An array of a program with the same entries as a parameter."""
+    """An array of a program with the same entries as a parameter.
+
+    Inside loops it may be a slice of that array, at one place of the first axes.
+    """
 
     leaf: int  # the number of the parameter
-    layout: Layout  # of no rows and no columns yet
+    layout: Layout  # of the whole array, with no rows and no columns yet
+    loops: tuple[Loop, ...] = ()  # the outer ones first
+
+    @property
+    def sliced(self) -> int:
+        """How many axes the slice is taken along."""
+        return sum(loop.sliced for loop in self.loops)
 
     @property
     def shape(self) -> tuple[int, ...]:
-        """Of the array."""
-        return self.layout.shapes()[-1]
+        """Of the slice."""
+        return self.layout.shapes()[-1][self.sliced :]
+
+    def inside(self, loop: Loop) -> "View":
+        """What a turn of a loop sees."""
+        return self._replace(loops=(*self.loops, loop))
 
 
 class Placing(NamedTuple):
@@ -49,33 +69,65 @@ def follow(eqn: Any, view: View) -> View | None:
     if not jnp.issubdtype(eqn.outvars[0].aval.dtype, jnp.floating):
         return None
     made = move(eqn)
-    if made is None:
-        return view
-    kind, value = made
+    return view if made is None else _moved(view, *made)
+
+
+def _moved(view: View, kind: str, value: tuple[int, ...]) -> View:
+    kind, value = _of_whole(kind, value, view)
     moves, last = view.layout.moves, view.layout.moves[-1:]
     if kind == "transpose" and last and last[0][0] == "transpose":
         moves, value = moves[:-1], tuple(last[0][1][axis] for axis in value)
     return view._replace(layout=view.layout._replace(moves=(*moves, (kind, value))))
 
 
-def place(view: View, rows: tuple[int, ...], columns: tuple[int, ...]) -> Placing:
-    """The layout of a matrix whose axes are those of a view.
+def split(view: View, axis: int, count: int) -> View:
+    """The same entries, with an axis as two of which the first has that length."""
+    before, after = view.shape[:axis], view.shape[axis + 1 :]
+    made = "reshape", (*before, count, view.shape[axis] // count, *after)
+    return _moved(view, *made)
+
+
+def _of_whole(
+    kind: str, value: tuple[int, ...], view: View
+) -> tuple[str, tuple[int, ...]]:
+    """A move of a slice as one of the array."""
+    sliced = view.sliced
+    if kind == "reshape":
+        return kind, (*view.layout.shapes()[-1][:sliced], *value)
+    return kind, (*range(sliced), *(sliced + axis for axis in value))
+
+
+def place(
+    view: View,
+    rows: tuple[int, ...],
+    columns: tuple[int, ...],
+    groups: tuple[int, ...] = (),
+) -> Placing:
+    """The layout of matrices whose axes are those of a view.
+
+    Each slice has its own matrix.
 
     Where axes have only been exchanged, uses of one parameter agree on the layout: it
     names the axes of the parameter, in order, and its first is among the rows.
     """
-    moves = view.layout.moves
+    sliced, moves = view.sliced, view.layout.moves
+    groups = (*range(sliced), *(sliced + axis for axis in groups))
+    rows, columns = (tuple(sliced + axis for axis in side) for side in (rows, columns))
     if any(kind == "reshape" for kind, _ in moves):
-        layout = view.layout._replace(rows=rows, columns=columns)
+        layout = view.layout._replace(rows=rows, columns=columns, groups=groups)
         orders = tuple(range(len(rows))), tuple(range(len(columns)))
         return Placing(layout, *orders, swapped=False)
-    exchanged = moves[0][1] if moves else tuple(range(len(view.shape)))
-    sides = [tuple(exchanged[axis] for axis in side) for side in (rows, columns)]
-    orders = [sorted(range(len(side)), key=side.__getitem__) for side in sides]
-    axes = [tuple(sorted(side)) for side in sides]
-    swapped = 0 in axes[1]
-    first, second = axes[::-1] if swapped else axes
-    layout = Layout(view.layout.shape, (), first, second)
+    shape = view.layout.shape
+    exchanged = moves[0][1] if moves else tuple(range(len(shape)))
+    groups, rows, columns = (
+        tuple(exchanged[axis] for axis in side) for side in (groups, rows, columns)
+    )
+    orders = [sorted(range(len(x)), key=x.__getitem__) for x in (rows, columns)]
+    first, second = tuple(sorted(rows)), tuple(sorted(columns))
+    swapped = bool(second) and (not first or second < first)
+    if swapped:
+        first, second = second, first
+    layout = Layout(shape, (), first, second, groups)
     return Placing(layout, tuple(orders[0]), tuple(orders[1]), swapped)
 
 

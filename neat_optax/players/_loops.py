@@ -41,13 +41,9 @@ def _unknown(like: Any, depends: np.ndarray) -> Any:
 
 def _scan(eqn: Any, flows: list[Any], follow: _Follow) -> list[Any]:
     body, length = _program.opened(eqn.params["jaxpr"]), eqn.params["length"]
-    carried = _whole(eqn.outvars, body.outvars)
-    whole = _whole(eqn.invars, body.invars)
-    consts, carry, rows = (
-        flows[: whole - carried],
-        flows[whole - carried : whole],
-        flows[whole:],
-    )
+    fixed, carried = _program.scan_parts(eqn)
+    whole = fixed + carried
+    consts, carry, rows = flows[:fixed], flows[fixed:whole], flows[whole:]
     if not 0 < length <= _UNROLLED:
         rows = [_unknown(row, over(row.depends, [0])[0]) for row in rows]
         return _long(body, consts, carry, rows, follow)
@@ -58,12 +54,6 @@ def _scan(eqn: Any, flows: list[Any], follow: _Follow) -> list[Any]:
         results = follow(body, given)
         carry, stacked[turn] = results[:carried], results[carried:]
     return [*carry, *map(_joined, zip(*(stacked[turn] for turn in turns), strict=True))]
-
-
-def _whole(outer: Any, inner: Any) -> int:
-    """How many arrays a loop takes or gives whole: one axis more is that of turns."""
-    pairs = zip(outer, inner, strict=True)
-    return sum(var.aval.ndim == one.aval.ndim for var, one in pairs)
 
 
 def _turn(row: Any, turn: int) -> Any:

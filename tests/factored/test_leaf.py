@@ -7,7 +7,15 @@ import programs
 from neat_optax import _factored, _stacked
 from neat_optax._sites import value_and_factored_grads
 
-NAMES = ("on the left", "twice", "there and back", "a tied head", "a convolution")
+NAMES = (
+    "on the left",
+    "twice",
+    "there and back",
+    "a tied head",
+    "a convolution",
+    "groups of channels",
+    "lookups in a loop",
+)
 WEIGHTS = np.float32([0.5, -1, 2, 0.25, 1])
 
 
