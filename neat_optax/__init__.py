@@ -46,6 +46,7 @@ from neat_optax.players._gradients import (
     value_and_player_grads as value_and_player_grads,
 )
 from neat_optax.players._neat import player_neat_correction as player_neat_correction
+from neat_optax.players._norms import example_norms as example_norms
 from neat_optax.players._reduced import require_reduced as require_reduced
 from neat_optax.players._shared import aggregate_shared as aggregate_shared
 from neat_optax.players._shared import param_players as param_players

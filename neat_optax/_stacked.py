@@ -136,12 +136,22 @@ def _largest(leaf: Any) -> jax.Array:
 
 
 @jax.jit
-def squared_norms(stack: jax.Array) -> jax.Array:
-    """`[P]`: the squared norm of each player's part of one leaf."""
-    if _factored.is_factored(stack):
-        return stack.squared_norms()
-    wide = _tree.widen(stack)
+def squared_norms(
+    stack: jax.Array, scale: jax.Array | None = None, metric: jax.Array | None = None
+) -> jax.Array:
+    """`[P]`: the squared norm of each player's part of one leaf.
+
+    Args:
+      stack: [P, ...].
+      scale: if given, every entry is multiplied by it first.
+      metric: if given, an array [...] that every square of an entry is divided by.
+    """
+    if _factored.is_factored(stack) and metric is None:
+        return stack.squared_norms(scale)
+    wide = _tree.widen(_factored.explicit(stack))
+    wide = wide if scale is None else wide * scale
     squares = jnp.real(wide * jnp.conj(wide))
+    squares = squares if metric is None else squares / _tree.widen(metric)[None]
     return jnp.sum(squares, axis=tuple(range(1, stack.ndim)))
 
 

@@ -430,4 +430,20 @@ FAULTS = [
             "tests/experiments/runs/test_experiment.py",
         ),
     ),
+    Fault(
+        "clipping-by-products",
+        "needless work",
+        "neat_optax/aggregators/_clip_example_norms.py",
+        "        needs_gramian=False,\n",
+        "",
+        ("tests/aggregators/test_clip_example_norms.py",),
+    ),
+    Fault(
+        "norms-unscaled",
+        "dropped factor",
+        "neat_optax/players/_norms.py",
+        "return _tree.root(squares) / factors[:, None]",
+        "return _tree.root(squares)",
+        ("tests/players/test_norms.py",),
+    ),
 ]

@@ -93,6 +93,7 @@ TABLE = {
         ("num_byzantine", "num_selected"),
     ),
     "geometric_median": Entry(aggregators.geometric_median, {}),
+    "clip_example_norms": Entry(aggregators.clip_example_norms, {"max_norm": 1.5}),
     "cr_mogm": Entry(
         aggregators.cr_mogm,
         {"weighting": aggregators.pcgrad_weighting(), **P, "decay": 0.5},

@@ -80,8 +80,8 @@ class Factored:
 
         return self._over_groups(of_group, 1, mine, others)
 
-    def squared_norms(self) -> Float[Array, " P"]:
-        """Of each player."""
+    def squared_norms(self, scale: jax.Array | None = None) -> Float[Array, " P"]:
+        """Of each player, multiplied by `scale`."""
 
         def of_group(terms: tuple[Term, ...]) -> jax.Array:
             pairs = [(a, b) for a in terms for b in terms]
@@ -90,7 +90,7 @@ class Factored:
         longest = max(right.shape[-2] for _, right in self.terms)
         return _products.map_players(
             lambda terms: self._over_groups(of_group, 0, terms),
-            self.terms,
+            self.terms if scale is None else _scaled(self.terms, scale),
             _products.ELEMENTS // max(longest**2 * self._groups(), 1),
         )
 

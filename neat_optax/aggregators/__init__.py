@@ -17,6 +17,12 @@ from neat_optax.aggregators._averages import sum as sum
 from neat_optax.aggregators._averages import sum_weights as sum_weights
 from neat_optax.aggregators._cagrad import cagrad as cagrad
 from neat_optax.aggregators._cagrad import cagrad_weights as cagrad_weights
+from neat_optax.aggregators._clip_example_norms import (
+    clip_example_norms as clip_example_norms,
+)
+from neat_optax.aggregators._clip_example_norms import (
+    clip_example_norms_weights as clip_example_norms_weights,
+)
 from neat_optax.aggregators._conflict_free import conflict_free as conflict_free
 from neat_optax.aggregators._conflict_free import (
     conflict_free_weights as conflict_free_weights,

@@ -18,6 +18,7 @@ from neat_optax.aggregators._gramian import (
     Measured,
     group_leaves,
     measure_gramian,
+    measure_norms,
     measure_nothing,
     one_player,
 )
@@ -121,10 +122,7 @@ def aggregate(
         owners = scope.owners(one_player(updates))
         extras = Extras.read(extra_args, updates, count)
         groups = group_leaves(updates, extras, owners)
-        if monitor or weighting.needs_gramian:
-            measured = measure_gramian(groups, extras, state.step)
-        else:
-            measured = measure_nothing(groups, extras, state.step)
+        measured = _measuring(weighting, monitor)(groups, extras, state.step)
         if raise_nonfinite:
             check_finite(measured.finite, extras.present)
         decisions, own = _decide(weighting, measured, state.weighting)
@@ -141,6 +139,13 @@ def aggregate(
         return treedef.unflatten(combined), new_state
 
     return aggregator(init_fn, update_fn)
+
+
+def _measuring(weighting: Weighting, monitor: bool) -> Callable[..., Measured]:
+    """The least measure that shows what is asked for."""
+    if monitor or weighting.needs_gramian:
+        return measure_gramian
+    return measure_norms if weighting.needs_norms else measure_nothing
 
 
 def _decide(

@@ -80,7 +80,10 @@ def db_mtl(
     _checks.check_count("num_players", num_players, minimum=1)
     _checks.check_fields({"decay": decay}, {"decay": "[0, 1)"})
     weighting = stateless_weighting(
-        lambda players: db_mtl_weights(players.gramian), "db_mtl"
+        lambda players: db_mtl_weights(players.gramian),
+        "db_mtl",
+        needs_gramian=False,
+        needs_norms=True,
     )
     return optax.chain(
         divide_by_losses(),

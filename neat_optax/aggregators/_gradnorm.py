@@ -132,7 +132,14 @@ def gradnorm(
         decision = as_decision(jnp.where(usable, weights, 0))
         return decision, GradNormState(learned, first)
 
-    weighting = Weighting("gradnorm", init, decide, needs_losses=True)
+    weighting = Weighting(
+        "gradnorm",
+        init,
+        decide,
+        needs_gramian=False,
+        needs_losses=True,
+        needs_norms=True,
+    )
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 

@@ -1,5 +1,7 @@
 """From stacked gradients to what a weighting sees."""
 
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -72,10 +74,24 @@ class Group(NamedTuple):
         """Elements of all players' gradients."""
         return sum(leaf.size for leaf in self.gradients)
 
-    def gramian(self, scale: jax.Array | None = None, cross: bool = False) -> jax.Array:
-        """Inner products between the players, or with the second batch."""
-        others = self.second if cross else None
-        return _stacked.gramian(self.gradients, others, scale, self.metric)
+    def squared_norms(self, scale: jax.Array | None = None) -> jax.Array:
+        """[P]: of the players."""
+        metrics = self.metric or [None] * len(self.gradients)
+        pairs = zip(self.gradients, metrics, strict=True)
+        found = [_stacked.squared_norms(leaf, scale, metric) for leaf, metric in pairs]
+        return functools.reduce(jnp.add, found)
+
+    def gramian(self, scale: jax.Array | None = None) -> jax.Array:
+        """[P, P]: inner products between the players."""
+        return _stacked.gramian(self.gradients, None, scale, self.metric)
+
+    def cross(self, scale: jax.Array | None = None) -> jax.Array:
+        """[P, P]: inner products with the second batch."""
+        return _stacked.gramian(self.gradients, self.second, scale, self.metric)
+
+
+Measure = Callable[[Group, jax.Array | None], jax.Array]
+"""What is measured of a scope, its gradients multiplied by a factor or not."""
 
 
 def one_player(updates: Any) -> Any:
@@ -113,6 +129,13 @@ def measure_gramian(groups: list[Group], extras: Extras, step: jax.Array) -> Mea
     """
     gramian, cross, factor, finite = _gramians(groups)
     return _players(gramian, cross, 1 / factor, finite, groups, extras, step)
+
+
+def measure_norms(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
+    """For weightings that need lengths only: Gramians with nothing but a diagonal."""
+    squares, factor, finite = squared_norms(groups)
+    gramian = jax.vmap(jnp.diag)(squares)
+    return _players(gramian, gramian, 1 / factor, finite, groups, extras, step)
 
 
 def measure_nothing(groups: list[Group], extras: Extras, step: jax.Array) -> Measured:
@@ -155,26 +178,37 @@ def _players(
 @jax.jit
 def _gramians(groups: list[Group]):
     """Gramians, cross products, the factors they are scaled by, and who is finite."""
-    direct = _gramian_of_each(groups)
-    squares = jnp.diagonal(direct, axis1=1, axis2=2)
-    in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
-    ones = jnp.ones(len(groups), direct.dtype)
-    unscaled = _tree.varying_like((ones, jnp.ones(squares.shape[1], bool)), direct)
-    gramian, factor, finite = jax.lax.cond(
-        jnp.all(in_range),
-        lambda: (direct, *unscaled),
-        lambda: _rescaled(groups, direct.dtype),
-    )
+    gramian, factor, finite = _within_range(groups, Group.gramian)
     cross = gramian
     if groups[0].second is not None:
-        cross = _gramian_of_each(groups, factor, cross=True)
+        cross = _of_each(groups, Group.cross, factor)
         own = jnp.diagonal(cross, axis1=1, axis2=2)  # of the players both batches spoil
         finite = finite & jnp.all(jnp.isfinite(own), axis=0)
     return gramian, cross, factor, finite
 
 
-def _rescaled(groups: list[Group], dtype: jnp.dtype):
-    """The Gramians of gradients divided by their largest entry's power of 2."""
+@jax.jit
+def squared_norms(groups: list[Group]):
+    """[S, P]: squared norms, the factors they are scaled by, and who is finite."""
+    return _within_range(groups, Group.squared_norms)
+
+
+def _within_range(groups: list[Group], measure: Measure):
+    """What is measured, of gradients that are scaled if their squares need it."""
+    direct = _of_each(groups, measure)
+    squares = direct if direct.ndim == 2 else jnp.diagonal(direct, axis1=1, axis2=2)
+    in_range = (squares >= _stacked.SMALLEST) & (squares <= _stacked.LARGEST)
+    ones = jnp.ones(len(groups), direct.dtype)
+    unscaled = _tree.varying_like((ones, jnp.ones(squares.shape[1], bool)), direct)
+    return jax.lax.cond(
+        jnp.all(in_range),
+        lambda: (direct, *unscaled),
+        lambda: _rescaled(groups, measure, direct.dtype),
+    )
+
+
+def _rescaled(groups: list[Group], measure: Measure, dtype: jnp.dtype):
+    """The same of gradients divided by their largest entry's power of 2."""
     peaks = jnp.stack([_stacked.largest_entry(group.gradients) for group in groups])
     finite = jnp.all(jnp.isfinite(peaks), axis=0)
     largest = jnp.max(jnp.where(finite, peaks, 0), axis=1)
@@ -183,16 +217,13 @@ def _rescaled(groups: list[Group], dtype: jnp.dtype):
     exponent = jnp.clip(exponent, -MAX_EXPONENT, MAX_EXPONENT)
     factor = jnp.ldexp(jnp.ones(len(groups), dtype), -exponent)
     factor = _tree.varying_like(factor, peaks)
-    return _gramian_of_each(groups, factor), factor, finite
+    return _of_each(groups, measure, factor), factor, finite
 
 
-def _gramian_of_each(
-    groups: list[Group],
-    factors: Float[Array, " S"] | None = None,
-    *,
-    cross: bool = False,
-) -> Float[Array, "S P P"]:
-    """The Gramian of every scope, its gradients multiplied by its factor."""
+def _of_each(
+    groups: list[Group], measure: Measure, factors: Float[Array, " S"] | None = None
+) -> jax.Array:
+    """[S, ...]: the measure of every scope, its gradients multiplied by its factor."""
     found: list[jax.Array] = []
     turns = _blocks.turns(group.stacked_size for group in groups)
     for number, (group, begins) in enumerate(zip(groups, turns, strict=True)):
@@ -200,5 +231,5 @@ def _gramian_of_each(
         if begins:
             scale, metric = _blocks.after(found[-1], (scale, group.metric))
             group = group._replace(metric=metric)
-        found.append(group.gramian(scale, cross))
+        found.append(measure(group, scale))
     return jnp.stack(found)

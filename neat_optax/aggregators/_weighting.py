@@ -61,7 +61,9 @@ class Weighting(NamedTuple):
       init: from the number of players, None if unknown, to the state.
       weights: from `Players` and the state to a `Decision` and the next state. It is
         mapped over scopes, so it must not branch on values.
-      needs_gramian: whether inner products are needed at all.
+      needs_gramian: whether inner products between players are needed.
+      needs_norms: whether their lengths are, where no product between two is: then the
+        Gramian has its diagonal, and zeros elsewhere.
       needs_losses: whether a missing `losses=` is an error.
       needs_num_players: whether the state has a size that depends on it.
       takes_coordinates: whether it decides again, with `Players.coordinates`, where
@@ -79,6 +81,7 @@ class Weighting(NamedTuple):
     needs_num_players: bool = False
     takes_coordinates: bool = False
     correct: Callable[[Players, Decision, jax.Array], Decision] | None = None
+    needs_norms: bool = False
 
     def decide(self, players: Players, state: Any) -> tuple[Decision, Any]:
         """What `weights` answers, with one weight for each player."""
@@ -124,6 +127,7 @@ def stateless_weighting(
     *,
     needs_gramian: bool = True,
     needs_losses: bool = False,
+    needs_norms: bool = False,
     takes_coordinates: bool = False,
     correct: Callable[[Players, Decision, jax.Array], Decision] | None = None,
 ) -> Weighting:
@@ -140,6 +144,7 @@ def stateless_weighting(
         needs_losses,
         takes_coordinates=takes_coordinates,
         correct=correct,
+        needs_norms=needs_norms,
     )
 
 

@@ -8,6 +8,7 @@ from neat_optax.aggregators._gramian import (
     Extras,
     group_leaves,
     measure_gramian,
+    measure_norms,
     measure_nothing,
 )
 
@@ -98,6 +99,15 @@ def test_metric_divides_products():
     a, b = flat([TREE["a"]]), flat([TREE["b"]])
     expected = a @ a.T / 4 + b @ b.T * 4
     np.testing.assert_allclose(players.gramian[0], expected, rtol=1e-5)
+
+    @jax.jit
+    def lengths(tree, metric):
+        extras = Extras.read({"metric": metric}, tree, 3)
+        return measure_norms(group_leaves(tree, extras, (0, 0)), extras, STEP)
+
+    diagonal = np.diag(np.diag(expected))
+    found = lengths(TREE, metric).players
+    np.testing.assert_allclose(found.gramian[0], diagonal, rtol=1e-5)
 
 
 def test_without_a_gramian_only_finiteness_is_found():

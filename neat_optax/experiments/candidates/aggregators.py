@@ -132,6 +132,10 @@ def _multi_krum(num_players: int) -> optax.GradientTransformation:
     return aggregators.multi_krum(1, num_players // 2, num_players=num_players)
 
 
+def _clip(num_players: int) -> optax.GradientTransformation:
+    return aggregators.clip_example_norms(1.0, num_players=num_players)
+
+
 def _cr_mogm(num_players: int) -> optax.GradientTransformation:
     return aggregators.cr_mogm(aggregators.mgda_weights, num_players=num_players)
 
@@ -184,6 +188,7 @@ _CANDIDATES = {
     "trimmed-mean": _candidate(
         lambda *_: aggregators.trimmed_mean(1), CONTROL, "without the extremes"
     ),
+    "clip-example-norms": _against_mean(_clip, "gradients no longer than 1"),
     "graddrop": _random(aggregators.graddrop, "GradDrop: one sign by chance"),
     "random": _random(aggregators.random, "random weights at each step"),
     "sum": _against_mean(aggregators.sum, "the mean, longer, which Adam does not see"),
