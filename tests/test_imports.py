@@ -69,12 +69,35 @@ def test_the_engine_of_numpy_stands_alone():
                 assert not inside, (name, target)
 
 
-def test_importing_the_package_imports_no_extra():
-    program = (
-        "import sys, neat_optax; extras = 'flax', 'keras', 'orbax', 'matplotlib'; "
-        "sys.exit(any(m in sys.modules for m in extras))"
-    )
-    subprocess.run([sys.executable, "-c", program], check=True)
+EXTRAS = ("flax", "keras", "orbax", "matplotlib", "sklearn", "scipy.stats")
+HELP = """
+import sys
+import neat_optax
+loaded = [m for m in {extras} if m in sys.modules]
+from neat_optax.experiments.commands.cli import main
+try:
+    main({arguments})
+except SystemExit:
+    pass
+loaded += [m for m in {extras} if m in sys.modules]
+assert not loaded, loaded
+"""
+
+
+def test_neither_the_package_nor_the_list_of_commands_imports_an_extra():
+    program = HELP.format(extras=EXTRAS, arguments=["--help"])
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("command", "needed"),
+    [("train", 1), ("evolve", 1), ("compact", 0), ("report", 0), ("runs", 0)],
+)
+def test_help_imports_no_more_than_it_shows(command, needed):
+    """The lists of train and evolve come from modules with networks of Flax."""
+    program = HELP.format(extras=EXTRAS[needed:], arguments=[command, "--help"])
+    subprocess.run([sys.executable, "-c", program], check=True, capture_output=True)
 
 
 def test_the_contracts_of_imports_are_kept():

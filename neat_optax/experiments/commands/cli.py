@@ -2,20 +2,62 @@
 
 import contextlib
 import dataclasses
+import importlib
 import importlib.metadata
 import io
 import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
 _PROGRAM = "neat-optax"
 _NO_MEMORY = "RESOURCE_EXHAUSTED"
 """What XLA begins its message with."""
 _FRAME = re.compile("[│╭╮╰╯├┤]")
+_ABOUT = (
+    "Train with gradients that disagree, or to few weights, next to the controls. "
+    "--version says which neat-optax this is."
+)
+
+
+class _Command(NamedTuple):
+    """Where a command stands: it is imported if it is the one that is asked for."""
+
+    options: str
+    run: str
+    about: str
+
+
+_COMMANDS = {
+    "train": _Command(
+        "options:TrainOptions",
+        "train_command:train",
+        "Trains a network with each optimizer over several seeds and learning rates.",
+    ),
+    "compact": _Command(
+        "compact_command:CompactOptions",
+        "compact_command:compact",
+        "Removes the dead units of a finished run's networks.",
+    ),
+    "evolve": _Command(
+        "evolve_config:EvolveOptions",
+        "evolve_command:evolve",
+        "Searches the weights of a small network with a population, without gradients.",
+    ),
+    "report": _Command(
+        "report_command:ReportOptions",
+        "report_command:report",
+        "Puts the results of finished runs into one table.",
+    ),
+    "runs": _Command(
+        "runs_command:RunsOptions",
+        "runs_command:runs",
+        "Lists the runs of a folder, the one that was started last at the end.",
+    ),
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -25,16 +67,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(_PROGRAM, importlib.metadata.version("neat-optax"))
         return 0
     try:
-        commands = _commands()
+        with _warnings_in_one_line():
+            name, options = _parse(given)
+            _find(_COMMANDS[name].run)(options, given)
     except ImportError as error:
         _complain(f"{_HINT} ({error})")
         return 2
-    kinds = {name: kind for name, (kind, _) in commands.items()}
-    runs = dict(commands.values())
-    try:
-        with _warnings_in_one_line():
-            options = _parse(kinds, given)
-            runs[type(options)](options, given)
     except (ValueError, OSError) as error:
         _complain(str(error))
         return 2
@@ -52,62 +90,74 @@ def _lacks_memory(error: Exception) -> bool:
     return isinstance(error, MemoryError) or _NO_MEMORY in str(error)
 
 
-def _commands() -> dict[str, tuple[type, Callable[[Any, list[str]], None]]]:
-    """By name: the options of a command, and what runs it."""
-    from neat_optax.experiments.commands import (
-        compact_command,
-        evolve_command,
-        report_command,
-        runs_command,
-        train_command,
-    )
-
-    return {
-        "train": (train_command.TrainOptions, train_command.train),
-        "compact": (compact_command.CompactOptions, compact_command.compact),
-        "evolve": (evolve_command.EvolveOptions, evolve_command.evolve),
-        "report": (report_command.ReportOptions, report_command.report),
-        "runs": (runs_command.RunsOptions, runs_command.runs),
-    }
+def _find(place: str) -> Any:
+    """What has that name in a module of the commands."""
+    module, _, name = place.partition(":")
+    room = __name__.rpartition(".")[0]
+    return getattr(importlib.import_module(f"{room}.{module}"), name)
 
 
-def _parse(kinds: dict[str, type], given: list[str]) -> Any:
-    """The options of a command: those of a file or a run, and over them the given."""
-    from neat_optax.experiments.commands import config_file, resuming
-
-    asked = _read(kinds, given)
-    kind = type(asked)
+def _parse(given: list[str]) -> tuple[str, Any]:
+    """A command, and its options: those of a file or a run, and over them the given."""
+    known = bool(given) and given[0] in _COMMANDS
+    name, rest = (given[0], given[1:]) if known else (_choose(given), [])
+    kind = _find(_COMMANDS[name].options)
+    asked = _read(kind, rest, name)
     if getattr(asked, "resume", None) is not None:
-        place = ("resume", "output", "config", "name")
-        bare = kind(**{name: getattr(asked, name) for name in place})
-        file = resuming.read(bare, "task" if hasattr(asked, "task") else "dataset")
+        file = _of_run(asked)
     elif getattr(asked, "config", None) is not None:
+        from neat_optax.experiments.commands import config_file
+
         file = config_file.read(asked.config, kind)
     else:
-        return asked
-    lists = config_file.repeated(kind)
+        return name, asked
+    return name, _over(file, rest, name)
+
+
+def _choose(given: list[str]) -> str:
+    """Shows which commands there are, or says that none of them is asked for."""
+    import tyro
+
+    union: Any = None
+    for name, command in _COMMANDS.items():
+        blank = dataclasses.make_dataclass(name, ())
+        mark = tyro.conf.subcommand(name, description=command.about)
+        one = Annotated[blank, mark]
+        union = one if union is None else union | one
+    return type(_read(union, given)).__name__
+
+
+def _of_run(asked: Any) -> Any:
+    """The options of the run that goes on."""
+    from neat_optax.experiments.commands import resuming
+
+    place = ("resume", "output", "config", "name")
+    bare = type(asked)(**{name: getattr(asked, name) for name in place})
+    return resuming.read(bare, "task" if hasattr(asked, "task") else "dataset")
+
+
+def _over(file: Any, given: list[str], name: str) -> Any:
+    """The given options over others; a list takes the place of the other."""
+    from neat_optax.experiments.commands import config_file
+
+    lists = config_file.repeated(type(file))
     start = dataclasses.replace(file, **dict.fromkeys(lists, ()))
-    over = _read(kinds, given, start)  # else tyro adds to the lists of the file
+    over = _read(type(file), given, name, start)  # else tyro adds to the file's lists
     kept = {name: getattr(over, name) or getattr(file, name) for name in lists}
     return dataclasses.replace(over, **kept)
 
 
-def _read(kinds: dict[str, type], given: list[str], default: Any = None) -> Any:
+def _read(kind: Any, given: list[str], command: str = "", default: Any = None) -> Any:
     """What tyro reads; its errors become one line."""
     import tyro
 
-    union: Any = None
-    for name, kind in kinds.items():
-        one = Annotated[kind, tyro.conf.subcommand(name)]
-        union = one if union is None else union | one
     said = io.StringIO()
     try:
         with contextlib.redirect_stderr(said):
             return tyro.cli(
-                union,
-                prog=_PROGRAM,
-                description="Train with gradients that disagree, or to few weights, "
-                "next to the controls. --version says which neat-optax this is.",
+                kind,
+                prog=f"{_PROGRAM} {command}".strip(),
+                description=None if command else _ABOUT,
                 args=given,
                 config=(
                     tyro.conf.OmitArgPrefixes,

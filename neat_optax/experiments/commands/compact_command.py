@@ -12,12 +12,6 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from neat_optax import _lock
-from neat_optax.experiments.runs.compacting import (
-    THRESHOLDS,
-    choose,
-    compact_run,
-    open_run,
-)
 
 _NOTE = (
     "threshold: the size up to which a weight counts as zero; of {} that of the "
@@ -57,11 +51,14 @@ def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
       options: what is asked for.
       arguments: the command line that asks for it.
     """
+    from neat_optax.experiments.runs import compacting  # its imports take time
+
     del arguments
-    run = open_run(pathlib.Path(options.run))
+    run = compacting.open_run(pathlib.Path(options.run))
     with contextlib.ExitStack() as stack:
         stack.callback(_lock.hold(run.path, "run"))
-        report = compact_run(run, choose(run, options.candidate), options.output)
+        name = compacting.choose(run, options.candidate)
+        report = compacting.compact_run(run, name, options.output)
     console = Console()
     show(report, console)
     written = run.path / options.output
@@ -86,7 +83,7 @@ def show(report: dict[str, Any], console: Console) -> None:
         table.add_row("", small, *_cells(row, "after"))
     console.print(table)
     console.print()
-    tried = ", ".join(f"{threshold:g}" for threshold in THRESHOLDS)
+    tried = ", ".join(f"{threshold:g}" for threshold in report["thresholds"])
     note = _NOTE.format(tried, report["examples_timed"])
     console.print(note, style="dim", highlight=False)
 

@@ -45,9 +45,12 @@ def read(path: str, options: type[OptionsT]) -> OptionsT:
     """
     table = _load(pathlib.Path(path))
     keys = _keys(options)
-    if SWEEP in table and SWEEPS in keys:
-        del table[SWEEP]  # of which `read_sweep` makes several
     try:
+        if table.pop(SWEEP, None) is not None and SWEEPS not in keys:  # see read_sweep
+            raise ValueError(
+                f"`{SWEEP}` must be left out for neat-optax evolve, got a table: only "
+                "neat-optax train makes several runs."
+            )
         for key in table:
             _checks.check_choice("key", key, tuple(keys))
         given = {

@@ -11,7 +11,7 @@ from neat_optax.experiments.commands.evolve_config import (
     EvolveOptions,
     make_config,
 )
-from neat_optax.experiments.reports import evolve_pictures, tables
+from neat_optax.experiments.reports import tables
 from neat_optax.experiments.runs import cartpole, provenance, running
 from neat_optax.experiments.runs.evolve_experiment import BEST, Tick, run
 from neat_optax.experiments.runs.evolve_tasks import Task, make_task
@@ -63,6 +63,8 @@ def _tick(
 
 def _finish(task: Task, folder: RunFolder, console: Console) -> None:
     """Shows the result that is written, and makes of it what is not there yet."""
+    from neat_optax.experiments.reports import evolve_pictures  # loads matplotlib
+
     finished = read_run(folder.path)
     evolve_pictures.draw(finished.result, folder.path / "curves.png")
     if task.act is not None:
@@ -73,6 +75,8 @@ def _finish(task: Task, folder: RunFolder, console: Console) -> None:
 
 
 def _film(task: Task, policy: Any, folder: RunFolder) -> None:
+    from neat_optax.experiments.reports import evolve_pictures  # loads matplotlib
+
     act = task.act
     assert act is not None
     states, total = cartpole.record(lambda state: act(policy, state), 0)

@@ -10,7 +10,7 @@ from typing import Any
 from neat_optax._damage import read_json
 from neat_optax.experiments.commands import config_file
 from neat_optax.experiments.commands.options import TrainOptions
-from neat_optax.experiments.runs.files import folder_name, write_text
+from neat_optax.experiments.runs.writing import folder_name, write_text
 
 SWEEP = "sweep.json"
 """The file in the folder of a sweep that says which runs it has."""

@@ -22,12 +22,7 @@ from neat_optax.experiments.commands.options import (
 )
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Data
-from neat_optax.experiments.reports import (
-    pictures,
-    plasticity_pictures,
-    report,
-    tables,
-)
+from neat_optax.experiments.reports import report, tables
 from neat_optax.experiments.runs import provenance, running
 from neat_optax.experiments.runs.checkpoints import Keep
 from neat_optax.experiments.runs.experiment import Tick, load, run
@@ -157,6 +152,9 @@ def _tick(
 
 def _finish(path: pathlib.Path, console: Console) -> None:
     """Shows the result that is written, and makes of it what is not there yet."""
+    # matplotlib takes time to load, and what is refused draws nothing
+    from neat_optax.experiments.reports import pictures, plasticity_pictures
+
     finished = read_run(path)
     report.show(finished.result, console)
     pictures.draw(finished.result, path / "curves.png")

@@ -3,14 +3,12 @@
 Some come with scikit-learn, `yeast` with river; all others are read from files.
 """
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
-from sklearn import datasets
-from sklearn.model_selection import train_test_split
-from sklearn.preprocessing import StandardScaler
 
 from neat_optax.experiments.data import cifar, files, idx, pairs, text
 from neat_optax.experiments.data.parts import Data as Data
@@ -23,6 +21,8 @@ Folder = str | os.PathLike | None
 
 def _standardize(data: Data, seed: int) -> Data:
     """Each feature by its mean and deviation in the training part."""
+    from sklearn.preprocessing import StandardScaler  # its import takes time
+
     del seed
     scaler = StandardScaler().fit(data.train.x)
     return _map_inputs(scaler.transform, data)
@@ -81,10 +81,10 @@ def _yeast(folder: Folder) -> Source:
     return Source(Split(features, labels))
 
 
-def _of_sklearn(read: Callable[[], Any]) -> Callable[[Folder], Source]:
+def _of_sklearn(reader: str) -> Callable[[Folder], Source]:
     def source(folder: Folder):
         del folder
-        bunch = read()
+        bunch = getattr(importlib.import_module("sklearn.datasets"), reader)()
         return Source(Split(bunch.data, bunch.target))
 
     return source
@@ -116,9 +116,9 @@ def _characters(folder: Folder) -> Source:
 
 
 LOADERS: dict[str, Callable[[Folder], Source]] = {
-    "digits": _of_sklearn(datasets.load_digits),
-    "breast-cancer": _of_sklearn(datasets.load_breast_cancer),
-    "wine": _of_sklearn(datasets.load_wine),
+    "digits": _of_sklearn("load_digits"),
+    "breast-cancer": _of_sklearn("load_breast_cancer"),
+    "wine": _of_sklearn("load_wine"),
     "yeast": _yeast,
     "mnist": _of_images(idx.read_parts, "mnist"),
     "fashion-mnist": _of_images(idx.read_parts, "fashion-mnist"),
@@ -181,6 +181,8 @@ def _divide(source: Source, seed: int) -> tuple[Split, Split, Split]:
 
 
 def _hold_out(split: Split, size: float | int, seed: int) -> tuple[Split, Split]:
+    from sklearn.model_selection import train_test_split  # its import takes time
+
     stratify = split.y if split.y.ndim == 1 else None
     x, x_held, y, y_held = train_test_split(
         split.x, split.y, test_size=size, stratify=stratify, random_state=seed

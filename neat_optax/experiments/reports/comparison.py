@@ -8,8 +8,8 @@ import matplotlib.figure
 import numpy as np
 
 from neat_optax.experiments.reports.tables import Summary
-from neat_optax.experiments.runs.files import write_with
 from neat_optax.experiments.runs.reading import Run
+from neat_optax.experiments.runs.writing import write_with
 
 _SCORE = "validation_accuracy"
 _COLUMNS = 4

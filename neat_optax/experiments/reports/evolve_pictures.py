@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from neat_optax.experiments.runs import cartpole
-from neat_optax.experiments.runs.files import write_with
+from neat_optax.experiments.runs.writing import write_with
 
 NUM_FRAMES = 250
 """The most pictures of an animation."""

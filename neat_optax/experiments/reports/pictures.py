@@ -11,7 +11,7 @@ import tensorboardX
 from neat_optax.experiments.candidates.prunings import CONTROL, group
 from neat_optax.experiments.data.streams import parse
 from neat_optax.experiments.reports.layouts import PRUNINGS, layout
-from neat_optax.experiments.runs.files import folder_name, write_with
+from neat_optax.experiments.runs.writing import folder_name, write_with
 
 _LEGEND_COLUMNS = 8
 _SMOOTH = 20

@@ -7,7 +7,7 @@ import matplotlib.figure
 import numpy as np
 
 from neat_optax.experiments.reports.layouts import layout
-from neat_optax.experiments.runs.files import write_with
+from neat_optax.experiments.runs.writing import write_with
 
 _NEEDED = ("plasticity", "plasticity_std", "plasticity_median")
 _BOUNDS = ("plasticity_min", "plasticity_max")

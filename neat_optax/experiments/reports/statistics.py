@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 
 class Interval(NamedTuple):
@@ -17,11 +16,13 @@ class Interval(NamedTuple):
 
 def interval(values: Sequence[float]) -> Interval:
     """Student's interval of the mean; nan bounds for fewer than two values."""
-    mean = float(np.mean(values))
-    if len(values) < 2:
+    from scipy import special  # its import takes time, and few commands need it
+
+    mean, count = float(np.mean(values)), len(values)
+    if count < 2:
         return Interval(mean, float("nan"), float("nan"))
-    error = float(stats.sem(values))
-    reach = float(stats.t.ppf(0.975, len(values) - 1)) * error
+    error = float(np.std(values, ddof=1)) / count**0.5
+    reach = float(special.stdtrit(count - 1, 0.975)) * error
     return Interval(mean, mean - reach, mean + reach)
 
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 from neat_optax.experiments.reports.statistics import interval, paired
-from neat_optax.experiments.runs.files import write_text
 from neat_optax.experiments.runs.reading import SEARCH, Measure, Run
+from neat_optax.experiments.runs.writing import write_text
 
 
 class Summary(NamedTuple):

@@ -22,9 +22,9 @@ from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_network, make_task
 from neat_optax.experiments.runs import checkpoints
 from neat_optax.experiments.runs.experiment import load, make_candidate
-from neat_optax.experiments.runs.files import folder_name, write_text
 from neat_optax.experiments.runs.reading import CONFIG, read_config, read_run
 from neat_optax.experiments.runs.selection import chosen_params
+from neat_optax.experiments.runs.writing import folder_name, write_text
 from neat_optax.sparsity.compaction._compact import latency, search_compaction
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)

@@ -9,8 +9,9 @@ import jax
 from neat_optax import evolution
 from neat_optax.experiments.commands.evolve_config import EvolveConfig
 from neat_optax.experiments.runs.evolve_tasks import Task, init_stacked
-from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.provenance import environment
+from neat_optax.experiments.runs.writing import plain
 
 BEST = "best"
 """The name of the checkpoint with the policy that was selected."""

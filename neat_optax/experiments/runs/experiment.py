@@ -12,11 +12,12 @@ from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.tasks import Task, make_task
-from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.loop import Trainer, make_trainer
 from neat_optax.experiments.runs.metrics import Metrics
 from neat_optax.experiments.runs.provenance import environment
 from neat_optax.experiments.runs.selection import Trained, differences, report
+from neat_optax.experiments.runs.writing import plain
 
 CHECKPOINT_EVERY = 5
 """Epochs between two checkpoints, where nothing else is asked for."""

@@ -5,9 +5,10 @@ from collections.abc import Sequence
 from typing import Any
 
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.listing import METRICS
 from neat_optax.experiments.runs.selection import TEST
+from neat_optax.experiments.runs.writing import plain
 
 
 class Metrics:

@@ -85,6 +85,16 @@ def test_the_version_is_that_of_the_package(capsys):
     assert capsys.readouterr().out == f"neat-optax {version}\n"
 
 
+def test_the_list_of_commands_says_of_each_what_its_help_says(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    printed = " ".join(capsys.readouterr().out.replace("│", " ").split())
+    for name, command in cli._COMMANDS.items():
+        assert f"• {name} {command.about}" in printed
+        assert cli._find(command.options).__doc__.startswith(command.about)
+
+
 def test_help_lists_the_optimizers_and_aggregators(capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["train", "--help"])
@@ -101,8 +111,7 @@ def test_help_lists_the_optimizers_and_aggregators(capsys):
 
 def test_options_are_read_over_those_of_a_file(tmp_path):
     def read(line):
-        kinds = {name: kind for name, (kind, _) in cli._commands().items()}
-        return cli._parse(kinds, line.split())
+        return cli._parse(line.split())[1]
 
     file = tmp_path / "x.toml"
     file.write_text(

@@ -31,6 +31,7 @@ def printed(row):
     report = {
         "candidate": "cubic:0.8",
         "learning_rate": 0.009,
+        "thresholds": (0.0, 1e-3),
         "examples_timed": 256,
         "seeds": {"0": row},
     }

@@ -83,6 +83,8 @@ def test_another_command_has_options_of_its_own(write):
     assert read(path, EvolveOptions) == EvolveOptions(task="sum", goal=-1.0)
     with refuses("`key` must be one of output, .* got epochs"):
         read(write("y.toml", "epochs = 3"), EvolveOptions)
+    with pytest.raises(ValueError, match="`sweep` must be left out for neat-optax ev"):
+        read(write("z.toml", "sweep.seed = [1, 2]"), EvolveOptions)
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import pytest
 
 from experiments.made_results import make_pruning_result, make_result
 from neat_optax.experiments.commands.cli import main
-from neat_optax.experiments.runs.files import plain
+from neat_optax.experiments.runs.writing import plain
 
 
 def write(folder, result):

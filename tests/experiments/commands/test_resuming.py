@@ -12,8 +12,7 @@ from neat_optax.experiments.runs.files import RunFolder
 
 
 def parse(line):
-    kinds = {name: kind for name, (kind, _) in cli._commands().items()}
-    return cli._parse(kinds, line.split())
+    return cli._parse(line.split())[1]
 
 
 def begin(root, name, config, age=0):

@@ -3,7 +3,7 @@ import os
 
 from experiments.made_results import make_result
 from neat_optax.experiments.commands.cli import main
-from neat_optax.experiments.runs.files import plain
+from neat_optax.experiments.runs.writing import plain
 
 
 def begin(folder, config, age):

@@ -10,7 +10,8 @@ from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.tasks import make_task
 from neat_optax.experiments.runs import experiment
 from neat_optax.experiments.runs.experiment import load, run
-from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.files import RunFolder
+from neat_optax.experiments.runs.writing import plain
 
 CONFIG = TrainConfig(
     dataset="wine",

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from neat_optax.experiments.runs.files import RunFolder, plain
+from neat_optax.experiments.runs.files import RunFolder
+from neat_optax.experiments.runs.writing import plain
 
 CONFIG = {"dataset": "digits", "epochs": 3, "optimizers": ("neat",)}
 

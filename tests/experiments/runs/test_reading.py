@@ -8,7 +8,7 @@ import pytest
 from experiments.made_results import make_player_result, make_result, make_stream_result
 from neat_optax.experiments import read_run
 from neat_optax.experiments.reports.statistics import Interval
-from neat_optax.experiments.runs.files import plain
+from neat_optax.experiments.runs.writing import plain
 
 SEARCH = {
     "runs": [
