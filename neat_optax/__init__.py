@@ -42,6 +42,9 @@ from neat_optax.players._contest import player_contest as player_contest
 from neat_optax.players._examples import (
     value_and_example_grads as value_and_example_grads,
 )
+from neat_optax.players._features import (
+    value_and_feature_grads as value_and_feature_grads,
+)
 from neat_optax.players._gradients import (
     value_and_player_grads as value_and_player_grads,
 )

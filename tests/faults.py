@@ -446,4 +446,12 @@ FAULTS = [
         "return _tree.root(squares)",
         ("tests/players/test_norms.py",),
     ),
+    Fault(
+        "features-unchecked",
+        "dropped check",
+        "neat_optax/players/_features.py",
+        '    _checks.check_same_structure("update", update, "features and heads", shapes)\n',
+        "",
+        ("tests/players/test_features.py",),
+    ),
 ]
