@@ -41,15 +41,21 @@ def _alike(outer: Any, inner: Any) -> int:
     return sum(var.aval.ndim == one.aval.ndim for var, one in pairs)
 
 
+def inside(eqn: Any) -> Iterator[Any]:
+    """The jaxprs that an operation has."""
+    for value in eqn.params.values():
+        for part in value if isinstance(value, tuple) else (value,):
+            inner = opened(part)
+            if hasattr(inner, "eqns"):
+                yield inner
+
+
 def equations(jaxpr: Any) -> Iterator[Any]:
     """Every operation, those of the jaxprs inside included."""
     for eqn in jaxpr.eqns:
         yield eqn
-        for value in eqn.params.values():
-            for part in value if isinstance(value, tuple) else (value,):
-                inner = opened(part)
-                if hasattr(inner, "eqns"):
-                    yield from equations(inner)
+        for inner in inside(eqn):
+            yield from equations(inner)
 
 
 def apply(eqn: Any, operands: list[Any]) -> list[Any]:

@@ -69,6 +69,7 @@ FACTORED = {
         {"in": normal(6, 9), "bias": normal(9), "out": normal(9, 3)},
         (rows(6),),
     ),
+    "a bias": (lambda p, x: size(x + p.T), normal(3, 6), (rows(6, 3),)),
     "on the left": (lambda p, x: size(p @ x), normal(4, 6), (rows(6),)),
     "twice": (lambda p, x: size(p @ jnp.tanh(p @ x)), normal(12, 12), (rows(12),)),
     "there and back": (

@@ -13,6 +13,7 @@ from typing import Any, TypeGuard
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from neat_optax import _tree
 from neat_optax._factored import _products
@@ -33,6 +34,12 @@ class Factored:
     terms: tuple[Term, ...]  # left [P, T, K] or integers [P, T], right [P, T, O]
     layout: Layout
     dtype: Any
+    seal: Any  # [P] of True, which no arithmetic keeps boolean
+
+    @classmethod
+    def of(cls, terms: tuple[Term, ...], layout: Layout, dtype: Any) -> "Factored":
+        """The sum of terms."""
+        return cls(terms, layout, dtype, np.ones(len(terms[0][1]), bool))
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -160,7 +167,7 @@ class Factored:
         return jnp.sum(jax.vmap(function, in_axes=axis)(*arguments), axis=0)
 
 
-jax.tree_util.register_dataclass(Factored, ["terms"], ["layout", "dtype"])
+jax.tree_util.register_dataclass(Factored, ["terms", "seal"], ["layout", "dtype"])
 
 
 def _total(parts: list[jax.Array]) -> jax.Array:
@@ -199,8 +206,25 @@ def is_factored(node: Any) -> TypeGuard[Factored]:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """`jax.tree.flatten`, to arrays and factored leaves."""
-    return jax.tree.flatten(tree, is_leaf=is_factored)
+    """`jax.tree.flatten`, to arrays and factored leaves.
+
+    Raises:
+      ValueError: if something has calculated with the factors of a leaf.
+    """
+    leaves, treedef = jax.tree.flatten(tree, is_leaf=is_factored)
+    for leaf in filter(is_factored, leaves):
+        _check_sealed(leaf)
+    return leaves, treedef
+
+
+def _check_sealed(leaf: Factored) -> None:
+    if leaf.seal.dtype != bool:
+        raise ValueError(
+            "`updates` must reach the first transformation of players as "
+            "value_and_example_grads returns them while they are factored, got factors "
+            "that something has calculated with: put it behind the aggregator, or pass "
+            "factored=False."
+        )
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
@@ -217,4 +241,5 @@ def specs(tree: Any) -> Any:
 
 def explicit(tree: Any) -> Any:
     """The tree with an array [P, ...] for every factored leaf."""
-    return tree_map(lambda x: x.explicit() if is_factored(x) else x, tree)
+    leaves, treedef = flatten(tree)
+    return treedef.unflatten([x.explicit() if is_factored(x) else x for x in leaves])

@@ -1,6 +1,7 @@
 """Gradients of many players through one program, factored where that is cheaper."""
 
 import functools
+import operator
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -8,11 +9,14 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _tree
-from neat_optax._factored import Factored
-from neat_optax._sites import _reader
-from neat_optax._sites._reader import Path
-from neat_optax._sites._rules import Site
+from neat_optax._factored import Factored, Layout
+from neat_optax._sites import _costs, _reader
+from neat_optax._sites._chunks import in_chunks
+from neat_optax._sites._costs import LeafCost
+from neat_optax._sites._rules import Term
 from neat_optax._sites._running import Arrays, Tapped
+
+Choice = Callable[[LeafCost], bool]
 
 
 class Traced(NamedTuple):
@@ -20,11 +24,33 @@ class Traced(NamedTuple):
 
     program: Tapped  # with the sites of parameters that are used at sites only
     treedef: Any  # of what it returns
-    alone: list[int]  # numbers of the other parameters
+    costs: list[LeafCost]  # of each parameter
+
+    def alone(self) -> list[int]:
+        """Numbers of the parameters that have no sites, or are used elsewhere too."""
+        tapped = {site.leaf for site in self.program.sites.values()}
+        return [number for number in range(len(self.costs)) if number not in tapped]
+
+
+def costs(
+    function: Callable[..., Any], params: Any, rows: tuple[Any, ...]
+) -> tuple[list[LeafCost], float]:
+    """What every parameter costs, and the arithmetic of a plain step.
+
+    That of a step counts contractions and convolutions, forward and twice backward.
+    """
+    traced = _trace(function, jax.eval_shape(lambda p: p, params), rows)
+    players = len(jax.tree.leaves(rows)[0])
+    forward = _costs.matmul_flops(traced.program.closed.jaxpr)
+    return traced.costs, 3 * players * forward
 
 
 def value_and_factored_grads(
-    function: Callable[..., tuple[jax.Array, Any]], params: Any, rows: tuple[Any, ...]
+    function: Callable[..., tuple[jax.Array, Any]],
+    params: Any,
+    rows: tuple[Any, ...],
+    choose: Choice = operator.attrgetter("is_cheaper"),
+    chunk_size: int | None = None,
 ) -> tuple[tuple[jax.Array, Any], Any]:
     """Losses, what is beside them, and gradients of players.
 
@@ -36,28 +62,33 @@ def value_and_factored_grads(
       function: from parameters and the row of one player to its loss and aux.
       params: a tree of arrays.
       rows: trees of arrays [P, ...].
+      choose: whether a parameter that can be factored is, from what it costs.
+      chunk_size: how many players are run through the program at a time.
 
     Returns:
       `((losses, aux), gradients)`, with a leading axis of players everywhere. Leaves of
       the gradients are arrays or `Factored`.
     """
     params, rows = jax.tree.map(jnp.asarray, (params, rows))
+    traced = _trace(function, params, rows)
+
+    def of_some(rows: tuple[Any, ...]) -> Any:
+        return _of_players(traced, params, rows, choose)
+
+    return in_chunks(of_some, rows, chunk_size)
+
+
+def _of_players(traced: Traced, params: Any, rows: Any, choose: Choice) -> Any:
     leaves, treedef = jax.tree.flatten(params)
-    flat_rows, rows_treedef = jax.tree.flatten(rows)
-    count = len(flat_rows[0])
-
-    def flat(*arguments: Any) -> Any:
-        mine, row = arguments[: len(leaves)], arguments[len(leaves) :]
-        return function(treedef.unflatten(mine), *rows_treedef.unflatten(row))
-
-    traced = _trace(flat, leaves, flat_rows)
+    flat_rows, sites = jax.tree.leaves(rows), traced.program.sites
+    count, alone = len(flat_rows[0]), traced.alone()
     own = [
-        jnp.broadcast_to(leaves[n], (count, *jnp.shape(leaves[n])))
-        for n in traced.alone
+        jnp.broadcast_to(leaves[number], (count, *leaves[number].shape))
+        for number in alone
     ]
     taps = {
         path: jnp.zeros((count, *site.result.shape), site.result.dtype)
-        for path, site in traced.program.sites.items()
+        for path, site in sites.items()
     }
 
     def of_all(own: Any, taps: Any) -> Any:
@@ -65,29 +96,49 @@ def value_and_factored_grads(
 
     losses, pullback, (aux, met) = jax.vjp(of_all, own, taps, has_aux=True)
     of_own, back = pullback(_tree.varying_like(jnp.ones_like(losses), losses))
-    found: dict[int, Any] = dict(zip(traced.alone, of_own, strict=True))
-    sites = traced.program.sites
-    for leaf in {site.leaf for site in sites.values()}:
-        found[leaf] = _gradient(leaf, leaves[leaf].dtype, sites, met, back)
+    found: dict[int, Any] = dict(zip(alone, of_own, strict=True))
+    for number in {site.leaf for site in sites.values()}:
+        terms = [
+            (site.layout, site.term(met[path], back[path]))
+            for path, site in sites.items()
+            if site.leaf == number
+        ]
+        cost = traced.costs[number]
+        keep = cost.can_factor and choose(cost)
+        found[number] = _gradient(terms, leaves[number].dtype, keep)
     gradients = treedef.unflatten([found[number] for number in range(len(leaves))])
     return (losses, aux), gradients
 
 
-def _trace(
-    flat: Callable[..., Any], leaves: list[jax.Array], flat_rows: list[jax.Array]
-) -> Traced:
+def _trace(function: Callable[..., Any], params: Any, rows: Any) -> Traced:
+    leaves, treedef = jax.tree.flatten(params)
+    flat_rows, rows_treedef = jax.tree.flatten(rows)
+
+    def flat(*arguments: Any) -> Any:
+        mine, row = arguments[: len(leaves)], arguments[len(leaves) :]
+        return function(treedef.unflatten(mine), *rows_treedef.unflatten(row))
+
     row = [jax.ShapeDtypeStruct(x.shape[1:], x.dtype) for x in flat_rows]
     closed, returned = jax.make_jaxpr(flat, return_shape=True)(*leaves, *row)
     reading = _reader.read(closed.jaxpr, len(leaves))
-    sites = {
-        path: site
-        for path, site in reading.sites.items()
-        if site.leaf not in reading.lost and not jnp.iscomplexobj(leaves[site.leaf])
+    lost = reading.lost | {
+        number: "complex numbers"
+        for number, leaf in enumerate(leaves)
+        if jnp.iscomplexobj(leaf)
     }
-    factored = {site.leaf for site in sites.values()}
-    alone = [number for number in range(len(leaves)) if number not in factored]
-    program = Tapped(closed, sites, reading.opened)
-    return Traced(program, jax.tree.structure(returned), alone)
+    costs = [
+        _costs.of_leaf(
+            jax.tree_util.keystr(path, simple=True, separator="/"),
+            leaf,
+            len(flat_rows[0]),
+            [site for site in reading.sites.values() if site.leaf == number],
+            lost.get(number),
+        )
+        for number, (path, leaf) in enumerate(jax.tree.leaves_with_path(params))
+    ]
+    kept = {path: x for path, x in reading.sites.items() if x.leaf not in lost}
+    program = Tapped(closed, kept, reading.opened)
+    return Traced(program, jax.tree.structure(returned), costs)
 
 
 def _run(
@@ -102,40 +153,16 @@ def _run(
     The parameters that are used in other ways are its own.
     """
     params = list(leaves)
-    for number, mine in zip(traced.alone, own, strict=True):
+    for number, mine in zip(traced.alone(), own, strict=True):
         params[number] = mine
     found, met = traced.program.run([*params, *row], taps)
     loss, aux = traced.treedef.unflatten(found)
     return loss, (aux, met)
 
 
-def _gradient(
-    leaf: int,
-    dtype: Any,
-    sites: dict[Path, Site],
-    met: Arrays,
-    back: Arrays,
-) -> Any:
+def _gradient(terms: list[tuple[Layout, Term]], dtype: Any, keep: bool) -> Any:
     """Of one parameter: the sum over its uses."""
-    uses = {path: site for path, site in sites.items() if site.leaf == leaf}
-    parts = [
-        Factored((site.term(met[path], back[path]),), site.layout, dtype)
-        for path, site in uses.items()
-    ]
-    places = sum(site.places for site in uses.values())
-    if len({part.layout for part in parts}) > 1 or not _cheaper(parts, places):
-        return functools.reduce(jnp.add, [part.explicit() for part in parts])
-    terms = tuple(term for part in parts for term in part.terms)
-    return Factored(terms, parts[0].layout, dtype)
-
-
-def _cheaper(parts: list[Factored], places: int) -> bool:
-    """Whether products of factors take less arithmetic than those of gradients."""
-    count, height = len(parts[0]), parts[0].layout.height
-    width = parts[0].layout.width
-    looked_up = all(
-        left.ndim < right.ndim for part in parts for left, right in part.terms
-    )
-    entries = width if looked_up else height + width
-    with_factors = count * places**2 * entries
-    return places == 1 or with_factors < (places + count) * height * width
+    if keep:
+        return Factored.of(tuple(term for _, term in terms), terms[0][0], dtype)
+    parts = [Factored.of((term,), layout, dtype) for layout, term in terms]
+    return functools.reduce(jnp.add, [part.explicit() for part in parts])

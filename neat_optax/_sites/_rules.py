@@ -168,6 +168,20 @@ def _lookup(eqn: Any, position: int, view: View) -> Site | None:
     return Site("lookup", view.leaf, placing.layout, 1, result, places, term)
 
 
+def _bias(eqn: Any, position: int, view: View) -> Site | None:
+    """A parameter that is added as it is: the gradient is that of the result."""
+    result = eqn.outvars[0].aval
+    if eqn.invars[1 - position].aval.shape != view.shape or not view.shape:
+        return None
+    placing = _views.place(view, (), tuple(range(len(view.shape))))
+
+    def term(_: jax.Array, back: jax.Array) -> Term:
+        ones = jnp.ones((len(back), 1), back.dtype)
+        return _term(ones, back[:, None], 0, 1, placing)
+
+    return Site("bias", view.leaf, placing.layout, 1 - position, result, 1, term)
+
+
 def _term(left: Any, right: jax.Array, groups: int, kept: int, placing: Placing) -> Any:
     """Factors [P, (G,) T, K] and [P, (G,) T, O] of [P, groups..., places..., axes...].
 
@@ -201,4 +215,6 @@ _RULES: dict[str, Callable[[Any, int, View], Site | None]] = {
     "dot_general": _dense,
     "conv_general_dilated": _convolution,
     "gather": _lookup,
+    "add": _bias,
+    "add_any": _bias,
 }

@@ -1,14 +1,14 @@
 """From the loss of one example to gradients with a leading player axis."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
-from neat_optax._sites import value_and_factored_grads
+from neat_optax._sites import LeafCost, value_and_factored_grads
 from neat_optax.players import _losses, _modules
 from neat_optax.players._gradients import map_rows
 
@@ -19,7 +19,7 @@ def value_and_example_grads(
     num_players: int | None = None,
     has_aux: bool = False,
     chunk_size: int | None = None,
-    factored: bool = False,
+    factored: bool | Callable[[LeafCost], bool] = False,
 ) -> Callable[..., tuple[Any, Any]]:
     r"""The loss and the gradient of every example, or of every group of examples.
 
@@ -43,7 +43,8 @@ def value_and_example_grads(
         layer and what came back to it, where that takes less arithmetic than the
         gradients themselves. Aggregators and `player_contest` take inner products,
         norms and weighted sums from the factors; this library's other transformations
-        of players form the gradients first. Nothing else may stand in between.
+        of players form the gradients first. Nothing else may stand in between. A
+        function of a row of `explain` decides for each leaf that can be factored.
 
     Returns:
       A function `(params, *batch)`, where every leaf of `batch` has a leading example
@@ -72,48 +73,73 @@ def value_and_example_grads(
         _checks.check_count("num_players", num_players, minimum=1)
     if chunk_size is not None:
         _checks.check_count("chunk_size", chunk_size, minimum=1)
-    _checks.check_bool("factored", factored)
-    if factored and chunk_size is not None:
-        raise ValueError(
-            f"`chunk_size` must be None with factored=True, got {chunk_size}."
-        )
+    if not callable(factored):
+        _checks.check_bool("factored", factored)
 
     def value_and_grads(params: optax.Params, *batch: Any) -> tuple[Any, Any]:
-        given = _modules.opened(params)
-        size = _batch_size(batch)
-        players = size if num_players is None else num_players
-        _check_divides(players, size)
-        shape = players, size // players
-        keys = _reshaped(_modules.split_keys(given.keys, size), 1, shape)
-        groups = _reshaped(batch, 1, shape)
-
-        def of_example(weights: Any, keys: Any, example: tuple[Any, ...]) -> Any:
-            point = given.merge(weights, keys, given.rest)
-            loss, aux = _losses.call_one(loss_fn, has_aux, point, *example)
-            rest = given.carried(point)
-            _modules.check_untouched(given.rest, rest)
-            return loss, (aux, rest)
-
-        def of_group(weights: Any, *group: Any) -> tuple[Any, Any]:
-            of_examples = jax.vmap(of_example, (None, 0, 0), (0, (0, None)))
-            losses, others = of_examples(weights, *group)
-            return jnp.mean(losses), others
-
+        players = opened_players(loss_fn, has_aux, num_players, params, batch)
         if factored:
-            found = value_and_factored_grads(of_group, given.params, (keys, groups))
+            choice = {"choose": factored} if callable(factored) else {}
+            found = value_and_factored_grads(
+                players.loss,
+                players.params,
+                players.rows,
+                chunk_size=chunk_size,
+                **choice,
+            )
         else:
-            of_player = jax.value_and_grad(of_group, has_aux=True)
+            of_player = jax.value_and_grad(players.loss, has_aux=True)
             found = map_rows(
-                lambda group: of_player(given.params, *group),
-                (keys, groups),
+                lambda group: of_player(players.params, *group),
+                players.rows,
                 chunk_size,
             )
         (losses, (aux, rest)), gradients = found
-        given.keep(jax.tree.map(lambda x: x[0], rest))
-        aux = _reshaped(aux, 2, (size,))
+        players.keep(jax.tree.map(lambda x: x[0], rest))
+        aux = _reshaped(aux, 2, (-1,))
         return ((losses, aux) if has_aux else losses), gradients
 
     return value_and_grads
+
+
+class Players(NamedTuple):
+    """Groups of examples, and the loss of one of them."""
+
+    loss: Callable[..., Any]  # loss(params, *row), with aux
+    params: Any
+    rows: tuple[Any, Any]  # random keys and examples [P, ...]
+    keep: Callable[[Any], None]  # of what a module carries
+
+
+def opened_players(
+    loss_fn: Callable[..., Any],
+    has_aux: bool,
+    num_players: int | None,
+    params: Any,
+    batch: tuple[Any, ...],
+) -> Players:
+    """The players of a batch."""
+    given = _modules.opened(params)
+    size = _batch_size(batch)
+    count = size if num_players is None else num_players
+    _check_divides(count, size)
+    shape = count, size // count
+    keys = _reshaped(_modules.split_keys(given.keys, size), 1, shape)
+    groups = _reshaped(batch, 1, shape)
+
+    def of_example(weights: Any, keys: Any, example: tuple[Any, ...]) -> Any:
+        point = given.merge(weights, keys, given.rest)
+        loss, aux = _losses.call_one(loss_fn, has_aux, point, *example)
+        rest = given.carried(point)
+        _modules.check_untouched(given.rest, rest)
+        return loss, (aux, rest)
+
+    def of_group(weights: Any, *group: Any) -> tuple[Any, Any]:
+        of_examples = jax.vmap(of_example, (None, 0, 0), (0, (0, None)))
+        losses, others = of_examples(weights, *group)
+        return jnp.mean(losses), others
+
+    return Players(of_group, given.params, (keys, groups), given.keep)
 
 
 def _reshaped(tree: Any, axes: int, shape: tuple[int, ...]) -> Any:

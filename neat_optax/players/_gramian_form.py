@@ -164,8 +164,9 @@ def mean_alignment(
 ) -> tuple[Alignment, Float[Array, " P"]]:
     """Each player's alignment with a mean of players, and what its sum is divided by.
 
-    Everything is summed over the opponent's players alone. A total minus one player
-    would cancel where that player is the longest.
+    Inner products are summed over the opponent's players alone. Squared norms are that
+    of all players' sum without what is a player's own, which would cancel for the
+    longest player only: its opponent is summed by itself.
 
     Args:
       gramian: of the players.
@@ -178,9 +179,15 @@ def mean_alignment(
     among = shares[None, :] * kept  # [P, P]: shares in o_i
     inverse = _tree.safe_divide(1.0, jnp.sum(among, axis=1))
     products = jnp.sum(among * gramian, axis=1) * inverse
-    partial = jnp.einsum("ij,jk->ik", among, gramian, precision="highest")
-    squares = jnp.maximum(jnp.sum(partial * among, axis=1), 0) * inverse**2
-    return Alignment(jnp.diagonal(gramian), products, squares), inverse
+    norms = jnp.diagonal(gramian)
+    with_sum = jnp.sum(gramian * shares[None, :], axis=1)
+    total = jnp.sum(shares * with_sum)
+    mine = jnp.where(own > 0, shares * (2 * with_sum - shares * norms), 0)
+    longest = jnp.argmax(jnp.where(own > 0, shares**2 * norms, -1))
+    others = among[longest]
+    alone = jnp.sum(others * jnp.sum(gramian * others[None, :], axis=1))
+    squares = jnp.where(jnp.arange(count) == longest, alone, total - mine)
+    return Alignment(norms, products, jnp.maximum(squares, 0) * inverse**2), inverse
 
 
 def neat_weights(

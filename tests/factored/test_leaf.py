@@ -1,3 +1,5 @@
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -70,7 +72,7 @@ def at_scale(left, right):
     """A Gramian of gradients whose factors are out of range where they are not."""
     gradients = leaf("on the left")
     terms = [(left * a, right * b) for a, b in gradients.terms]
-    scaled = _factored.Factored(tuple(terms), gradients.layout, gradients.dtype)
+    scaled = dataclasses.replace(gradients, terms=tuple(terms))
     plain, factor = gradients.gramian(gradients), 1 / (left * right)
     return plain, scaled.gramian(scaled, factor)
 
@@ -86,7 +88,7 @@ def test_players_that_are_not_finite_are_left_out():
     def summed(bad):
         gradients = leaf("on the left")
         terms = tuple((a.at[1, 0, 0].mul(bad), b) for a, b in gradients.terms)
-        spoiled = _factored.Factored(terms, gradients.layout, gradients.dtype)
+        spoiled = dataclasses.replace(gradients, terms=terms)
         finite = jnp.isfinite(spoiled.largest_entry())
         return finite, spoiled.weighted_sum(WEIGHTS, finite)
 

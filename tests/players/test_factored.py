@@ -60,3 +60,14 @@ REST = tuple(name for name in TAKERS | FORMERS if name not in SOME)
 def test_updates_are_those_of_explicit_gradients(names):
     found = jax.jit(lambda: [updates(kind, names) for kind in (True, False)])()
     assert_trees_close(*jax.device_get(found), rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.parametrize("name", ["upgrad", "neat", "trimmed_mean"])
+@pytest.mark.parametrize("changed", [optax.scale(-1), optax.clip(0.1)])
+def test_factors_that_were_calculated_with_are_refused(name, changed):
+    of_each = neo.value_and_example_grads(LOSS, factored=True)
+    tx = optax.chain(changed, (TAKERS | FORMERS)[name])
+    with pytest.raises(ValueError, match="factors that something has calculated with"):
+        jax.eval_shape(
+            lambda: tx.update(of_each(PARAMS, *ROWS)[1], tx.init(PARAMS), PARAMS)
+        )

@@ -55,3 +55,38 @@ def test_low_precision_keeps_the_dtypes_of_the_parameters():
     assert _factored.is_factored(gradient)
     assert gradient.dtype == np.float32
     assert gradient.terms[0][0].dtype == jnp.bfloat16
+
+
+@pytest.mark.parametrize("size", [1, 2, 7])
+def test_chunks_are_put_together(size):
+    loss, params, rows = programs.FACTORED["a tied head"]
+    with_aux = lambda *arguments: (loss(*arguments), None)  # noqa: E731
+
+    @jax.jit
+    def found():
+        whole = value_and_factored_grads(with_aux, params, rows)
+        return whole, value_and_factored_grads(with_aux, params, rows, chunk_size=size)
+
+    whole, parts = jax.device_get(found())
+    assert_trees_close(whole, parts, rtol=1e-5, atol=1e-6)
+
+
+def test_the_choice_is_the_caller_s():
+    """Of parameters that can be factored only: it is not asked about others."""
+    loss, params, rows = programs.FACTORED["dense layers"]
+    params = {**params, "also": np.ones(3, np.float32)}
+    asked = []
+
+    def penalized(params, x):
+        return loss(params, x) + jnp.sum(params["also"] ** 2), None
+
+    def choose(leaf):
+        asked.append(leaf.path)
+        return leaf.path == "out"
+
+    shapes = jax.eval_shape(
+        lambda: value_and_factored_grads(penalized, params, rows, choose)
+    )[1]
+    kept = {key for key, leaf in shapes.items() if _factored.is_factored(leaf)}
+    assert kept == {"out"}
+    assert sorted(asked) == ["bias", "in", "out"]
