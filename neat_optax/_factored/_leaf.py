@@ -9,7 +9,7 @@ import dataclasses
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeGuard
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -198,48 +198,3 @@ def _scaled(terms: tuple[Term, ...], scale: jax.Array) -> tuple[Term, ...]:
         return left, right
 
     return tuple(map(scaled, terms))
-
-
-def is_factored(node: Any) -> TypeGuard[Factored]:
-    """Whether a node of a tree stands for the gradients of one leaf."""
-    return isinstance(node, Factored)
-
-
-def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """`jax.tree.flatten`, to arrays and factored leaves.
-
-    Raises:
-      ValueError: if something has calculated with the factors of a leaf.
-    """
-    leaves, treedef = jax.tree.flatten(tree, is_leaf=is_factored)
-    for leaf in filter(is_factored, leaves):
-        _check_sealed(leaf)
-    return leaves, treedef
-
-
-def _check_sealed(leaf: Factored) -> None:
-    if leaf.seal.dtype != bool:
-        raise ValueError(
-            "`updates` must reach the first transformation of players as "
-            "value_and_example_grads returns them while they are factored, got factors "
-            "that something has calculated with: put it behind the aggregator, or pass "
-            "factored=False."
-        )
-
-
-def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:
-    """`jax.tree.map`, over arrays and factored leaves."""
-    return jax.tree.map(function, tree, *rest, is_leaf=is_factored)
-
-
-def specs(tree: Any) -> Any:
-    """The tree with the shape and dtype [P, ...] in place of every factored leaf."""
-    return tree_map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype) if is_factored(x) else x, tree
-    )
-
-
-def explicit(tree: Any) -> Any:
-    """The tree with an array [P, ...] for every factored leaf."""
-    leaves, treedef = flatten(tree)
-    return treedef.unflatten([x.explicit() if is_factored(x) else x for x in leaves])

@@ -1,6 +1,7 @@
 """Who the players of a batch are, as values that a training step takes."""
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 from neat_optax import _checks
 
@@ -12,14 +13,20 @@ class PlayerKind(NamedTuple):
       kind: the name of the function that made it.
       num_players: how many there are; None where the batch or the loss tells.
       chunk_size: how many of them are computed at a time; None: all.
+      factored: whether gradients may stay factors.
     """
 
     kind: str
     num_players: int | None = None
     chunk_size: int | None = None
+    factored: bool | Callable[[Any], bool] = False
 
 
-def examples(*, chunk_size: int | None = None) -> PlayerKind:
+def examples(
+    *,
+    chunk_size: int | None = None,
+    factored: bool | Callable[[Any], bool] = True,
+) -> PlayerKind:
     """Every example of a batch is a player.
 
     The loss is called with batches of one example. A layer that mixes the examples of a
@@ -28,12 +35,18 @@ def examples(*, chunk_size: int | None = None) -> PlayerKind:
     Args:
       chunk_size: how many players are computed at a time: memory for the activations
         of so many. All of them by default.
+      factored: whether gradients stay factors of outer products where that is cheaper
+        and the optimizer reads them, as in `value_and_example_grads`, or where a
+        function of a row of `neat_optax.explain` says so. With False they are formed:
+        `P` times the parameters.
 
     Example:
       >>> examples(chunk_size=8)
-      PlayerKind(kind='examples', num_players=None, chunk_size=8)
+      PlayerKind(kind='examples', num_players=None, chunk_size=8, factored=True)
     """
-    return _kind("examples", None, chunk_size)
+    if not callable(factored):
+        _checks.check_bool("factored", factored)
+    return _kind("examples", None, chunk_size)._replace(factored=factored)
 
 
 def tasks(*, chunk_size: int | None = None) -> PlayerKind:
@@ -45,8 +58,8 @@ def tasks(*, chunk_size: int | None = None) -> PlayerKind:
       chunk_size: of losses in an array, how many backward passes are made at a time.
 
     Example:
-      >>> tasks()
-      PlayerKind(kind='tasks', num_players=None, chunk_size=None)
+      >>> tasks().kind
+      'tasks'
     """
     return _kind("tasks", None, chunk_size)
 
@@ -62,8 +75,8 @@ def microbatches(count: int, *, chunk_size: int | None = None) -> PlayerKind:
       chunk_size: how many players are computed at a time. All of them by default.
 
     Example:
-      >>> microbatches(4)
-      PlayerKind(kind='microbatches', num_players=4, chunk_size=None)
+      >>> microbatches(4).num_players
+      4
     """
     _checks.check_count("count", count, minimum=1, schedule=False)
     return _kind("microbatches", count, chunk_size)

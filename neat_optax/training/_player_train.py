@@ -1,17 +1,19 @@
 """A training step on the gradients of several players."""
 
+import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax.aggregators import aggregate
 from neat_optax.aggregators._weighting import Weighting, as_weighting
-from neat_optax.players._gradients import map_rows, value_and_player_grads
-from neat_optax.training import _losses, _unstacked
+from neat_optax.training import _losses, _player_gradients, _unstacked
 from neat_optax.training._models import Model
+from neat_optax.training._player_factors import taking_factors
 from neat_optax.training._player_kinds import PlayerKind
 from neat_optax.training._player_rows import Rows, make_rows
 from neat_optax.training._step import (
@@ -30,6 +32,7 @@ def player_train_step(
     players: PlayerKind,
     weighting: Weighting | Callable[[jax.Array], jax.Array] | None = None,
     dtype: Any = None,
+    scale: Any = None,
     ema: float | None = None,
     extras: Callable[[dict[str, Any]], dict[str, Any]] | None = None,
     measures: Callable[[Any], dict[str, jax.Array]] | None = None,
@@ -38,17 +41,21 @@ def player_train_step(
 
     .. math:: u = \operatorname{tx}(g_1, \dots, g_P), \qquad g_i = \nabla_p\, \ell_i(p)
 
-    Without a `weighting`, `tx` gets the stacked gradients, `P` times the parameters, so
-    that it may hold any aggregator or contest. With one, no stack exists: the Gramian
-    is measured in blocks of `chunk_size` players, whose gradients are made anew for
+    `tx` gets all gradients, so that it may hold any aggregator or contest. Those of
+    examples stay factors where that is cheaper, and where `tx` reads them: an
+    aggregator or contest first in the chain does. What cannot stay factors is formed,
+    and everything is where `tx` asks for it, so that the step is the same to rounding.
+
+    With a `weighting`, that stands before `tx`, as `aggregate(weighting)` over the
+    whole tree. With one and a `chunk_size` of :math:`c`, no stack of gradients exists:
+    the Gramian is measured in blocks of `c` players, whose gradients are made anew for
     each, and `tx` gets the weighted sum,
 
     .. math:: u = \operatorname{tx}\Bigl(\sum_i w_i\, g_i\Bigr), \qquad
         w = \operatorname{weighting}(G), \quad G_{ij} = g_i \cdot g_j
 
-    in memory of :math:`2 c` gradients for chunks of :math:`c`, and the time of about
-    :math:`P (P / c + 5) / 2`. This is `aggregate(weighting)` before `tx` over the whole
-    tree. What needs the gradients themselves cannot be had in this way: coordinates
+    in memory of :math:`2 c` gradients and the time of about :math:`P (P / c + 5) / 2`.
+    What needs the gradients themselves cannot be had in this way: coordinates
     (`graddrop`, `trimmed_mean`), an average for each player (`moco`, `db_mtl`),
     contests, other scopes, and the second look that `upgrad`, `dual_proj` and `mgda`
     take at players that cancel to rounding. Squares of norms must be within float32.
@@ -61,7 +68,9 @@ def player_train_step(
       players: `examples()`, `tasks()` or `microbatches(count)`.
       weighting: a `Weighting`, or a function from a Gramian [P, P] to weights [P], such
         as `aggregators.upgrad_weights` or `players.neat_weights`.
-      dtype, ema, measures: as for `train_step`. A loss scale is not offered.
+      dtype, ema, measures: as for `train_step`.
+      scale: as for `train_step`. A step is left out where the gradients of any player
+        are not finite.
       extras: as for `train_step`; `aux` has a leading player axis where players are
         parts of the batch.
 
@@ -88,49 +97,72 @@ def player_train_step(
       [0.1 0.1] 1.0
     """
     _checks.check_kind("players", players, PlayerKind)
+    _checks.check_kind("tx", tx, optax.GradientTransformation)
     _checks.check_function("loss", loss)
     _checks.check_dtype("dtype", dtype)
     rule = None if weighting is None else as_weighting(weighting)
+    if rule is not None:
+        _check_count(rule, players)
+    if rule is None or players.chunk_size is None:
+        tx = taking_factors(tx if rule is None else _behind(rule, tx, players))
+        find = functools.partial(_together, players)
+    else:
+        tx = _unstacked.around(rule, tx, players.num_players)
+        find = functools.partial(_in_chunks, rule, players.chunk_size)
 
     def gradients(state: TrainingState, batch: Any) -> Gradients:
         rows = make_rows(players, model, loss, dtype, state, batch)
-        if rule is None:
-            losses, others, grads = _stacked_grads(rows, players.chunk_size, state)
-            kept = {}
-        else:
-            losses, others, grads, kept = _summed(rule, rows, players.chunk_size, state)
-        aux, extra = others
+        found = find(rows, state)
+        aux, extra = found.others
         more = {} if extras is None else extras(aux)
-        logs = {"loss": jnp.mean(losses), **_losses.logged(aux)}
-        logs |= {f"loss_{name}": losses[i] for i, name in enumerate(rows.names)}
-        return Gradients(grads, logs, extra, {"losses": losses, **kept, **more})
+        logs = {"loss": jnp.mean(found.losses), **_losses.logged(aux)}
+        logs |= {f"loss_{name}": found.losses[i] for i, name in enumerate(rows.names)}
+        arguments = {"losses": found.losses, **found.kept, **more}
+        after = finite = None
+        if state.scale is not None and found.finite is not None:
+            finite = jnp.all(found.finite)
+            after = _player_gradients.next_scale(state.scale, finite)
+        return Gradients(found.grads, logs, extra, arguments, after, finite)
 
-    if rule is not None:
-        _check_count(rule, players)
-        tx = _unstacked.around(rule, tx, players.num_players)
-    return make_step(model, gradients, tx, measures=measures, ema=ema)
-
-
-def _stacked_grads(rows: Rows, chunk_size: int | None, state: TrainingState):
-    """Losses [P], what is beside them, and gradients [P, ...]."""
-    if rows.whole is not None:
-        of_all = value_and_player_grads(rows.whole, has_aux=True, chunk_size=chunk_size)
-        (losses, others), grads = of_all(state.params)
-        return losses, others, grads
-    of_player = jax.value_and_grad(rows.loss, has_aux=True)
-    (losses, others), grads = map_rows(
-        lambda row: of_player(state.params, row), rows.inputs, chunk_size
-    )
-    return losses, rows.gather(others), grads
+    return make_step(model, gradients, tx, measures=measures, ema=ema, scale=scale)
 
 
-def _summed(rule: Weighting, rows: Rows, chunk_size: int | None, state: TrainingState):
-    """The same with one gradient, the weighted sum, and the weighting's state."""
-    chunks = _unstacked.make_chunks(rows, state.params, chunk_size)
+class _Found(NamedTuple):
+    losses: jax.Array  # [P]
+    others: Any  # `(aux, extra)` of the batch
+    grads: Any  # of all players, or their weighted sum
+    finite: jax.Array | None  # [P]; None: nobody asks
+    kept: dict[str, Any]  # the weighting's state, where the optimizer keeps it
+
+
+def _together(players: PlayerKind, rows: Rows, state: TrainingState) -> _Found:
+    """All gradients at once."""
+    factor = _factor(state)
+    found = _player_gradients.of_all(rows, players, state.params, factor)
+    (losses, others), grads = found
+    finite = None if factor is None else _player_gradients.are_finite(grads)
+    return _Found(losses, others, grads, finite, {})
+
+
+def _in_chunks(rule: Weighting, size: int, rows: Rows, state: TrainingState) -> _Found:
+    """So many players at a time, and a weighted sum at the end."""
+    chunks = _unstacked.make_chunks(rows, size, state.params, _factor(state))
     gramian, losses = _unstacked.measure(chunks, rows.num_players)
     weights, finite, own = _unstacked.decide(rule, gramian, losses, state.opt_state)
     grads, others = _unstacked.combine(chunks, weights, finite, state.params)
-    return losses, rows.gather(others), grads, {"weighting": own}
+    return _Found(losses, rows.gather(others), grads, finite, {"weighting": own})
+
+
+def _factor(state: TrainingState) -> Any:
+    """What losses are multiplied by in the backward pass."""
+    return None if state.scale is None else state.scale.scale
+
+
+def _behind(
+    rule: Weighting, tx: optax.GradientTransformation, players: PlayerKind
+) -> optax.GradientTransformation:
+    """The optimizer behind an aggregator of that rule."""
+    return optax.chain(aggregate(rule, num_players=players.num_players), tx)
 
 
 def _check_count(rule: Weighting, players: PlayerKind) -> None:

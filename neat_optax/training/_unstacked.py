@@ -15,6 +15,7 @@ import optax
 
 from neat_optax import _stacked, _tree
 from neat_optax.aggregators import Players, Weighting
+from neat_optax.training import _player_gradients
 from neat_optax.training._player_rows import Rows
 
 
@@ -33,9 +34,8 @@ class Chunks(NamedTuple):
     grads: Callable[[Any], Any]  # of inputs [c, ...]: ((losses, others), gradients)
 
 
-def make_chunks(rows: Rows, params: Any, chunk_size: int | None) -> Chunks:
-    """Players in chunks of one size, that of all of them by default."""
-    size = chunk_size or rows.num_players
+def make_chunks(rows: Rows, size: int, params: Any, factor: Any) -> Chunks:
+    """Players in chunks of one size; losses are scaled in the backward pass."""
     if rows.num_players % size:
         raise ValueError(
             f"`chunk_size` must divide the {rows.num_players} players where a "
@@ -43,8 +43,7 @@ def make_chunks(rows: Rows, params: Any, chunk_size: int | None) -> Chunks:
         )
 
     def grads(inputs: Any) -> Any:
-        of_player = jax.value_and_grad(rows.loss, has_aux=True)
-        return jax.vmap(of_player, (None, 0))(params, inputs)
+        return _player_gradients.of_some(rows, params, inputs, factor)
 
     shape = rows.num_players // size, size
     return Chunks(
