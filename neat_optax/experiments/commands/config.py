@@ -45,6 +45,7 @@ class TrainConfig(TrainOptions):
                 f"got {self.seeds}."
             )
         self.check_run()
+        _checks.check_bool("materialize", self.materialize)
         if self.learning_rate is not None:
             _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
         _checks.check_number("fraction", self.fraction, "(0, 1]")
@@ -156,6 +157,8 @@ class TrainConfig(TrainOptions):
                 f"{', '.join(data_sets.MULTI_LABEL)}, got {self.dataset}."
             )
         if self.players != "examples":
+            asked = "True" if self.materialize else None
+            _check_left_out("materialize", asked, "unless the players are examples")
             if self.num_players is not None:
                 raise ValueError(
                     "`num_players` must be left out unless the players are examples, "

@@ -160,6 +160,9 @@ class TrainOptions(RunOptions):
         int | None, arg(metavar="INT", help_behavior_hint=_hint(str(NUM_PLAYERS)))
     ] = None
     """groups of a batch, with --players examples"""
+    materialize: bool = False
+    """form the gradients of all groups, with --players examples; otherwise they stay
+    factors where that is cheaper"""
     epochs: Annotated[
         int | None,
         arg(
@@ -231,5 +234,6 @@ class TrainOptions(RunOptions):
 
     def settings(self) -> dict[str, Any]:
         """What decides on the numbers of a run: the content of `config.json`."""
-        found = super().settings() | {"prune": self.prune or None}
+        unset = {"prune": self.prune or None, "materialize": self.materialize or None}
+        found = super().settings() | unset
         return {name: x for name, x in found.items() if name not in _KEPT}

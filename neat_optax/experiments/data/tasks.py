@@ -49,6 +49,8 @@ def make_task(
     players: str | None = None,
     num_players: int | None = None,
     network: Network = networks.usual,
+    *,
+    factored: bool = False,
 ) -> Task:
     """The task for a data set.
 
@@ -59,6 +61,7 @@ def make_task(
         labels, which share the trunk and have a head each.
       num_players: number of groups, for "examples".
       network: from `networks.choose`.
+      factored: whether gradients of examples stay factors where that is cheaper.
     """
     init, build = make_network(data, network)
     hidden, layers = _layers(data, network)
@@ -79,7 +82,7 @@ def make_task(
         aggregate=lambda aggregator: aggregator,
     )
     if players == "examples":
-        return task._replace(gradients=_of_groups(losses, num_players))
+        return task._replace(gradients=_of_groups(losses, num_players, factored))
     if players == "tasks":
         of_labels = functools.partial(_mean_losses, losses)
         shared = _shared(of_labels, init, data)
@@ -162,12 +165,15 @@ def _of_batch(loss: Callable, forward: Forward):
     return gradients
 
 
-def _of_groups(losses: Losses, num_players: int | None):
+def _of_groups(losses: Losses, num_players: int | None, factored: bool):
     def of_example(params: optax.Params, example: Split):
         one = jax.tree.map(lambda x: x[None], example)
         return jnp.mean(losses(params, one))
 
-    return _with_losses(value_and_example_grads(of_example, num_players=num_players))
+    of_groups = value_and_example_grads(
+        of_example, num_players=num_players, factored=factored
+    )
+    return _with_losses(of_groups)
 
 
 def _with_losses(value_and_grads: Callable):

@@ -35,7 +35,7 @@ def load(config: TrainConfig) -> data_sets.Data:
             f"`batch_size` must be at most the {len(data.train.y)} training examples, "
             f"got {config.batch_size}."
         )
-    task = make_task(data, config.players, config.num_players, config.network)
+    task = _make_task(data, config)
     for name in config.names:  # says now what does not fit
         jax.eval_shape(make_candidate(name, config, task, data).init)
     return data
@@ -56,7 +56,7 @@ def run(
       The content of `result.json`, where a nan is null.
     """
     reports, metrics = {}, Metrics(folder, config)
-    task = make_task(data, config.players, config.num_players, config.network)
+    task = _make_task(data, config)
     for name in config.names:
         trainer = make_candidate(name, config, task, data)
         trained = _train(name, trainer, config, folder, metrics, tick)
@@ -70,6 +70,16 @@ def run(
     }
     folder.write("result.json", plain(result))
     return result
+
+
+def _make_task(data: data_sets.Data, config: TrainConfig) -> Task:
+    return make_task(
+        data,
+        config.players,
+        config.num_players,
+        config.network,
+        factored=not config.materialize,
+    )
 
 
 def make_candidate(

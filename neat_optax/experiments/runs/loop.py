@@ -17,6 +17,7 @@ from neat_optax import training
 from neat_optax.experiments.candidates.candidate import AtEnd, Measures, nothing
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
+from neat_optax.training._player_factors import taking_factors
 
 
 class Replicas(NamedTuple):
@@ -135,6 +136,7 @@ def _step(
         return training.Gradients(found, logs, state.extra, extra)
 
     model = training.from_function(task.scores, ())  # only its parameters are trained
+    optimizer = taking_factors(optimizer)
     return training.make_step(model, gradients, optimizer, measures=measures)
 
 

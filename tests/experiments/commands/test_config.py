@@ -87,6 +87,7 @@ def test_bad_options_are_named(options, message):
         ),
         ({**EXAMPLES, "num_players": None}, "must be an integer >= 2, got None"),
         ({**TASKS, "num_players": 14}, "`num_players` must be left out unless .* 14"),
+        ({**TASKS, "materialize": True}, "`materialize` must be left out unless .* ex"),
         ({**TASKS, "dataset": "digits"}, "`dataset` must be .* yeast, .*, got digits"),
     ],
 )

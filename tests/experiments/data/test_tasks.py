@@ -6,6 +6,7 @@ import optax
 import pytest
 from flax import nnx
 
+from neat_optax import _factored
 from neat_optax.experiments.data import datasets
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_task
@@ -50,6 +51,7 @@ def average_to_the_batch(plain, players, params, some):
     def both(params):
         extra, gradient = plain.gradients(params, some)
         of_players, gradients = players.gradients(params, some)
+        gradients = _factored.explicit(gradients)
         return extra["losses"], gradient, of_players["losses"], gradients
 
     loss, gradient, losses, gradients = both(params)
@@ -64,6 +66,12 @@ def test_groups_average_to_the_batch(name, num_players, request):
     plain, groups = make_task(loaded), make_task(loaded, "examples", num_players)
     losses = average_to_the_batch(plain, groups, start(plain), batch(loaded))
     assert losses.shape == (num_players,)
+
+
+@pytest.mark.slow
+def test_factors_average_to_the_batch(wine):
+    plain, groups = make_task(wine), make_task(wine, "examples", 4, factored=True)
+    average_to_the_batch(plain, groups, start(plain), batch(wine))
 
 
 def test_tasks_average_to_the_batch(labels):

@@ -175,6 +175,18 @@ PLAYERS = TrainConfig(
 )
 
 
+@pytest.mark.parametrize("materialize", [False, True])
+def test_gradients_stay_factored_unless_they_are_to_be_formed(monkeypatch, materialize):
+    def note(*_, factored):
+        raise LookupError(factored)
+
+    monkeypatch.setattr(experiment, "make_task", note)
+    config = dataclasses.replace(PLAYERS, materialize=materialize)
+    with pytest.raises(LookupError, match=str(not materialize)):
+        load(config)
+    assert config.settings()["materialize"] is (True if materialize else None)
+
+
 @pytest.fixture(scope="module")
 def played(tmp_path_factory, compiled):
     folder = RunFolder(str(tmp_path_factory.mktemp("runs")), "whole", {"dataset": "x"})
@@ -200,6 +212,15 @@ def test_players_are_reported_with_their_conflicts(played):
         *["mean"] * 2,
         *["pcgrad"] * 2,
     ]
+
+
+@pytest.mark.slow
+def test_formed_gradients_give_the_same_result(played, tmp_path, compiled):
+    folder = RunFolder(str(tmp_path), "formed", {"dataset": "x"})
+    formed = compiled(folder, dataclasses.replace(PLAYERS, materialize=True))
+    for name, report in formed["aggregators"].items():
+        factored = played[1]["aggregators"][name]["curves"]["loss"]
+        np.testing.assert_allclose(report["curves"]["loss"], factored, rtol=1e-4)
 
 
 @pytest.mark.slow
