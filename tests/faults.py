@@ -24,6 +24,22 @@ FAULTS = [
         ("tests/conflict/test_gate.py tests/conflict/test_detect.py",),
     ),
     Fault(
+        "best-checkpoint-first",
+        "wrong choice",
+        "neat_optax/experiments/runs/loading.py",
+        "epoch = max(epochs, key=",
+        "epoch = min(epochs, key=",
+        ("tests/experiments/runs/test_loading.py",),
+    ),
+    Fault(
+        "reading-cleans-up",
+        "side effect",
+        "neat_optax/experiments/runs/checkpoints.py",
+        "cleanup_tmp_directories=not reads,",
+        "cleanup_tmp_directories=True,",
+        ("tests/experiments/runs/test_loading.py",),
+    ),
+    Fault(
         "adapt-alpha-decays",
         "swapped argument",
         "neat_optax/conflict/_correct.py",

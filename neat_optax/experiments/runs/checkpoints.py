@@ -69,7 +69,7 @@ class Writer:
         epochs = [checkpoint.step for checkpoint in checkpoints]
         kept = set(sorted(epochs)[-self._keep.last :])
         if self._keep.best:
-            kept.add(max(epochs, key=lambda epoch: (_score(self._rows, epoch), epoch)))
+            kept.add(max(epochs, key=lambda epoch: (score(self._rows, epoch), epoch)))
         return [epoch in kept for epoch in epochs]
 
 
@@ -86,7 +86,7 @@ def _copied(leaf: Any) -> Any:
     return jnp.array(leaf) if is_key else np.array(leaf)
 
 
-def _score(rows: Sequence[dict[str, Any]], epoch: int) -> float:
+def score(rows: Sequence[dict[str, Any]], epoch: int) -> float:
     """Of an epoch: that of the best rate, the mean over its seeds."""
     if not 0 < epoch <= len(rows):
         return -np.inf
@@ -108,44 +108,75 @@ def restore(
     """
     if not folder.is_dir():
         return None
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+    epochs = [epoch for epoch in saved(folder) if only in (None, epoch)]
     with _manager(folder) as manager:
+        return _last_readable(manager, folder, epochs, like, OPTION)
 
-        def load(epoch: int, state: Any) -> Any:
-            both = ocp.args.Composite(state=state, rows=ocp.args.JsonRestore())
-            return manager.restore(epoch, args=both)
 
-        def read(epoch: int) -> tuple[Any, list[dict]]:
-            found = load(epoch, ocp.args.StandardRestore(abstract))
-            return found.state, found.rows["rows"]
+def read(folder: pathlib.Path, epoch: int, like: Any) -> tuple[Any, list[dict]]:
+    """A checkpoint's replicas and rows, of a run that may be at work.
 
-        epochs = [epoch for epoch in manager.all_steps() if only in (None, epoch)]
-        last = _damage.last_readable(
-            {epoch: folder / f"{_PREFIX}_{epoch}" for epoch in epochs},
-            read,
-            lambda epoch: load(epoch, ocp.args.StandardRestore()),
-            f"`{OPTION}` must be that of a run of this version, got {folder}, whose "
-            "checkpoints hold something else.",
-            OPTION,
-        )
+    Args:
+      folder: of a candidate.
+      epoch: one of `saved(folder)`.
+      like: of the same structure, shapes and dtypes as the replicas.
+    """
+    with _manager(folder, reads=True) as manager:
+        found = _last_readable(manager, folder, [epoch], like, "run")
+    assert found is not None
+    return found[1:]
+
+
+def saved(folder: pathlib.Path) -> list[int]:
+    """The epochs whose checkpoints are there and whole, as far as their names say."""
+    names = (path.name.rpartition("_") for path in folder.glob(f"{_PREFIX}_*"))
+    return sorted(int(number) for *_, number in names if number.isdecimal())
+
+
+def _last_readable(
+    manager: ocp.CheckpointManager,
+    folder: pathlib.Path,
+    epochs: Sequence[int],
+    like: Any,
+    option: str,
+) -> tuple[int, Any, list[dict]] | None:
+    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
+
+    def load(epoch: int, state: Any) -> Any:
+        both = ocp.args.Composite(state=state, rows=ocp.args.JsonRestore())
+        return manager.restore(epoch, args=both)
+
+    def read_one(epoch: int) -> tuple[Any, list[dict]]:
+        found = load(epoch, ocp.args.StandardRestore(abstract))
+        return found.state, found.rows["rows"]
+
+    last = _damage.last_readable(
+        {epoch: folder / f"{_PREFIX}_{epoch}" for epoch in epochs},
+        read_one,
+        lambda epoch: load(epoch, ocp.args.StandardRestore()),
+        f"`{option}` must be that of a run of this version, got {folder}, whose "
+        "checkpoints hold something else.",
+        option,
+    )
     return None if last is None else (last[0], *last[1])
 
 
 def _manager(
-    folder: pathlib.Path, policy: Writer | None = None
+    folder: pathlib.Path, policy: Writer | None = None, reads: bool = False
 ) -> ocp.CheckpointManager:
     """Of a folder, in which it deletes what saves cut off have left.
 
     Args:
       folder: of a candidate.
       policy: says what stays, and lets saves go on in the background.
+      reads: whether it changes nothing, since another process may be saving.
     """
     if folder.is_dir():
         _check_ours(folder)
     options = ocp.CheckpointManagerOptions(
         step_prefix=_PREFIX,
         preservation_policy=policy,
-        cleanup_tmp_directories=True,
+        cleanup_tmp_directories=not reads,
         enable_async_checkpointing=policy is not None,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)

@@ -5,7 +5,6 @@ runs/<name>/compact/        the smaller networks' weights, an orbax checkpoint w
             compact.json    what was saved, written last
 """
 
-import dataclasses
 import json
 import pathlib
 from typing import Any, NamedTuple
@@ -22,8 +21,9 @@ from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_network, make_task
 from neat_optax.experiments.runs import checkpoints
 from neat_optax.experiments.runs.experiment import load, make_candidate
-from neat_optax.experiments.runs.reading import CONFIG, read_config, read_run
-from neat_optax.experiments.runs.selection import chosen_params
+from neat_optax.experiments.runs.loading import read_options
+from neat_optax.experiments.runs.reading import read_run
+from neat_optax.experiments.runs.selection import at_rate
 from neat_optax.experiments.runs.writing import folder_name, write_text
 from neat_optax.sparsity.compaction._compact import latency, search_compaction
 
@@ -48,21 +48,8 @@ class Finished(NamedTuple):
 
 def open_run(path: pathlib.Path) -> Finished:
     """Reads a run's configuration and result."""
-    if "task" in read_config(path):
-        raise ValueError(
-            f"`run` must be one of neat-optax train, got {path} of neat-optax evolve."
-        )
-    run = read_run(path)
-    known = {field.name for field in dataclasses.fields(TrainConfig)}
-    given = {key: run.config[key] for key in known if run.config.get(key) is not None}
-    lists = {key: tuple(x) for key, x in given.items() if isinstance(x, list)}
-    try:
-        config = TrainConfig(**{**given, **lists})
-    except (TypeError, ValueError) as error:
-        raise ValueError(
-            f"`run` must be one with whole options, got {path / CONFIG}: {error}"
-        ) from error
-    return Finished(path, config, run.result)
+    config = read_options(path)
+    return Finished(path, config, read_run(path).result)
 
 
 def choose(run: Finished, name: str | None) -> str:
@@ -145,13 +132,13 @@ def _restore(run: Finished, name: str, data: Data) -> Any:
     """The parameters at the selected rate, with a leading axis of seeds."""
     config, report = run.config, run.reports[name]
     task = make_task(data, config.players, config.num_players)
-    like = make_candidate(name, config, task, data).init()
+    like = jax.eval_shape(make_candidate(name, config, task, data).init)
     folder = run.path / "checkpoints" / folder_name(name)
     restored = checkpoints.restore(folder, like, config.num_epochs)
     if restored is None:
         raise ValueError(f"`run` must hold a checkpoint of {name}, got {run.path}.")
     best = report["learning_rates_tried"].index(report["learning_rate"])
-    return chosen_params(restored[1], best, config.seeds)
+    return at_rate(restored[1], best, config.seeds).params
 
 
 def _compact_one(model: nnx.Module, data: Data) -> tuple[Any, dict[str, Any]]:

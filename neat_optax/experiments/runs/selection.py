@@ -49,8 +49,8 @@ def report(
     if streamed:
         scores = _stream_scores(curves)
     else:
-        chosen = chosen_params(trained.replicas, best, config.seeds)
-        scores = _test_scores(trainer.scores(chosen, test))
+        chosen = at_rate(trained.replicas, best, config.seeds)
+        scores = _test_scores(trainer.scores(chosen.params, test))
     return {
         "learning_rate": trained.rates[best],
         "learning_rates_tried": trained.rates,
@@ -63,10 +63,10 @@ def report(
     }
 
 
-def chosen_params(replicas: Replicas, best: int, seeds: int) -> Any:
-    """The parameters of all seeds at the learning rate of that number."""
-    chosen = slice(best * seeds, (best + 1) * seeds)
-    return jax.tree.map(lambda x: x[chosen], replicas.params)
+def at_rate(replicas: Replicas, number: int, seeds: int) -> Replicas:
+    """All seeds at the learning rate of that number."""
+    chosen = slice(number * seeds, (number + 1) * seeds)
+    return jax.tree.map(lambda x: x[chosen], replicas)
 
 
 def differences(reports: dict[str, Any], lineup: Lineup) -> dict[str, Any]:
