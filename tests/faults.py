@@ -470,4 +470,28 @@ FAULTS = [
         "",
         ("tests/players/test_features.py",),
     ),
+    Fault(
+        "factors-for-all",
+        "dropped guard",
+        "neat_optax/training/_player_factors.py",
+        "inner.update(_factored.closed(updates), state, params, **extra)",
+        "inner.update(updates, state, params, **extra)",
+        ("tests/training/test_player_train.py",),
+    ),
+    Fault(
+        "factors-stay-scaled",
+        "dropped factor",
+        "neat_optax/training/_player_gradients.py",
+        "return (losses / factor, others), _factored.divide(grads, factor)",
+        "return (losses / factor, others), grads",
+        ("tests/training/test_player_train.py",),
+    ),
+    Fault(
+        "materialize-ignored",
+        "dropped option",
+        "neat_optax/experiments/runs/experiment.py",
+        "factored=not config.materialize",
+        "factored=True",
+        ("tests/experiments/runs/test_experiment.py",),
+    ),
 ]

@@ -44,9 +44,7 @@ def examples(
       >>> examples(chunk_size=8)
       PlayerKind(kind='examples', num_players=None, chunk_size=8, factored=True)
     """
-    if not callable(factored):
-        _checks.check_bool("factored", factored)
-    return _kind("examples", None, chunk_size)._replace(factored=factored)
+    return _kind("examples", None, chunk_size, factored)
 
 
 def tasks(*, chunk_size: int | None = None) -> PlayerKind:
@@ -64,7 +62,12 @@ def tasks(*, chunk_size: int | None = None) -> PlayerKind:
     return _kind("tasks", None, chunk_size)
 
 
-def microbatches(count: int, *, chunk_size: int | None = None) -> PlayerKind:
+def microbatches(
+    count: int,
+    *,
+    chunk_size: int | None = None,
+    factored: bool | Callable[[Any], bool] = False,
+) -> PlayerKind:
     """Every one of `count` equal parts of a batch is a player.
 
     The loss is called with one part. Statistics of batches are those of the parts, and
@@ -73,16 +76,22 @@ def microbatches(count: int, *, chunk_size: int | None = None) -> PlayerKind:
     Args:
       count: `P`, which divides the batch.
       chunk_size: how many players are computed at a time. All of them by default.
+      factored: as for `examples`. Not by default: many examples of one player leave
+        less to gain.
 
     Example:
       >>> microbatches(4).num_players
       4
     """
     _checks.check_count("count", count, minimum=1, schedule=False)
-    return _kind("microbatches", count, chunk_size)
+    return _kind("microbatches", count, chunk_size, factored)
 
 
-def _kind(kind: str, count: int | None, chunk_size: int | None) -> PlayerKind:
+def _kind(
+    kind: str, count: int | None, chunk_size: int | None, factored: Any = False
+) -> PlayerKind:
     if chunk_size is not None:
         _checks.check_count("chunk_size", chunk_size, minimum=1, schedule=False)
-    return PlayerKind(kind, count, chunk_size)
+    if not callable(factored):
+        _checks.check_bool("factored", factored)
+    return PlayerKind(kind, count, chunk_size, factored)

@@ -131,6 +131,7 @@ def test_gradients_of_examples_are_factored_unless_that_is_refused():
     assert gradients_seen(training.examples(chunk_size=2)) == [True]
     assert gradients_seen(training.examples(factored=lambda _: False)) == [False]
     assert gradients_seen(training.microbatches(4)) == [False]
+    assert gradients_seen(training.microbatches(4, factored=lambda _: True)) == [True]
 
 
 FORMED = training.examples(factored=False)
