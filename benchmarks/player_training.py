@@ -67,7 +67,8 @@ def show(
     for name, step in steps.items():
         state = step.init()
         program = jax.jit(step.update).lower(state, batch).compile()
-        memory[name] = program.memory_analysis().temp_size_in_bytes
+        plan: Any = program.memory_analysis()
+        memory[name] = plan.temp_size_in_bytes
         programs[name] = program, state
     seconds = {name: [] for name in programs}
     for _ in range(rounds):

@@ -25,14 +25,14 @@ def of_all(rows: Rows, players: PlayerKind, params: Any, factor: Any) -> Found:
       params: the parameters.
       factor: what losses are multiplied by in the backward pass, or None.
     """
-    chunk = players.chunk_size
+    chunk, factored = players.chunk_size, players.factored
     if rows.whole is not None:
         whole = _scaled(rows.whole, factor)
         of_losses = value_and_player_grads(whole, has_aux=True, chunk_size=chunk)
         return _unscaled(of_losses(params), factor)
-    if players.factored:
+    if factored:
         loss = _scaled(rows.loss, factor)
-        choice = {"choose": players.factored} if callable(players.factored) else {}
+        choice = {"choose": factored} if callable(factored) else {}
         found = value_and_factored_grads(
             loss, params, (rows.inputs,), chunk_size=chunk, **choice
         )

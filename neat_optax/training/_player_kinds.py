@@ -5,6 +5,9 @@ from typing import Any, NamedTuple
 
 from neat_optax import _checks
 
+Choice = bool | Callable[[Any], bool]
+"""Whether gradients stay factors; of a leaf, from a row of `neat_optax.explain`."""
+
 
 class PlayerKind(NamedTuple):
     """Made by `examples`, `tasks` or `microbatches`.
@@ -13,19 +16,19 @@ class PlayerKind(NamedTuple):
       kind: the name of the function that made it.
       num_players: how many there are; None where the batch or the loss tells.
       chunk_size: how many of them are computed at a time; None: all.
-      factored: whether gradients may stay factors.
+      factored: whether gradients may stay factors, or which of them may.
     """
 
     kind: str
     num_players: int | None = None
     chunk_size: int | None = None
-    factored: bool | Callable[[Any], bool] = False
+    factored: Choice = False
 
 
 def examples(
     *,
     chunk_size: int | None = None,
-    factored: bool | Callable[[Any], bool] = True,
+    factored: Choice = True,
 ) -> PlayerKind:
     """Every example of a batch is a player.
 
@@ -66,7 +69,7 @@ def microbatches(
     count: int,
     *,
     chunk_size: int | None = None,
-    factored: bool | Callable[[Any], bool] = False,
+    factored: Choice = False,
 ) -> PlayerKind:
     """Every one of `count` equal parts of a batch is a player.
 
@@ -88,7 +91,7 @@ def microbatches(
 
 
 def _kind(
-    kind: str, count: int | None, chunk_size: int | None, factored: Any = False
+    kind: str, count: int | None, chunk_size: int | None, factored: Choice = False
 ) -> PlayerKind:
     if chunk_size is not None:
         _checks.check_count("chunk_size", chunk_size, minimum=1, schedule=False)
