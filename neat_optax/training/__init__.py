@@ -9,6 +9,7 @@ from neat_optax.training._callbacks import Run as Run
 from neat_optax.training._evaluate import evaluate as evaluate
 from neat_optax.training._fit import Result as Result
 from neat_optax.training._fit import fit as fit
+from neat_optax.training._flax_state import from_train_state as from_train_state
 from neat_optax.training._folder import Checkpoint as Checkpoint
 from neat_optax.training._folder import load_checkpoint as load_checkpoint
 from neat_optax.training._models import Model as Model

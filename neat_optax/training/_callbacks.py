@@ -30,6 +30,11 @@ class Callback:
     A training that goes on from a checkpoint begins with the `rows` of the epochs
     before: what a callback remembers it makes of those.
 
+    Attributes:
+      ahead: whether the next epoch may begin before `on_epoch_end`, so that the device
+        does not wait for the logs to be read. For callbacks that neither look at the
+        state of the run nor end it.
+
     Example:
       >>> class Shout(Callback):
       ...     def on_epoch_end(self, epoch, logs):
@@ -37,6 +42,8 @@ class Callback:
       >>> Shout().on_epoch_end(0, {"loss": 0.5})
       epoch 0: loss 0.50!
     """
+
+    ahead = False
 
     def on_train_begin(self, run: Run) -> None:
         """Before the first step, also of a training that goes on."""
@@ -68,6 +75,8 @@ class History(Callback):
       >>> history["loss"]
       [2.0, 1.0]
     """
+
+    ahead = True
 
     def __init__(self, rows: Sequence[dict[str, float]] = ()):
         self.rows = list(rows)

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from neat_optax import _checks
 from neat_optax.training import _batches
+from neat_optax.training._flax_state import opened
 from neat_optax.training._models import Model
-from neat_optax.training._step import TrainingState
 
 Metrics = Callable[[Any, Any], dict[str, Any]]
 """`metrics(model, batch)`: numbers, or arrays [B] with one for each example."""
@@ -18,7 +18,7 @@ Metrics = Callable[[Any, Any], dict[str, Any]]
 
 def evaluate(
     model: Model,
-    state: TrainingState,
+    state: Any,
     data: Any,
     metrics: Metrics,
     *,
@@ -28,7 +28,8 @@ def evaluate(
 
     Args:
       model: what the state is of.
-      state: whose `ema` is used where it keeps one, else its `params`.
+      state: whose `ema` is used where it keeps one, else its `params`; a `TrainState`
+        will do.
       data: as for `fit`: arrays with a leading axis of examples if there is a
         `batch_size`, else an iterable of batches. No example is left out.
       metrics: a function `metrics(model, batch)` that returns a dictionary of arrays
@@ -49,6 +50,7 @@ def evaluate(
       {'output': 6.0}
     """
     _checks.check_function("metrics", metrics)
+    state, _ = opened(state)
     params = state.params if state.ema is None else state.ema
     run = _compiled(model.run, metrics, batch_size)
     point = params, state.extra, state.key

@@ -1,8 +1,7 @@
 """A training on disk: checkpoints of state and progress, written by orbax.
 
-folder/step_<n>/        the state after n steps, and how far its epoch and history are
-       best/step_<n>/   the same after the best epoch, where a metric says which
-       .lock            held by the training that writes here
+folder/step_<n>/   the state after n steps, and how far its epoch and history are
+       .lock       held by the training that writes here
 """
 
 import contextlib
@@ -12,15 +11,13 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-import jax
-import orbax.checkpoint as ocp
-
-from neat_optax import _checks, _damage, _lock
-from neat_optax.training._step import TrainingState
+from neat_optax import _checks, _lock, _saving
+from neat_optax.training._flax_state import opened
+from neat_optax.training._state import TrainingState
 
 _PREFIX = "step"
-_FORMAT = 1
-_OURS = {"best", _lock.LOCK}
+_FORMAT = 2
+_NOTES = ("about",)
 
 
 class Checkpoint(NamedTuple):
@@ -32,8 +29,7 @@ class Checkpoint(NamedTuple):
         is always written.
       keep: how many of the last are kept, at least 2: if one is damaged, the one before
         it serves.
-      best: a name in the logs of an epoch; the epoch that is best by it is kept too, in
-        `folder/best`.
+      best: a name in the logs of an epoch; the epoch that is best by it is kept too.
       mode: "min" or "max": which values of it are better.
 
     Example:
@@ -55,6 +51,8 @@ class Progress(NamedTuple):
     position: int = 0  # steps of the next one that are taken
     sums: Mapping[str, float] = MappingProxyType({})  # of its logs
     rows: tuple[dict[str, float], ...] = ()  # the logs of complete epochs
+    ends: tuple[int, ...] = ()  # how many steps were taken when they ended
+    data: Any = None  # where the iterator of batches stands, if it can say so
 
 
 class Folder:
@@ -64,50 +62,62 @@ class Folder:
         self.options = as_checkpoint(checkpoint)
         self.path = pathlib.Path(self.options.folder).resolve()
         self._identity = {"format": _FORMAT, **identity}
+        self._best: int | None = None
         self.path.mkdir(parents=True, exist_ok=True)
         _check_free(self.path)
-        with contextlib.ExitStack() as stack:
-            stack.callback(_lock.hold(self.path, "checkpoint"))
-            self._last = _manager(self.path, self.options.keep)
-            stack.callback(self._last.close)
-            self._held = stack.pop_all()
+        self._held = contextlib.ExitStack()
+        self._held.callback(_lock.hold(self.path, "checkpoint"))
 
     def restore(self, like: TrainingState) -> tuple[TrainingState, Progress]:
-        """The last checkpoint that can be read; (like, Progress()) if there is none."""
-        found = _restore(self._last, self.path, like)
-        self._last.reload()
-        if found is None:
-            return like, Progress()
-        state, about = found
-        _check_identity(self.path, about["identity"], self._identity)
-        sums, rows = about["sums"], tuple(about["rows"])
-        return state, Progress(about["epoch"], about["position"], sums, rows)
+        """The last checkpoint that can be read; (like, Progress()) if there is none.
 
-    def save(self, state: TrainingState, progress: Progress) -> None:
-        """Adds a checkpoint, unless there is one of this step."""
-        _save(self._last, state, progress, self._identity)
+        From then on checkpoints can be saved.
+        """
+        found = _restore(self.path, like)
+        state, progress = like, Progress()
+        if found is not None:
+            state, about = found.state, found.notes["about"]
+            _check_identity(self.path, about.pop("identity"), self._identity)
+            self._best = about.pop("best")
+            rows, ends = tuple(about.pop("rows")), tuple(about.pop("ends"))
+            progress = Progress(rows=rows, ends=ends, **about)
+        self._saver = _saving.Saver(self.path, _PREFIX, self._kept)
+        self._held.callback(self._saver.close)
+        return state, progress
 
-    def save_best(self, state: TrainingState, progress: Progress) -> None:
-        """Keeps the state of the last epoch if it is the best by the metric."""
+    def is_due(self, progress: Progress) -> bool:
+        """Whether the end of an epoch is to be saved, which is the last of progress."""
+        self._best = self._best_end(progress)
+        every, end = self.options.every, progress.ends[-1]
+        return every is None or end % every == 0 or end == self._best
+
+    def save(self, number: int, state: TrainingState, progress: Progress) -> None:
+        """Begins a checkpoint of so many steps, unless there is one."""
+        self._best = self._best_end(progress)
+        about = {**progress._asdict(), "sums": dict(progress.sums)}
+        about |= {"identity": self._identity, "best": self._best}
+        self._saver.save(number, state, about=about)
+
+    def _best_end(self, progress: Progress) -> int | None:
+        """The steps after which the best epoch ended."""
         name = self.options.best
-        if name is None:
-            return
+        if name is None or not progress.rows:
+            return None
         if name not in progress.rows[-1]:
             known = ", ".join(progress.rows[-1])
             raise ValueError(f"`best` must be in the logs, {known}, got {name}.")
         values = [row[name] for row in progress.rows]
-        if best_row(values, self.options.mode) == len(values) - 1:
-            with _manager(self.path / "best", 1) as manager:
-                _save(manager, state, progress, self._identity)
+        return progress.ends[best_row(values, self.options.mode)]
+
+    def _kept(self, numbers: list[int]) -> set[int | None]:
+        return {*numbers[-self.options.keep :], self._best}
 
     def close(self) -> None:
-        """Lets go of the folder."""
+        """Waits for what is being written, and lets go of the folder."""
         self._held.close()
 
 
-def load_checkpoint(
-    checkpoint: Any, like: TrainingState, *, best: bool = False
-) -> TrainingState:
+def load_checkpoint(checkpoint: Any, like: Any, *, best: bool = False) -> Any:
     """The state in a folder that `fit` has written.
 
     Args:
@@ -119,14 +129,15 @@ def load_checkpoint(
       ValueError: if there is none, or one of another state.
     """
     path = pathlib.Path(as_checkpoint(checkpoint).folder).resolve()
-    path = path / "best" if best else path
-    found = None
-    if path.is_dir():
-        with _manager(path, None) as manager:
-            found = _restore(manager, path, like)
+    like, close = opened(like)
+    found = _restore(path, like, sweep=False)
+    if found is not None and best:
+        number = found.notes["about"]["best"]
+        found = None if number is None else _restore(path, like, number, sweep=False)
     if found is None:
-        raise ValueError(f"`checkpoint` must be a folder with checkpoints, got {path}.")
-    return found[0]
+        kind = "checkpoints of the best epoch" if best else "checkpoints"
+        raise ValueError(f"`checkpoint` must be a folder with {kind}, got {path}.")
+    return close(found.state)
 
 
 def as_checkpoint(checkpoint: Any) -> Checkpoint:
@@ -151,54 +162,27 @@ def best_row(values: list[float], mode: str) -> int:
     return ranks.index(min(ranks))
 
 
-def _manager(folder: pathlib.Path, keep: int | None) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(
-        step_prefix=_PREFIX,
-        max_to_keep=keep,
-        cleanup_tmp_directories=keep is not None,
-        enable_async_checkpointing=False,
-    )
-    return ocp.CheckpointManager(folder, options=options)
-
-
-def _save(
-    manager: ocp.CheckpointManager,
-    state: TrainingState,
-    progress: Progress,
-    identity: dict[str, Any],
-) -> None:
-    number = int(state.step)
-    if number in manager.all_steps():
-        return
-    about = {**progress._asdict(), "sums": dict(progress.sums), "identity": identity}
-    args = ocp.args.Composite(
-        state=ocp.args.StandardSave(state), about=ocp.args.JsonSave(about)
-    )
-    manager.save(number, args=args)
-
-
 def _restore(
-    manager: ocp.CheckpointManager, folder: pathlib.Path, like: TrainingState
-) -> tuple[TrainingState, dict[str, Any]] | None:
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-
-    def load(number: int, state: Any) -> Any:
-        args = ocp.args.Composite(state=state, about=ocp.args.JsonRestore())
-        return manager.restore(number, args=args)
-
-    def read(number: int) -> tuple[TrainingState, dict[str, Any]]:
-        found = load(number, ocp.args.StandardRestore(abstract))
-        return found.state, found.about
-
-    last = _damage.last_readable(
-        {number: folder / f"{_PREFIX}_{number}" for number in manager.all_steps()},
-        read,
-        lambda number: load(number, ocp.args.StandardRestore()),
+    folder: pathlib.Path,
+    like: TrainingState,
+    only: int | None = None,
+    *,
+    sweep: bool = True,
+) -> _saving.Saved | None:
+    of_another = (
         f"`checkpoint` must be a folder of this training, got {folder} of one with "
-        "another model, optimizer or step.",
-        "checkpoint",
+        "another model, optimizer or step."
     )
-    return None if last is None else last[1]
+    return _saving.restore(
+        folder,
+        _PREFIX,
+        like,
+        _NOTES,
+        of_another=of_another,
+        option="checkpoint",
+        only=only,
+        sweep=sweep,
+    )
 
 
 def _check_free(folder: pathlib.Path) -> None:
@@ -206,7 +190,7 @@ def _check_free(folder: pathlib.Path) -> None:
     others = [
         path.name
         for path in folder.iterdir()
-        if path.name not in _OURS and not path.name.startswith(f"{_PREFIX}_")
+        if path.name != _lock.LOCK and not path.name.startswith(f"{_PREFIX}_")
     ]
     if others:
         raise ValueError(

@@ -4,8 +4,7 @@ A source gives, for an epoch, pieces from any position on. A piece is some steps
 are taken by one compiled call.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sized
-from itertools import islice
+from collections.abc import Callable, Iterator, Sized
 from typing import Any, NamedTuple
 
 import jax
@@ -13,6 +12,8 @@ import numpy as np
 
 from neat_optax import _checks
 from neat_optax.training import _batches
+from neat_optax.training._folder import Progress
+from neat_optax.training._reader import Reader
 from neat_optax.training._step import Step, TrainingState
 
 Advance = Callable[[TrainingState], tuple[TrainingState, dict[str, jax.Array]]]
@@ -22,21 +23,39 @@ class Source(NamedTuple):
     """Batches of all epochs.
 
     Attributes:
-      pieces: from the number of an epoch, how many of its steps to leave out, how many
-        were taken in all, and how many lie between checkpoints (or None), to pairs: how
-        many steps, and the function that takes them. Its logs have a leading axis of
-        steps where there are several.
+      pieces: from progress, how many steps were taken in all, and how many lie between
+        checkpoints (or None), to pairs for what is left of the next epoch: how many
+        steps, and the function that takes them. Its logs have a leading axis of steps
+        where there are several.
       steps: in an epoch; None if that is not known before.
+      state: where the data stand after a step, for `Progress.data`; with `ended=True`
+        after the last one of an epoch.
     """
 
-    pieces: Callable[[int, int, int, int | None], Iterator[tuple[int, Advance]]]
+    pieces: Callable[[Progress, int, int | None], Iterator[tuple[int, Advance]]]
     steps: int | None
+    state: Callable[..., Any]
 
 
-def make_source(step: Step, data: Any, batch_size: int | None, seed: int) -> Source:
+def make_source(
+    step: Step,
+    data: Any,
+    batch_size: int | None,
+    seed: int,
+    steps_per_epoch: int | None = None,
+) -> Source:
     """From what `fit` is given."""
+    if steps_per_epoch is not None:
+        _checks.check_count(
+            "steps_per_epoch", steps_per_epoch, minimum=1, schedule=False
+        )
     if batch_size is None:
-        return _of_iterable(step, data)
+        return _of_iterable(step, data, steps_per_epoch)
+    if steps_per_epoch is not None:
+        raise ValueError(
+            "`steps_per_epoch` must be None where there is a batch_size, got "
+            f"{steps_per_epoch}."
+        )
     _checks.check_count("batch_size", batch_size, minimum=1, schedule=False)
     return _of_arrays(step, data, batch_size, seed)
 
@@ -82,19 +101,15 @@ def _of_arrays(step: Step, data: Any, batch_size: int, seed: int) -> Source:
         )
     steps = size // batch_size
     held = jax.tree.map(jax.device_put, data)
-    key = jax.random.key(seed)
-
-    @jax.jit
-    def order_of(epoch: int) -> jax.Array:
-        return shuffle(jax.random.fold_in(key, epoch), size, batch_size)
 
     def run(state: TrainingState, data: Any, order: jax.Array):
         return scan_steps(step.update, state, data, order)
 
     compiled = jax.jit(run, donate_argnums=0)
 
-    def pieces(epoch: int, position: int, taken: int, every: int | None):
-        order = np.asarray(order_of(epoch))
+    def pieces(progress: Progress, taken: int, every: int | None):
+        order = _order(seed, progress.epoch, size)[: steps * batch_size]
+        order, position = order.reshape(steps, batch_size), progress.position
         while position < steps:
             left = steps - position
             count = left if every is None else min(left, every - taken % every)
@@ -102,30 +117,27 @@ def _of_arrays(step: Step, data: Any, batch_size: int, seed: int) -> Source:
             yield count, lambda state, rows=rows: compiled(state, held, rows)
             position, taken = position + count, taken + count
 
-    return Source(pieces, steps)
+    return Source(pieces, steps, lambda **_: None)
 
 
-def _of_iterable(step: Step, data: Any) -> Source:
-    if not callable(data) and not isinstance(data, Iterable):
-        raise ValueError(
-            "`data` must be arrays with a batch_size, an iterable of batches, or a "
-            f"function from an epoch to one, got {type(data).__name__}."
-        )
+def _order(seed: int, epoch: int, size: int) -> np.ndarray:
+    """The order of the examples in an epoch, made on the host beside the device's work.
+
+    By a generator whose numbers no version of NumPy changes.
+    """
+    words = [seed % 2**32, seed >> 32, epoch]
+    return np.random.RandomState(words).permutation(size).astype(np.int32)
+
+
+def _of_iterable(step: Step, data: Any, steps: int | None) -> Source:
+    reader = Reader(data, steps)
     compiled = jax.jit(step.update, donate_argnums=0)
-    steps = len(data) if isinstance(data, Sized) else None
 
-    def pieces(epoch: int, position: int, taken: int, every: int | None):
+    def pieces(progress: Progress, taken: int, every: int | None):
         del taken, every
-        batches: Any = data(epoch) if callable(data) else data
-        found = 0
-        for batch in islice(batches, position, None):
+        for batch in reader.batches(progress):
             yield 1, lambda state, batch=batch: compiled(state, batch)
-            found += 1
-        if not found and not position:
-            raise ValueError(
-                "`data` must have a batch in every epoch, got none in epoch "
-                f"{epoch}; where it can be gone through only once, pass a function "
-                "from the epoch to an iterable."
-            )
 
-    return Source(pieces, steps)
+    if steps is None and isinstance(data, Sized):
+        steps = len(data)
+    return Source(pieces, steps, reader.state)

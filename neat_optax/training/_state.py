@@ -1,14 +1,28 @@
-"""A linen train state whose optimizer gets extra arguments.
+"""What changes in training: our state, and Flax's with extra arguments.
 
-NNX needs none: `nnx.Optimizer.update(model, grads, losses=losses)` passes them on.
+NNX needs no state of its own for those: `nnx.Optimizer.update(model, grads,
+losses=losses)` passes them on.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import optax
 from flax.training.train_state import TrainState
 
 from neat_optax import _checks
+
+
+class TrainingState(NamedTuple):
+    """Everything that changes in training, as one tree of arrays."""
+
+    step: jax.Array  # [] int32: steps taken
+    params: Any
+    opt_state: Any
+    extra: Any  # what the model carries, such as statistics of batches
+    ema: Any  # an average of the parameters, or None
+    scale: Any  # a `flax.training.dynamic_scale.DynamicScale`, or None
+    key: jax.Array  # a random key, the same in all steps
 
 
 class PlayerTrainState(TrainState):

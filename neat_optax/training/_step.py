@@ -8,19 +8,9 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _random
+from neat_optax.training._flax_state import opened
 from neat_optax.training._models import Model
-
-
-class TrainingState(NamedTuple):
-    """Everything that changes in training, as one tree of arrays."""
-
-    step: jax.Array  # [] int32: steps taken
-    params: Any
-    opt_state: Any
-    extra: Any  # what the model carries, such as statistics of batches
-    ema: Any  # an average of the parameters, or None
-    scale: Any  # a `flax.training.dynamic_scale.DynamicScale`, or None
-    key: jax.Array  # a random key, the same in all steps
+from neat_optax.training._state import TrainingState
 
 
 class Step(NamedTuple):
@@ -31,7 +21,8 @@ class Step(NamedTuple):
       init: from a seed or a key to the first `TrainingState`. Its arrays are its own,
         so that it can be donated.
       update: from a state and a batch to the next state and a dictionary of numbers.
-        Pure: `jax.jit(step.update, donate_argnums=0)`.
+        Pure: `jax.jit(step.update, donate_argnums=0)`. Given a `TrainState` of Flax, it
+        returns one.
     """
 
     model: Model
@@ -95,7 +86,12 @@ def make_step(
             key=jnp.copy(_random.as_key(seed)),
         )
 
-    def update(state: TrainingState, batch: Any):
+    def update(state: Any, batch: Any):
+        state, close = opened(state)
+        if ema is not None and state.ema is None:
+            raise ValueError(
+                f"`state` must have a field ema, as large as params, for ema={ema}."
+            )
         found = gradients(state, batch)
         updates, opt_state = transform.update(
             found.gradients, state.opt_state, state.params, **found.arguments
@@ -112,7 +108,7 @@ def make_step(
         new = _if_finite(found.finite, new, state)
         new = new._replace(step=state.step + 1, scale=found.scale)
         logs = found.logs if measures is None else found.logs | measures(new.opt_state)
-        return new, logs
+        return close(new), logs
 
     return Step(model, init, update)
 

@@ -6,10 +6,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import optax
+from flax.training.train_state import TrainState
 
 from neat_optax import _checks
 from neat_optax.training import _losses
 from neat_optax.training._batches import split_batch
+from neat_optax.training._flax_state import begin_with
 from neat_optax.training._models import Model
 from neat_optax.training._step import (
     Gradients,
@@ -21,9 +23,9 @@ from neat_optax.training._step import (
 
 
 def train_step(
-    model: Model,
+    model: Model | TrainState,
     loss: _losses.Loss,
-    tx: optax.GradientTransformation,
+    tx: optax.GradientTransformation | None = None,
     *,
     accumulate: int = 1,
     dtype: Any = None,
@@ -37,13 +39,14 @@ def train_step(
     .. math:: g = \nabla_p \frac{1}{B} \sum_{b=1}^{B} \ell_b(p)
 
     Args:
-      model: from `from_nnx`, `from_linen` or `from_function`.
+      model: from `from_nnx`, `from_linen` or `from_function`; or Flax's `TrainState`,
+        with which `step.init` then begins, and `fit` too.
       loss: a function `loss(model, batch)` that returns one real number or one for each
         example, or `(losses, aux)` with a dictionary. The means of the arrays in that
         are logged beside `loss`. Random numbers come from the model's own streams,
         which depend on the seed and the number of the step only.
       tx: any chain, with one update for one gradient. It gets the extra argument
-        `value=`, the loss, and those of `extras`.
+        `value=`, the loss, and those of `extras`. That of a `TrainState` by default.
       accumulate: :math:`k`: the batch is split into so many equal parts, whose
         gradients are added up one after another: memory for the activations of one.
         Statistics of batches are then those of the parts.
@@ -80,6 +83,7 @@ def train_step(
     _checks.check_function("loss", loss)
     _checks.check_count("accumulate", accumulate, minimum=1, schedule=False)
     _checks.check_dtype("dtype", dtype)
+    model, chain, init = begin_with(model, tx)
 
     def of_part(params: Any, extra: Any, key: jax.Array, part: Any):
         losses, aux, extra = _losses.run_loss(
@@ -100,7 +104,8 @@ def train_step(
         logs = {"loss": value, **_losses.logged(aux)}
         return Gradients(grads, logs, extra, arguments, factor, finite)
 
-    return make_step(model, gradients, tx, measures=measures, ema=ema, scale=scale)
+    step = make_step(model, gradients, chain, measures=measures, ema=ema, scale=scale)
+    return step if init is None else step._replace(init=init)
 
 
 def _one(of_part: Callable, params: Any, start: Any, key: jax.Array, part: Any):

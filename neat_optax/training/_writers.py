@@ -17,6 +17,8 @@ class ProgressBar(Callback):
       console: a `rich.console.Console`; by default one on the terminal.
     """
 
+    ahead = True
+
     def __init__(self, console: Any = None):
         self._bar = _showing.Bar("ProgressBar", "epoch", None, console)
         self._total: int | None = None
@@ -47,6 +49,8 @@ class TensorBoard(Callback):
       prefix: what the names of the curves begin with.
     """
 
+    ahead = True
+
     def __init__(self, folder: str | os.PathLike[str], prefix: str = "train/"):
         self._folder, self._prefix = folder, prefix
 
@@ -70,6 +74,8 @@ class TensorBoard(Callback):
 
 class _Table(Callback):
     """One line for each epoch in a file, which is written anew from the start."""
+
+    ahead = True
 
     def __init__(self, path: str | os.PathLike[str]):
         self._path = pathlib.Path(path)
@@ -131,6 +137,8 @@ class LearningCurves(Callback):
     Args:
       path: of the picture; its ending names the format.
     """
+
+    ahead = True
 
     def __init__(self, path: str | os.PathLike[str]):
         self._path = pathlib.Path(path)

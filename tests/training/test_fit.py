@@ -10,6 +10,7 @@ import pytest
 
 import small_nets
 from neat_optax import training
+from neat_optax.experiments.data import Batches, grain_batches
 
 DATA = small_nets.X, small_nets.Y
 BATCHES = [tuple(part[i : i + 4] for part in DATA) for i in range(0, 20, 4)]
@@ -75,6 +76,71 @@ def test_an_iterable_goes_on_where_it_was(tmp_path):
 
     check_equal(fit(watched, checkpoint=checkpoint), fit(BATCHES))
     assert seen == [1] * 5 + [2] * 5
+
+
+class Watched:
+    """Another iterator, with its state, that counts what it has given."""
+
+    def __init__(self, batches):
+        self.batches, self.given = iter(batches), 0
+        self.get_state, self.set_state = self.batches.get_state, self.batches.set_state
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        self.given += 1
+        return next(self.batches)
+
+
+def of_grain():
+    examples = list(zip(*DATA, strict=True))
+    return Watched(grain_batches(examples, 4, seed=0))
+
+
+def of_batches():
+    return Watched(Batches(DATA, 4, seed=0))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("make", [of_grain, of_batches])
+@pytest.mark.parametrize("at", [5, 6, 8])
+def test_an_iterator_with_a_state_goes_on_without_reading_again(tmp_path, make, at):
+    options = {"epochs": 3, "steps_per_epoch": 4}
+    expected = fit(make(), **options)
+    options["checkpoint"] = training.Checkpoint(tmp_path, every=2)
+    with pytest.raises(KeyboardInterrupt):
+        fit(make(), callbacks=[small_nets.Stop(at)], **options)
+    rest = make()
+    check_equal(fit(rest, **options), expected)
+    assert rest.given == 12 - 2 * ((at - 1) // 2)
+
+
+@pytest.mark.slow
+def test_callbacks_that_may_be_told_late_are_told_the_same():
+    told = {True: [], False: []}
+    for ahead, rows in told.items():
+        callback = training.Callback()
+        callback.ahead = ahead
+        callback.on_epoch_end = lambda epoch, logs, rows=rows: rows.append(
+            (epoch, logs["loss"])
+        )
+        fit(BATCHES, callbacks=[callback])
+    assert told[True] == told[False]
+
+
+def test_an_epoch_begins_before_the_logs_of_the_one_before_are_read():
+    order, callback = [], training.Callback()
+    callback.ahead = True
+    callback.on_epoch_begin = lambda epoch: order.append(("begin", epoch))
+    callback.on_epoch_end = lambda epoch, _: order.append(("end", epoch))
+    fit(BATCHES[:1], epochs=2, callbacks=[callback])
+    late = [("begin", 0), ("begin", 1), ("end", 0), ("end", 1)]
+    assert order == late
+    order.clear()
+    callback.ahead = False
+    fit(BATCHES[:1], epochs=2, callbacks=[callback])
+    assert order == [late[i] for i in (0, 2, 1, 3)]
 
 
 @pytest.mark.slow

@@ -4,27 +4,19 @@ They are written beside the training that goes on. Where one is damaged, the one
 it serves.
 """
 
-import errno
-import os
 import pathlib
-import shutil
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import orbax.checkpoint as ocp
 
-from neat_optax import _damage
+from neat_optax import _saving
 
 _METADATA = "_CHECKPOINT_METADATA"
 _PREFIX = "epoch"
 OPTION = "name"
 """What the command line names a run by."""
 _SCORE = "validation_accuracy"
-_SLACK = 2**20
-"""Bytes that a checkpoint takes beside its arrays, at most."""
 
 
 class Keep(NamedTuple):
@@ -34,56 +26,25 @@ class Keep(NamedTuple):
     best: bool = False  # the one with the highest score on validation data too
 
 
-class Writer:
+class Writer(_saving.Saver):
     """Adds checkpoints to a folder, and deletes those that are not kept."""
 
     def __init__(self, folder: pathlib.Path, keep: Keep):
-        self.folder = folder
+        _check_ours(folder)
         self._rows: list[dict[str, Any]] = []
         self._keep = keep
-        self._manager = _manager(folder, self)
+        super().__init__(folder, _PREFIX, self._kept_epochs)
 
-    def save(self, epoch: int, replicas: Any, rows: Any) -> None:
+    def save_rows(self, epoch: int, replicas: Any, rows: Any) -> None:
         """Begins a checkpoint after `epoch` epochs; the one before is whole by then."""
-        _check_room(self.folder, replicas)
         self._rows = list(rows)
-        both = ocp.args.Composite(
-            state=ocp.args.StandardSave(jax.tree.map(_copied, replicas)),
-            rows=ocp.args.JsonSave({"rows": self._rows}),
-        )
-        self._manager.save(epoch, args=both)
+        self.save(epoch, replicas, rows={"rows": self._rows})
 
-    def wait(self) -> None:
-        """Returns when what was begun is written; raises if it could not be."""
-        self._manager.wait_until_finished()
-
-    def close(self) -> None:
-        """Waits, and lets go of the folder."""
-        self._manager.close()
-
-    def should_preserve(
-        self, checkpoints: Sequence[Any], *, context: Any
-    ) -> Sequence[bool]:
-        """Which of the checkpoints stay, oldest first: a policy of orbax's kind."""
-        del context
-        epochs = [checkpoint.step for checkpoint in checkpoints]
-        kept = set(sorted(epochs)[-self._keep.last :])
+    def _kept_epochs(self, epochs: list[int]) -> set[int]:
+        kept = set(epochs[-self._keep.last :])
         if self._keep.best:
             kept.add(max(epochs, key=lambda epoch: (score(self._rows, epoch), epoch)))
-        return [epoch in kept for epoch in epochs]
-
-
-def _check_room(folder: pathlib.Path, replicas: Any) -> None:
-    """Raises where the disk is full, before half a checkpoint is written."""
-    needed = _SLACK + sum(getattr(x, "nbytes", 8) for x in jax.tree.leaves(replicas))
-    if shutil.disk_usage(folder).free < needed:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
-
-
-def _copied(leaf: Any) -> Any:
-    """What the next step cannot overwrite: it is given the buffers of the replicas."""
-    is_key = jnp.issubdtype(jax.typeof(leaf).dtype, jax.dtypes.prng_key)
-    return jnp.array(leaf) if is_key else np.array(leaf)
+        return kept
 
 
 def score(rows: Sequence[dict[str, Any]], epoch: int) -> float:
@@ -106,11 +67,7 @@ def restore(
       like: of the same structure, shapes and dtypes as the replicas.
       only: the epoch of the one checkpoint that will do; by default any does.
     """
-    if not folder.is_dir():
-        return None
-    epochs = [epoch for epoch in saved(folder) if only in (None, epoch)]
-    with _manager(folder) as manager:
-        return _last_readable(manager, folder, epochs, like, OPTION)
+    return _last_readable(folder, like, OPTION, only)
 
 
 def read(folder: pathlib.Path, epoch: int, like: Any) -> tuple[Any, list[dict]]:
@@ -121,8 +78,7 @@ def read(folder: pathlib.Path, epoch: int, like: Any) -> tuple[Any, list[dict]]:
       epoch: one of `saved(folder)`.
       like: of the same structure, shapes and dtypes as the replicas.
     """
-    with _manager(folder, reads=True) as manager:
-        found = _last_readable(manager, folder, [epoch], like, "run")
+    found = _last_readable(folder, like, "run", epoch, sweep=False)
     assert found is not None
     return found[1:]
 
@@ -134,56 +90,35 @@ def saved(folder: pathlib.Path) -> list[int]:
 
 
 def _last_readable(
-    manager: ocp.CheckpointManager,
     folder: pathlib.Path,
-    epochs: Sequence[int],
     like: Any,
     option: str,
+    only: int | None,
+    *,
+    sweep: bool = True,
 ) -> tuple[int, Any, list[dict]] | None:
-    abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-
-    def load(epoch: int, state: Any) -> Any:
-        both = ocp.args.Composite(state=state, rows=ocp.args.JsonRestore())
-        return manager.restore(epoch, args=both)
-
-    def read_one(epoch: int) -> tuple[Any, list[dict]]:
-        found = load(epoch, ocp.args.StandardRestore(abstract))
-        return found.state, found.rows["rows"]
-
-    last = _damage.last_readable(
-        {epoch: folder / f"{_PREFIX}_{epoch}" for epoch in epochs},
-        read_one,
-        lambda epoch: load(epoch, ocp.args.StandardRestore()),
+    _check_ours(folder)
+    of_another = (
         f"`{option}` must be that of a run of this version, got {folder}, whose "
-        "checkpoints hold something else.",
-        option,
+        "checkpoints hold something else."
     )
-    return None if last is None else (last[0], *last[1])
-
-
-def _manager(
-    folder: pathlib.Path, policy: Writer | None = None, reads: bool = False
-) -> ocp.CheckpointManager:
-    """Of a folder, in which it deletes what saves cut off have left.
-
-    Args:
-      folder: of a candidate.
-      policy: says what stays, and lets saves go on in the background.
-      reads: whether it changes nothing, since another process may be saving.
-    """
-    if folder.is_dir():
-        _check_ours(folder)
-    options = ocp.CheckpointManagerOptions(
-        step_prefix=_PREFIX,
-        preservation_policy=policy,
-        cleanup_tmp_directories=not reads,
-        enable_async_checkpointing=policy is not None,
+    last = _saving.restore(
+        folder,
+        _PREFIX,
+        like,
+        ("rows",),
+        of_another=of_another,
+        option=option,
+        only=only,
+        sweep=sweep,
     )
-    return ocp.CheckpointManager(folder.resolve(), options=options)
+    return None if last is None else (*last[:2], last.notes["rows"]["rows"])
 
 
 def _check_ours(folder: pathlib.Path) -> None:
     """Raises where orbax would take something for a checkpoint that is none of ours."""
+    if not folder.is_dir():
+        return
     for path in filter(pathlib.Path.is_dir, folder.iterdir()):
         prefix, _, number = path.name.rpartition("_")
         written = (path / _METADATA).exists()

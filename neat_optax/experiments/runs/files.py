@@ -90,7 +90,7 @@ class RunFolder:
                 self._change_writer(None)
                 self._change_writer(checkpoints.Writer(folder, self._keep))
             assert self._writer is not None
-            self._writer.save(epoch, replicas, rows)
+            self._writer.save_rows(epoch, replicas, rows)
 
     def wait(self) -> None:
         """Returns when all checkpoints are written; raises if one could not be."""
