@@ -94,12 +94,7 @@ def changes(before: Values, after: Values) -> Values:
 
 
 def losses_of_outputs(model: Any, y: Any, outputs: Any, sample_weight: Any) -> list:
-    """The compiled loss of each output that has one, without weights."""
-    if sample_weight is not None:
-        raise ValueError(
-            "`sample_weight` must be None for players that are tasks, got weights: "
-            "override player_losses to use them."
-        )
+    """The compiled loss of each output that has one, with its examples' weights."""
     by_key = isinstance(outputs, Mapping)
     names: Any = outputs if by_key else getattr(model, "output_names", ())
     if not isinstance(model.loss, (Mapping, list, tuple)):
@@ -108,16 +103,26 @@ def losses_of_outputs(model: Any, y: Any, outputs: Any, sample_weight: Any) -> l
             f"{model.loss!r}: compile the model so, or override player_losses."
         )
     parts = [_listed(part, list(names)) for part in (model.loss, y, outputs)]
+    many = isinstance(sample_weight, (Mapping, list, tuple))
+    weights = _listed(sample_weight, list(names)) if many else [sample_weight]
+    weights *= len(parts[0]) if len(weights) == 1 else 1  # as Keras: one for all
     return [
-        _mean_loss(loss, target, output)
-        for loss, target, output in zip(*parts, strict=True)
+        _mean_loss(loss, target, output, weight)
+        for loss, target, output, weight in zip(*parts, weights, strict=True)
         if loss is not None
     ]
 
 
-def _mean_loss(loss: Any, target: Any, output: Any) -> jax.Array:
+def _mean_loss(loss: Any, target: Any, output: Any, weight: Any) -> jax.Array:
     function: Any = keras.losses.get(loss)
-    return jnp.mean(function(target, output))
+    if isinstance(function, keras.losses.Loss):
+        weighted: Any = function(target, output, weight)
+        return jnp.mean(weighted)
+    values = function(target, output)
+    if weight is None:
+        return jnp.mean(values)
+    weight = jnp.asarray(weight).reshape(len(values), *(1,) * (values.ndim - 1))
+    return jnp.mean(weight * values)
 
 
 def _listed(parts: Any, names: list[str]) -> list[Any]:

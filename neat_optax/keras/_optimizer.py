@@ -7,7 +7,7 @@ import keras
 import optax
 
 from neat_optax import _checks, _recording
-from neat_optax.keras import _chain, _packing, _slots
+from neat_optax.keras import _chain, _layouts, _packing, _slots
 from neat_optax.keras._diagnostics import read_snapshot
 
 
@@ -21,7 +21,8 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
 
     The chain sees a nested dictionary of the variables' paths, `{"dense": {"kernel":
     ..., "bias": ...}}`, so that masks, labels and scopes by name work. Its state is
-    kept in Keras variables with the dtypes of `tx.init`, and saved with the model.
+    kept in Keras variables with the dtypes of `tx.init`, and saved with the model. With
+    `keras.distribution`, what it keeps of a parameter lies on devices as that does.
 
     Args:
       tx: an optax transformation, or a factory of one. Only a factory with a name that
@@ -89,15 +90,17 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
         state = self._chain.at(rate).init(built.params())
         built.packing = _packing.Packing.of(state)
         arrays = built.packing.pack(state)
-        names = built.packing.names
+        layouts = _layouts.of_state(state, arrays, built.places, built.moved)
+        rows = zip(built.packing.names, arrays, layouts, strict=True)
         built.slots = [
             self.add_variable(
                 shape=array.shape,
                 initializer=_slots.constant(array),
                 dtype=array.dtype.name,
+                layout=layout,
                 name=f"state_{number}_{name}",
             )
-            for number, (name, array) in enumerate(zip(names, arrays, strict=True))
+            for number, (name, array, layout) in enumerate(rows)
         ]
         self._optax = built
 

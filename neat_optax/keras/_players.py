@@ -153,13 +153,14 @@ class TaskPlayers(_Players):
     Stands before the Keras class; `compile` takes a loss for each output. There is one
     forward pass, so that batch normalization, dropout and everything else that changes
     work as in any model. Players are in the order of the model's outputs, and each
-    one's loss includes the model's penalties. The optimizer is an `OptaxOptimizer`
+    one's loss includes the model's penalties. Sample weights multiply the examples'
+    losses, those of one output or of all. The optimizer is an `OptaxOptimizer`
     whose chain reduces the player axis. Other players than outputs, such as groups of
     examples by a label, come from a class that overrides `player_losses`.
 
     Raises:
       ValueError: when the step is traced: if the optimizer is not such a one, or clips
-        or accumulates before the chain; if there are sample weights.
+        or accumulates before the chain; unless there is a loss for each output.
 
     Example:
       >>> import keras, numpy as np, optax
