@@ -112,17 +112,7 @@ def player_train_step(
 
     def gradients(state: TrainingState, batch: Any) -> Gradients:
         rows = make_rows(players, model, loss, dtype, state, batch)
-        found = find(rows, state)
-        aux, extra = found.others
-        more = {} if extras is None else extras(aux)
-        logs = {"loss": jnp.mean(found.losses), **_losses.logged(aux)}
-        logs |= {f"loss_{name}": found.losses[i] for i, name in enumerate(rows.names)}
-        arguments = {"losses": found.losses, **found.kept, **more}
-        after = finite = None
-        if state.scale is not None and found.finite is not None:
-            finite = jnp.all(found.finite)
-            after = _player_gradients.next_scale(state.scale, finite)
-        return Gradients(found.grads, logs, extra, arguments, after, finite)
+        return _to_gradients(rows, find(rows, state), state.scale, extras)
 
     return make_step(model, gradients, tx, measures=measures, ema=ema, scale=scale)
 
@@ -151,6 +141,22 @@ def _in_chunks(rule: Weighting, size: int, rows: Rows, state: TrainingState) -> 
     weights, finite, own = _unstacked.decide(rule, gramian, losses, state.opt_state)
     grads, others = _unstacked.combine(chunks, weights, finite, state.params)
     return _Found(losses, rows.gather(others), grads, finite, {"weighting": own})
+
+
+def _to_gradients(
+    rows: Rows, found: _Found, scale: Any, extras: Callable[..., Any] | None
+) -> Gradients:
+    """What a step takes, with the logs."""
+    aux, extra = found.others
+    more = {} if extras is None else extras(aux)
+    logs = {"loss": jnp.mean(found.losses), **_losses.logged(aux)}
+    logs |= {f"loss_{name}": found.losses[i] for i, name in enumerate(rows.names)}
+    arguments = {"losses": found.losses, **found.kept, **more}
+    if scale is None or found.finite is None:
+        return Gradients(found.grads, logs, extra, arguments)
+    finite = jnp.all(found.finite)
+    after = _player_gradients.next_scale(scale, finite)
+    return Gradients(found.grads, logs, extra, arguments, after, finite)
 
 
 def _factor(state: TrainingState) -> Any:

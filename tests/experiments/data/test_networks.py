@@ -3,9 +3,12 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import running
+from neat_optax import _factored
 from neat_optax.experiments.data import datasets, networks
 from neat_optax.experiments.data.parts import Data, Split
 from neat_optax.experiments.data.tasks import make_task
+from properties import assert_trees_close
 
 
 def make(x, y):
@@ -110,3 +113,25 @@ def test_accuracies_of_pairs_are_of_their_labels():
     scores = jax.jit(lambda: task.scores(task.init(nnx.Rngs(0)), PAIRS.train))()
     assert (scores["accuracy_1"], scores["accuracy_2"]) == (0.5, 0.5)
     assert scores["accuracy"] == 0.5
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "model"),
+    [("digits", "mlp"), ("digits", "cnn"), ("digits", "resnet"), ("sst-2", None)],
+)
+def test_factors_of_every_network_are_its_gradients(name, model):
+    data = images([0, 2, 1, 2]) if name == "digits" else make(WORDS, [0, 1, 1, 0])
+    tasks = [
+        make_task(data, "examples", 2, networks.choose(name, model), factored=factored)
+        for factored in (True, False)
+    ]
+    params = running.quick_jit(lambda: tasks[0].init(nnx.Rngs(0)))()
+
+    @running.quick_jit
+    def both(params):
+        found = [task.gradients(params, data.train)[1] for task in tasks]
+        assert any(map(_factored.is_factored, _factored.flatten(found[0])[0]))
+        return [_factored.explicit(gradients) for gradients in found]
+
+    assert_trees_close(*jax.device_get(both(params)), rtol=1e-5, atol=1e-5)
