@@ -24,6 +24,7 @@ from neat_optax.conflict import _decide, _passes
 from neat_optax.conflict._alignment import Alignment, Contest
 from neat_optax.conflict._passes import Measured
 from neat_optax.conflict._rules import ALPHA, neat_rules
+from neat_optax.players import _means
 from neat_optax.players._form import Form, Reduction, combined_weights, share_state
 from neat_optax.players._opponents import (
     MeanOpponent,
@@ -105,13 +106,14 @@ def _weigh_against_mean(
     state: Any,
 ) -> tuple[Float[Array, " P"], Any]:
     gramian = players.gramian  # every decision is free of its scale
-    own = jnp.zeros_like(shares) if include_self else shares
-    alignment, inverse = mean_alignment(gramian, shares, own)
+    seats = _means.seat(players.present, shares, include_self)
+    norms = jnp.diagonal(gramian)
+    alignment = _means.alignment(norms, _means.sums(gramian, norms, seats), seats)
     decided, states = _decide_all(rules, alignment, state, players, 1)
     state = share_state(states, players.present.astype(jnp.float32), state)
     coefficients = decided.on_gradient, decided.on_opponent
     factors = reduction.factors(shares)
-    weights = combined_weights(factors, *coefficients, shares, own, inverse)
+    weights = combined_weights(factors, *coefficients, *seats[1:])
     return weights, state
 
 
@@ -157,37 +159,6 @@ def _decide_all(
     for _ in range(num_axes):
         one = jax.vmap(one)
     return one(alignment)
-
-
-def mean_alignment(
-    gramian: Float[Array, "P P"], shares: Float[Array, " P"], own: Float[Array, " P"]
-) -> tuple[Alignment, Float[Array, " P"]]:
-    """Each player's alignment with a mean of players, and what its sum is divided by.
-
-    Inner products are summed over the opponent's players alone. Squared norms are that
-    of all players' sum without what is a player's own, which would cancel for the
-    longest player only: its opponent is summed by itself.
-
-    Args:
-      gramian: of the players.
-      shares: of the players in the sum.
-      own: what of its own share each player takes out again: all of it, or nothing.
-    """
-    count = len(shares)
-    taken = jnp.where(own > 0, 0.0, 1.0)
-    kept = 1 - jnp.eye(count) * (1 - taken)[:, None]
-    among = shares[None, :] * kept  # [P, P]: shares in o_i
-    inverse = _tree.safe_divide(1.0, jnp.sum(among, axis=1))
-    products = jnp.sum(among * gramian, axis=1) * inverse
-    norms = jnp.diagonal(gramian)
-    with_sum = jnp.sum(gramian * shares[None, :], axis=1)
-    total = jnp.sum(shares * with_sum)
-    mine = jnp.where(own > 0, shares * (2 * with_sum - shares * norms), 0)
-    longest = jnp.argmax(jnp.where(own > 0, shares**2 * norms, -1))
-    others = among[longest]
-    alone = jnp.sum(others * jnp.sum(gramian * others[None, :], axis=1))
-    squares = jnp.where(jnp.arange(count) == longest, alone, total - mine)
-    return Alignment(norms, products, jnp.maximum(squares, 0) * inverse**2), inverse
 
 
 def neat_weights(

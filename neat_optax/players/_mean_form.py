@@ -20,7 +20,6 @@ from neat_optax.conflict._alignment import Alignment, Contest
 from neat_optax.conflict._passes import Measured
 from neat_optax.players import _means
 from neat_optax.players._form import Form, Reduction, combined_weights, share_state
-from neat_optax.players._gramian_form import mean_alignment
 
 
 class MeasuredMeans(NamedTuple):
@@ -103,28 +102,40 @@ def _measure_scopes(
         leaves += group.gradients
         metrics += group.metric or [None] * len(group.gradients)
         owners += [owner] * len(group.gradients)
+    norms = [jnp.where(seats.present, norm, 0) for norm in norms]
+    factored = _align_factored(leaves, metrics, norms, seats)
     parts, taken = [], seats
     turns = _blocks.turns(leaf.size for leaf in leaves)
-    for leaf, norm, metric, begins in zip(leaves, norms, metrics, turns, strict=True):
+    for number, begins in enumerate(turns):
+        leaf, metric = leaves[number], metrics[number]
         if begins:
             taken = _wait(seats, parts[-1].raw.oo)
-        norm = jnp.where(seats.present, norm, 0)
-        raw, in_metric = _align(leaf, taken, norm, metric)
+        raw, in_metric = factored.get(number), None
+        if raw is None:
+            stack = _factored.explicit(leaf)
+            raw, in_metric = _means.align(stack, taken, norms[number], metric)
         size = jnp.full(len(leaf), leaf.size // len(leaf), jnp.float32)
         parts.append(Measured(size, raw, in_metric, None))
     return sum_by_owner(parts, tuple(owners))
 
 
-def _align(
-    leaf: Any, seats: _means.Seats, norms: jax.Array, metric: jax.Array | None
-) -> tuple[Alignment, Alignment | None]:
-    """Of one leaf; where it is factored, from inner products between the players."""
-    if metric is not None or not _factored.is_factored(leaf):
-        return _means.align(_factored.explicit(leaf), seats, norms, metric)
-    both = seats.present[:, None] & seats.present[None, :]
-    gramian = jnp.where(both, leaf.gramian(leaf), 0)
-    alignment, _ = mean_alignment(gramian, seats.shares, seats.own)
-    return alignment._replace(gg=norms), None
+def _align_factored(
+    leaves: list[Any], metrics: list[Any], norms: list[jax.Array], seats: _means.Seats
+) -> dict[int, Alignment]:
+    """Of factored leaves, by their numbers: from inner products between the players."""
+    both, found = seats.present[:, None] & seats.present[None, :], {}
+    for number, (leaf, metric) in enumerate(zip(leaves, metrics, strict=True)):
+        if metric is None and _factored.is_factored(leaf):
+            gramian = jnp.where(both, leaf.gramian(leaf), 0)
+            found[number] = _means.sums(gramian, norms[number], seats)
+    if not found:
+        return {}
+    of_found = jnp.stack([norms[number] for number in found])
+    stacked = jax.vmap(_means.alignment, (0, 0, None))(
+        of_found, jnp.stack(list(found.values())), seats
+    )
+    rows = ((number, row) for row, number in enumerate(found))
+    return {number: jax.tree.map(lambda x, r=r: x[r], stacked) for number, r in rows}
 
 
 def _combine(

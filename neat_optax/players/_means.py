@@ -47,6 +47,43 @@ def seat(
     return Seats(present, shares, own, _tree.safe_divide(1.0, others))
 
 
+def sums(
+    gramian: Float[Array, "P P"], norms: Float[Array, " P"], seats: Seats
+) -> Float[Array, "P 2"]:
+    """Inner products with all players' sum, and with the longest player's opponents'.
+
+    They are what `alignment` needs of a Gramian.
+    """
+    among = jnp.where(_longest(norms, seats), seats.shares - seats.own, seats.shares)
+    both = jnp.stack([seats.shares, among], axis=1)
+    return jnp.matmul(gramian, both, precision="highest")
+
+
+def alignment(
+    norms: Float[Array, " P"], sums: Float[Array, "P 2"], seats: Seats
+) -> Alignment:
+    """Each player's alignment with its opponent.
+
+    What is a player's own is taken out of the sum of all. That would cancel for the
+    longest player only, whose opponents are therefore summed by themselves.
+    """
+    longest, own = _longest(norms, seats), seats.own
+    with_sum, with_others = sums[:, 0], sums[:, 1]
+    among = jnp.where(longest, seats.shares - own, seats.shares)
+    total = jnp.sum(seats.shares * with_sum)
+    products = jnp.where(longest, with_others, with_sum - own * norms)
+    rest = total - own * (2 * with_sum - own * norms)
+    squares = jnp.where(longest, jnp.sum(among * with_others), rest)
+    squares = jnp.maximum(squares, 0) * seats.inverse**2
+    return Alignment(norms, products * seats.inverse, squares)
+
+
+def _longest(norms: Float[Array, " P"], seats: Seats) -> Bool[Array, " P"]:
+    """Which player has the longest part in the sum of all."""
+    lengths = seats.shares**2 * norms
+    return jnp.arange(len(lengths)) == jnp.argmax(lengths)
+
+
 @jax.jit
 def align(
     stack: Inexact[Array, "P ..."],

@@ -2,6 +2,7 @@
 
 import functools
 
+import equinox
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
@@ -50,9 +51,42 @@ class Remat(nn.Module):
         return nn.Dense(5)(nn.tanh(nn.remat(nn.Dense)(16)(x)))
 
 
+class Residual(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        for features, stride in ((8, 1), (16, 2)):
+            y = nn.Conv(features, (3, 3), stride, use_bias=False)(x)
+            y = nn.Conv(features, (3, 3), kernel_dilation=2)(
+                nn.relu(nn.GroupNorm(4)(y))
+            )
+            x = nn.relu(nn.GroupNorm(4)(y) + nn.Conv(features, (1, 1), stride)(x))
+        return nn.Dense(5)(jnp.mean(x, axis=(0, 1)))
+
+
+class Layer(nn.Module):
+    @nn.compact
+    def __call__(self, x, _):
+        y = nn.MultiHeadDotProductAttention(2)(nn.LayerNorm()(x))
+        return x + nn.Dense(16)(nn.gelu(nn.Dense(32)(x + y))), None
+
+
+class Scanned(nn.Module):
+    """Patches of an image, and layers whose weights are stacked."""
+
+    @nn.compact
+    def __call__(self, x):
+        x = nn.Conv(16, (4, 4), strides=4)(x).reshape(-1, 16)
+        x = x + self.param("places", nn.initializers.normal(), (4, 16))
+        split = {"params": True}
+        layers = nn.scan(nn.remat(Layer), {"params": 0}, split_rngs=split, length=3)
+        return nn.Dense(5)(jnp.mean(layers()(x, None)[0], axis=0))
+
+
 IMAGES = RNG.normal(size=(P, 8, 8, 3)).astype(np.float32)
 MODELS = {
     "convolutional": (Convolutional(), IMAGES),
+    "residual": (Residual(), IMAGES),
+    "scanned vision transformer": (Scanned(), IMAGES),
     "transformer": (Transformer(), RNG.integers(0, 60, (P, 6))),
     "recurrent": (Recurrent(), RNG.normal(size=(P, 7, 3)).astype(np.float32)),
     "remat": (Remat(), RNG.normal(size=(P, 9)).astype(np.float32)),
@@ -68,7 +102,7 @@ def cross_entropy(logits, label):
 @pytest.mark.parametrize("name", MODELS)
 def test_linen(name):
     model, x = MODELS[name]
-    params = model.init(jax.random.key(0), x[0])
+    params = jax.jit(model.init)(jax.random.key(0), x[0])
 
     def loss(params, x, label):
         return cross_entropy(model.apply(params, x), label)
@@ -82,6 +116,25 @@ def test_linen(name):
         jax.device_get(gradients(kind, params)) for kind in (True, False)
     )
     assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_equinox():
+    model = equinox.nn.MLP(9, 5, 12, 2, key=jax.random.key(0))
+    params, static = equinox.partition(model, equinox.is_inexact_array)
+    x = RNG.normal(size=(P, 9)).astype(np.float32)
+
+    def loss(params, x, label):
+        return cross_entropy(equinox.combine(params, static)(x), label)
+
+    @functools.partial(jax.jit, static_argnums=0)
+    def gradients(factored):
+        return neo.value_and_example_grads(loss, factored=factored)(params, x, LABELS)
+
+    _, kept = jax.eval_shape(lambda: gradients(True))
+    assert all(map(_factored.is_factored, _factored.flatten(kept)[0]))
+    found = _factored.explicit(gradients(True))
+    assert_trees_close(*jax.device_get((found, gradients(False))), rtol=1e-5, atol=1e-6)
 
 
 class TwoLayers(nnx.Module):
