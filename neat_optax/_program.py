@@ -6,6 +6,16 @@
 from collections.abc import Iterator
 from typing import Any
 
+_NAMES = """
+    abs acos acosh add add_any asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt
+    ceil clamp conj convert_element_type copy copy_p cos cosh digamma div erf erf_inv
+    erfc exp exp2 expm1 floor imag integer_pow is_finite lgamma log log1p logistic max
+    min mul name neg nextafter pow pvary real reduce_precision rem reshard round rsqrt
+    select_n sharding_constraint sign sin sinh sqrt square sub tan tanh
+"""
+ELEMENTWISE = frozenset(_NAMES.split())
+"""Operations that take every element of their result from those at the same place."""
+
 
 def is_literal(var: Any) -> bool:
     """Whether an operand is a number written into the program."""

@@ -519,6 +519,22 @@ FAULTS = [
         ("tests/players/test_features.py",),
     ),
     Fault(
+        "activities-of-mixtures",
+        "dropped guard",
+        "neat_optax/continual/_flows.py",
+        "    if data.seen and len(data.sources) == 1:\n        (source,) = data.sources\n",
+        "    if data.seen:\n        source = min(data.sources)\n",
+        ("tests/continual/test_flows.py",),
+    ),
+    Fault(
+        "norms-of-means",
+        "dropped factor",
+        "neat_optax/continual/_read_activities.py",
+        "return leaf.explicit()[0] * places",
+        "return leaf.explicit()[0]",
+        ("tests/continual/test_read_activities.py",),
+    ),
+    Fault(
         "factors-for-all",
         "dropped guard",
         "neat_optax/training/_player_factors.py",

@@ -9,6 +9,8 @@ from neat_optax._sites._reader import Path
 from neat_optax._sites._rules import Site
 
 Arrays = dict[Path, jax.Array]
+RESULT = -1
+"""What follows the path of an operation that is watched, where its result is kept."""
 
 
 class Tapped(NamedTuple):
@@ -18,14 +20,16 @@ class Tapped(NamedTuple):
       closed: the program.
       sites: of it.
       opened: the calls and loops that they are in.
+      watched: other operations whose first result is asked for.
     """
 
     closed: Any
     sites: dict[Path, Site]
     opened: set[Path]
+    watched: frozenset[Path] = frozenset()
 
     def run(self, arguments: list[Any], taps: Arrays) -> tuple[list[Any], Arrays]:
-        """The results, and the data that was met at the sites.
+        """The results, the data that was met at the sites, and what is watched.
 
         Args:
           arguments: of the program.
@@ -56,6 +60,8 @@ class Tapped(NamedTuple):
             if here in taps:
                 met[here] = operands[self.sites[here].data]
                 results = [results[0] + taps[here]]
+            if here in self.watched:
+                met[*here, RESULT] = results[0]
             known |= zip(eqn.outvars, results, strict=True)
         return [value(var) for var in jaxpr.outvars], met
 

@@ -126,8 +126,8 @@ def reset_dormant(
     Returns:
       An optimizer that needs `params` and the extra argument `unit_activity=`: a
       mapping from the path of each layer but the last to an array [units], the mean
-      absolute activation over the batch, as `layer_activity` gives it. Nothing may
-      stand behind it in a chain.
+      absolute activation over the batch, as `read_activities` and `layer_activity` give
+      it. Nothing may stand behind it in a chain.
 
     Raises:
       ValueError: at init, if a layer has no kernel, or two of them do not fit; at

@@ -23,19 +23,11 @@ from neat_optax.players._loops import RULES as LOOPS
 from neat_optax.players._moves import anywhere, uniform
 from neat_optax.players._sums import RULES as SUMS
 
-_NAMES = """
-    abs acos acosh add add_any asin asinh atan atan2 atanh bessel_i0e bessel_i1e cbrt
-    ceil clamp conj convert_element_type copy copy_p cos cosh digamma div erf erf_inv
-    erfc exp exp2 expm1 floor imag integer_pow is_finite lgamma log log1p logistic max
-    min mul name neg nextafter pow pvary real reduce_precision rem reshard round rsqrt
-    select_n sharding_constraint sign sin sinh sqrt square sub tan tanh
-"""
-_ELEMENTWISE = frozenset(_NAMES.split())
 _CALLS = ("jit", "pjit", "closed_call", "checkpoint", "remat", "remat2")
 _CUSTOM = ("custom_jvp_call", "custom_vjp_call")
 _RULES = {**_moves.RULES, **INDICES, **SUMS}
 _REFS = "operations on mutable arrays"
-_FOLLOWED = {*_ELEMENTWISE, *_CALLS, *_CUSTOM, *_RULES, *LOOPS, "stop_gradient"}
+_FOLLOWED = {*_program.ELEMENTWISE, *_CALLS, *_CUSTOM, *_RULES, *LOOPS, "stop_gradient"}
 _EVALUATED = 10**4
 
 
@@ -133,7 +125,7 @@ class _Follower(NamedTuple):
             inner = self.jaxpr(_program.called(eqn), flows)
             everything = self._everything(name, eqn.outvars, known, False)
             found = _custom([flow.depends for flow in inner], everything)
-        elif name in _ELEMENTWISE:
+        elif name in _program.ELEMENTWISE:
             found = [functools.reduce(np.bitwise_or, known)]
         else:
             rule = _RULES.get(name, lambda *_: None)
