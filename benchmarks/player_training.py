@@ -4,8 +4,8 @@
 
 Models of NNX on images of 28 x 28, in batches of 64. All steps of a model are compiled
 before the clock starts, and take turns: neighbors on the machine then slow all of them
-alike. Printed are medians of paired ratios of wall time, and temporary memory as XLA
-plans it.
+alike. Printed are medians of paired ratios of wall time, temporary memory as XLA plans
+it, and CPU seconds to trace and compile.
 """
 
 import argparse
@@ -63,10 +63,12 @@ def show(
     network: str, steps: dict[str, training.Step], batch: Any, rounds: int
 ) -> None:
     """Measures all steps of a model in turns."""
-    programs, memory = {}, {}
+    programs, memory, compilation = {}, {}, {}
     for name, step in steps.items():
         state = step.init()
+        begun = time.process_time()
         program = jax.jit(step.update).lower(state, batch).compile()
+        compilation[name] = time.process_time() - begun
         plan: Any = program.memory_analysis()
         memory[name] = plan.temp_size_in_bytes
         programs[name] = program, state
@@ -80,7 +82,8 @@ def show(
         ratio = statistics.median(np.divide(times, seconds["plain"]))
         print(
             f"{network}: {name:16} {ratio:6.2f} x the time, {memory[name] / 1e6:8.1f} "
-            f"MB, {memory[name] / memory['plain']:6.2f} x the memory"
+            f"MB, {memory[name] / memory['plain']:6.2f} x the memory, "
+            f"{compilation[name]:.1f} s to compile"
         )
 
 

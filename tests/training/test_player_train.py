@@ -201,6 +201,16 @@ CASES = {
     ),
     "chunks": ("nnx", {"chunk_size": 3}, 1e-5),
     "a weighting": ("nnx", {"tx": SGD, "weighting": aggregators.upgrad_weights}, 1e-5),
+    "scaled chunks": (
+        "nnx",
+        {
+            "tx": SGD,
+            "weighting": aggregators.upgrad_weights,
+            "chunk_size": 2,
+            "scale": DynamicScale(scale=2.0**10),
+        },
+        1e-5,
+    ),
     "no factors": ("nnx", {"tx": optax.chain(optax.clip(0.1), STACKED)}, 1e-5),
 }
 
