@@ -40,6 +40,7 @@ def folder(tmp_path, monkeypatch):
     ("asked", "least"),
     [
         ("--dataset fashion-mnist --model cnn --optimizer adam", 0.9),
+        ("--dataset digits --model resnet --fraction 0.2 --optimizer adam", 0.8),
         ("--dataset multi-fashion --players tasks --aggregator upgrad", 0.7),
         ("--dataset sst-2 --optimizer adam", 0.9),
         ("--dataset characters --optimizer adam", 0.9),
