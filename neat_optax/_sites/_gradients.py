@@ -80,22 +80,20 @@ def value_and_factored_grads(
 
 def _of_players(traced: Traced, params: Any, rows: Any, choose: Choice) -> Any:
     leaves, treedef = jax.tree.flatten(params)
-    flat_rows, sites = jax.tree.leaves(rows), traced.program.sites
-    count, alone = len(flat_rows[0]), traced.alone()
-    own = [
-        jnp.broadcast_to(leaves[number], (count, *leaves[number].shape))
-        for number in alone
-    ]
+    sites, alone = traced.program.sites, traced.alone()
+    own = [leaves[number] for number in alone]
     taps = {
-        path: jnp.zeros((count, *site.result.shape), site.result.dtype)
+        path: jnp.zeros(site.result.shape, site.result.dtype)
         for path, site in sites.items()
     }
 
-    def of_all(own: Any, taps: Any) -> Any:
-        return jax.vmap(functools.partial(_run, traced, leaves))(own, taps, flat_rows)
+    def of_player(row: list[jax.Array]) -> Any:
+        run = functools.partial(_run, traced, leaves, row)
+        loss, pullback, (aux, met) = jax.vjp(run, own, taps, has_aux=True)
+        of_own, back = pullback(_tree.varying_like(jnp.ones_like(loss), loss))
+        return (loss, aux), of_own, met, back
 
-    losses, pullback, (aux, met) = jax.vjp(of_all, own, taps, has_aux=True)
-    of_own, back = pullback(_tree.varying_like(jnp.ones_like(losses), losses))
+    values, of_own, met, back = jax.vmap(of_player)(jax.tree.leaves(rows))
     found: dict[int, Any] = dict(zip(alone, of_own, strict=True))
     for number in {site.leaf for site in sites.values()}:
         terms = [
@@ -106,8 +104,7 @@ def _of_players(traced: Traced, params: Any, rows: Any, choose: Choice) -> Any:
         cost = traced.costs[number]
         keep = cost.can_factor and choose(cost)
         found[number] = _gradient(terms, leaves[number].dtype, keep)
-    gradients = treedef.unflatten([found[number] for number in range(len(leaves))])
-    return (losses, aux), gradients
+    return values, treedef.unflatten([found[number] for number in range(len(leaves))])
 
 
 def _trace(function: Callable[..., Any], params: Any, rows: Any) -> Traced:
@@ -144,9 +141,9 @@ def _trace(function: Callable[..., Any], params: Any, rows: Any) -> Traced:
 def _run(
     traced: Traced,
     leaves: list[jax.Array],
+    row: list[jax.Array],
     own: list[jax.Array],
     taps: Arrays,
-    row: list[jax.Array],
 ) -> tuple[jax.Array, tuple[Any, Arrays]]:
     """The loss of one player, its aux, and the data that was met at each site.
 
