@@ -29,6 +29,7 @@ class Family(NamedTuple):
     build: Callable[[], Any]
     players: int | None = None  # as many groups of examples, None for one gradient
     activity: bool = False  # whether it looks at hidden units
+    factored: bool = False  # whether gradients are kept as factors
 
 
 class Layout(NamedTuple):
@@ -73,6 +74,17 @@ FAMILIES = {
         activity=True,
     ),
 }
+EXAMPLES = 64
+FACTORED = {
+    "player_neat": FAMILIES["player_neat"]._replace(players=EXAMPLES, factored=True),
+    "upgrad": FAMILIES["upgrad"]._replace(players=EXAMPLES, factored=True),
+    "clip_example_norms": Family(
+        lambda: _before_adam(aggregators.clip_example_norms(0.1)),
+        EXAMPLES,
+        factored=True,
+    ),
+}
+"""Every example of a batch is a player, on the device that the example is on."""
 LAYOUTS = {
     "data parallel": Layout(P(), AxisType.Auto),
     "fully sharded": Layout(P(AXIS), AxisType.Auto),
@@ -137,9 +149,15 @@ def gradients(family: Family, layout: Layout | None, params: Any, x: Any, y: Any
         grads, activity = of(params, x, y)
         return divided(layout, grads, P()), activity
     of_group = lambda p, x, y: loss(p, x[None], y[None])[0]  # noqa: E731
-    of = neo.value_and_example_grads(of_group, num_players=family.players)
+    of = neo.value_and_example_grads(
+        of_group, num_players=family.players, factored=family.factored
+    )
     _, grads = of(whole(params), x, y)
-    return divided(layout, grads, P(None)), None
+    if not family.factored:
+        return divided(layout, grads, P(None)), None
+    if layout is not None and layout.kind is AxisType.Explicit:
+        grads = jax.tree.map(lambda factor: jax.reshard(factor, P()), grads)
+    return grads, None
 
 
 def _whole(layout: Layout | None, params: Any) -> Any:
