@@ -18,7 +18,6 @@ from neat_optax._leaves import whole_tree as whole_tree
 from neat_optax._reading import Diagnostic as Diagnostic
 from neat_optax._reading import diagnostics as diagnostics
 from neat_optax._recording import restart_means as restart_means
-from neat_optax._sites import LeafCost as LeafCost
 from neat_optax.conflict._alignment import Alignment as Alignment
 from neat_optax.conflict._alignment import Contest as Contest
 from neat_optax.conflict._contest import contest as contest
@@ -37,13 +36,13 @@ from neat_optax.conflict._neat import neat_correction as neat_correction
 from neat_optax.conflict._neat import scale_by_neat as scale_by_neat
 from neat_optax.conflict._plan import Output as Output
 from neat_optax.conflict._rules import neat_rules as neat_rules
+from neat_optax.continual._read_activities import read_activities as read_activities
 from neat_optax.players._absent import hold_absent as hold_absent
 from neat_optax.players._accumulate import accumulate_players as accumulate_players
 from neat_optax.players._contest import player_contest as player_contest
 from neat_optax.players._examples import (
     value_and_example_grads as value_and_example_grads,
 )
-from neat_optax.players._explain import Explanation as Explanation
 from neat_optax.players._explain import explain as explain
 from neat_optax.players._features import (
     value_and_feature_grads as value_and_feature_grads,

@@ -7,5 +7,4 @@ from neat_optax.continual._dormancy import dormant_fraction as dormant_fraction
 from neat_optax.continual._dormancy import dormant_units as dormant_units
 from neat_optax.continual._dormancy import reset_dormant as reset_dormant
 from neat_optax.continual._read_activities import Activities as Activities
-from neat_optax.continual._read_activities import read_activities as read_activities
 from neat_optax.continual._shrink import shrink_and_perturb as shrink_and_perturb

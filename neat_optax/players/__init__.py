@@ -1,3 +1,5 @@
 """Gradients with a player axis; what is not here is in `neat_optax` itself."""
 
+from neat_optax._sites import LeafCost as LeafCost
+from neat_optax.players._explain import Explanation as Explanation
 from neat_optax.players._gramian_form import neat_weights as neat_weights

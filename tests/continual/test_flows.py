@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import running
-from neat_optax.continual import read_activities
+from neat_optax import read_activities
 
 PARAMS = {name: np.ones((4, 4), np.float32) for name in "abc"}
 X = np.ones((3, 4), np.float32)

@@ -10,7 +10,8 @@ from flax import nnx
 
 import neat_optax as neo
 import running
-from neat_optax.continual import layer_activity, read_activities
+from neat_optax import read_activities
+from neat_optax.continual import layer_activity
 from properties import assert_trees_close
 
 RNG = np.random.default_rng(0)
