@@ -1,12 +1,14 @@
 """Transformations of players on factored gradients."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
 
 import neat_optax as neo
 import programs
+import running
 from neat_optax import aggregators
 from properties import assert_trees_close
 
@@ -26,6 +28,7 @@ TAKERS = {
         optax.chain(aggregators.mean(), optax.adam(0.1)), num_players=P
     ),
 }
+DIFFERENTIATED = {"neat": TAKERS["neat"], "mgda": aggregators.mgda()}
 FORMERS = {
     "trimmed_mean": aggregators.trimmed_mean(1),
     "per_player": optax.chain(
@@ -60,6 +63,58 @@ REST = tuple(name for name in TAKERS | FORMERS if name not in SOME)
 def test_updates_are_those_of_explicit_gradients(names):
     found = jax.jit(lambda: [updates(kind, names) for kind in (True, False)])()
     assert_trees_close(*jax.device_get(found), rtol=1e-4, atol=2e-6)
+
+
+def trained(factored, tx, params, rows, rate=0.1):
+    """Parameters after three steps in one loop."""
+    of_each = neo.value_and_example_grads(LOSS, factored=factored)
+
+    def step(carry, _):
+        params, state = carry
+        _, gradients = of_each(params, *rows)
+        updates, state = tx.update(gradients, state, params)
+        return (jax.tree.map(lambda p, u: p - rate * u, params, updates), state), None
+
+    return jax.lax.scan(step, (params, tx.init(params)), None, 3)[0][0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["upgrad", "neat"])
+def test_many_seeds_train_at_once(name):
+    """Each with its own parameters and examples."""
+    seeds = np.arange(4, dtype=np.float32)
+
+    @running.quick_jit
+    def found():
+        def of_seed(seed, factored):
+            params = jax.tree.map(lambda x: x * (1 + 0.1 * seed), PARAMS)
+            rows = [x * jnp.cos(seed) for x in ROWS]
+            return trained(factored, TAKERS[name], params, rows)
+
+        return [
+            jax.vmap(lambda seed, f=f: of_seed(seed, f))(seeds) for f in (True, False)
+        ]
+
+    assert_trees_close(*jax.device_get(found()), rtol=1e-4, atol=2e-6)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["neat", "mgda"])
+def test_derivatives_pass_through_steps(name):
+    """Of what is reached, by where it began, by the examples, and by the step size."""
+
+    @running.quick_jit
+    def found():
+        def reached(params, rows, rate, factored):
+            after = trained(factored, DIFFERENTIATED[name], params, rows, rate)
+            return jnp.mean(jax.vmap(LOSS, (None, 0))(after, *rows))
+
+        of = jax.grad(reached, (0, 1, 2))
+        return [of(PARAMS, ROWS, jnp.float32(0.1), kind) for kind in (True, False)]
+
+    found = jax.device_get(found())
+    assert all(np.abs(x).max() > 1e-4 for x in jax.tree.leaves(found))
+    assert_trees_close(*found, rtol=2e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["upgrad", "neat", "trimmed_mean"])
