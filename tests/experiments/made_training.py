@@ -46,7 +46,7 @@ def make_trainer(*_, seeds, rates, view=None, **__):
         weight = np.asarray(params["weight"])
         return {"accuracy": weight / (1 + weight) / len(split.y)}
 
-    return Trainer(init, epoch, scores)
+    return Trainer(init, init, epoch, scores)
 
 
 def install(patch):

@@ -132,7 +132,7 @@ def _restore(run: Finished, name: str, data: Data) -> Any:
     """The parameters at the selected rate, with a leading axis of seeds."""
     config, report = run.config, run.reports[name]
     task = make_task(data, config.players, config.num_players)
-    like = jax.eval_shape(make_candidate(name, config, task, data).init)
+    like = make_candidate(name, config, task, data).like()
     folder = run.path / "checkpoints" / folder_name(name)
     restored = checkpoints.restore(folder, like, config.num_epochs)
     if restored is None:

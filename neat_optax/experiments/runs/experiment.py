@@ -37,7 +37,7 @@ def load(config: TrainConfig) -> data_sets.Data:
         )
     task = _make_task(data, config)
     for name in config.names:  # says now what does not fit
-        jax.eval_shape(make_candidate(name, config, task, data).init)
+        make_candidate(name, config, task, data).like()
     return data
 
 

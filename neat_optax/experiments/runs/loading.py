@@ -5,7 +5,6 @@ import os
 import pathlib
 from typing import Any
 
-import jax
 import numpy as np
 
 from neat_optax import _checks
@@ -34,7 +33,7 @@ def load(
     epochs = _check_there(folder, which)
     parts = experiment.load(config)
     task = make_task(parts, config.players, config.num_players, config.network)
-    like = jax.eval_shape(experiment.make_candidate(name, config, task, parts).init)
+    like = experiment.make_candidate(name, config, task, parts).like()
     epoch = which if isinstance(which, int) else epochs[-1]
     replicas, rows = checkpoints.read(folder, epoch, like)
     if which == BEST:

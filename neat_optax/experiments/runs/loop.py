@@ -19,6 +19,9 @@ from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
 from neat_optax.training._player_factors import taking_factors
 
+_COMPILED_FAST = {"xla_backend_optimization_level": 1}
+"""For what runs once: random numbers take longer to compile than to draw."""
+
 
 class Replicas(NamedTuple):
     """Everything that changes in training; each leaf has a leading replica axis."""
@@ -31,6 +34,7 @@ class Trainer(NamedTuple):
     """Jitted functions over all replicas at once."""
 
     init: Callable[[], Replicas]
+    like: Callable[[], Replicas]  # its shapes and dtypes, without compiling
     epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
     scores: Callable[[Any, Split], dict[str, jax.Array]]
 
@@ -96,10 +100,11 @@ def make_trainer(
             row |= {f"{part}_{name}": x for name, x in scores.items()}
         return replica, {**row, **at_end(replica.params, validation)}
 
-    init_all = jax.jit(jax.vmap(init_one))
+    init_all = jax.jit(jax.vmap(init_one), compiler_options=_COMPILED_FAST)
     epoch_all = jax.jit(_over_replicas(epoch_one, in_turn), donate_argnums=0)
     return Trainer(
         init=lambda: init_all(seed_numbers, rate_numbers),
+        like=lambda: jax.eval_shape(jax.vmap(init_one), seed_numbers, rate_numbers),
         epoch=lambda replicas, number: epoch_all(
             replicas, seed_numbers, rate_numbers, number, parts
         ),
