@@ -142,10 +142,7 @@ FAULTS = [
         "neat_optax/aggregators/_solvers/_proportioning.py",
         "    length = jnp.where(move.flat, 0, length)\n",
         "",
-        (
-            "tests/aggregators/test_families.py",
-            "tests/aggregators/solvers/test_nnqp.py",
-        ),
+        ("tests/aggregators/solvers/test_nnqp.py",),
     ),
     Fault(
         "simplex-absent-idle",

@@ -53,6 +53,19 @@ def test_nothing_to_gain():
     np.testing.assert_array_equal(residual, [0.0])
 
 
+@pytest.mark.parametrize("promised", [1e-4, 1e-7])
+def test_directions_without_curvature_are_not_followed(promised):
+    """Rows that oppose one another: a step to nowhere promises a little for ever."""
+    rng = np.random.default_rng(0)
+    for rank in (1, 2, 3):
+        rows = rng.normal(size=(SEATS, rank))
+        rows[1], rows[3] = -rows[0], -rows[2]
+        matrix = units(rows) @ units(rows).T
+        linear = matrix + promised * rng.normal(size=matrix.shape)
+        found = jax.device_get(solve(np.float32(matrix), np.float32(linear)))
+        assert np.abs(found.point).max() < 1e3
+
+
 @given(samplers.players())
 def test_optimal_for_every_right_hand_side(j):
     """Of random rows, their own cosines: what UPGrad solves."""
