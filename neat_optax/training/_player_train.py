@@ -7,11 +7,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import optax
+from flax.training.train_state import TrainState
 
 from neat_optax import _checks
 from neat_optax.aggregators import aggregate
 from neat_optax.aggregators._weighting import Weighting, as_weighting
 from neat_optax.training import _losses, _player_gradients, _unstacked
+from neat_optax.training._flax_state import begin_with
 from neat_optax.training._models import Model
 from neat_optax.training._player_factors import taking_factors
 from neat_optax.training._player_kinds import PlayerKind
@@ -25,9 +27,9 @@ from neat_optax.training._step import (
 
 
 def player_train_step(
-    model: Model,
+    model: Model | TrainState,
     loss: _losses.Loss,
-    tx: optax.GradientTransformation,
+    tx: optax.GradientTransformation | None = None,
     *,
     players: PlayerKind,
     weighting: Weighting | Callable[[jax.Array], jax.Array] | None = None,
@@ -61,10 +63,12 @@ def player_train_step(
     take at players that cancel to rounding. Squares of norms must be within float32.
 
     Args:
-      model: from `from_nnx`, `from_linen` or `from_function`.
+      model: as for `train_step`. A `TrainState` of Flax takes no `weighting`, since its
+        optimizer's state would not fit.
       loss: as for `train_step`; with `tasks()` it returns one loss for each player.
       tx: a chain that reduces the player axis; without one, an optimizer, if there is a
         `weighting`. It gets the extra argument `losses=`, [P], and those of `extras`.
+        That of a `TrainState` by default.
       players: `examples()`, `tasks()` or `microbatches(count)`.
       weighting: a `Weighting`, or a function from a Gramian [P, P] to weights [P], such
         as `aggregators.upgrad_weights` or `players.neat_weights`.
@@ -97,24 +101,31 @@ def player_train_step(
       [0.1 0.1] 1.0
     """
     _checks.check_kind("players", players, PlayerKind)
-    _checks.check_kind("tx", tx, optax.GradientTransformation)
+    model, chain, init = begin_with(model, tx)
+    _checks.check_kind("tx", chain, optax.GradientTransformation)
+    if init is not None and weighting is not None:
+        raise ValueError(
+            "`weighting` must be None with a TrainState, got "
+            f"{weighting}: put aggregate(weighting) first in its tx."
+        )
     _checks.check_function("loss", loss)
     _checks.check_dtype("dtype", dtype)
     rule = None if weighting is None else as_weighting(weighting)
     if rule is not None:
         _check_count(rule, players)
     if rule is None or players.chunk_size is None:
-        tx = taking_factors(tx if rule is None else _behind(rule, tx, players))
+        chain = taking_factors(chain if rule is None else _behind(rule, chain, players))
         find = functools.partial(_together, players)
     else:
-        tx = _unstacked.around(rule, tx, players.num_players)
+        chain = _unstacked.around(rule, chain, players.num_players)
         find = functools.partial(_in_chunks, rule, players.chunk_size)
 
     def gradients(state: TrainingState, batch: Any) -> Gradients:
         rows = make_rows(players, model, loss, dtype, state, batch)
         return _to_gradients(rows, find(rows, state), state.scale, extras)
 
-    return make_step(model, gradients, tx, measures=measures, ema=ema, scale=scale)
+    step = make_step(model, gradients, chain, measures=measures, ema=ema, scale=scale)
+    return step if init is None else step._replace(init=init)
 
 
 class _Found(NamedTuple):

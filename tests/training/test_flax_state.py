@@ -10,7 +10,8 @@ import pytest
 from flax.training.train_state import TrainState
 
 import small_nets
-from neat_optax import training
+from neat_optax import aggregators, training
+from small_nets import cross_entropy
 
 TX = optax.adam(0.1)
 DATA = small_nets.X, small_nets.Y
@@ -100,6 +101,25 @@ def test_another_chain_begins_anew():
     first = jax.eval_shape(step.init)
     assert jax.tree.leaves(first.opt_state) == []
     assert jax.eval_shape(step.update, first, small_nets.BATCH)[0].tx is first.tx
+
+
+def test_a_step_of_players_takes_and_gives_it():
+    """With the state's own chain, in which the aggregator is."""
+    chain = optax.chain(aggregators.mean(), TX)
+    state = begin().replace(tx=chain, opt_state=chain.init(begin().params))
+    players = training.examples()
+    step = training.player_train_step(state, of_one, players=players)
+    new, logs = jax.eval_shape(step.update, jax.eval_shape(step.init), small_nets.BATCH)
+    assert (type(new), new.tx, list(logs)) == (State, chain, ["loss"])
+    assert jax.tree.structure(new) == jax.tree.structure(state)
+    with pytest.raises(ValueError, match="`weighting` must be None with a TrainState"):
+        training.player_train_step(
+            state, of_one, players=players, weighting=aggregators.upgrad_weights
+        )
+
+
+def of_one(model, batch):
+    return cross_entropy(model(batch[0]), batch[1])
 
 
 def test_a_state_without_a_module_is_named():
