@@ -1,11 +1,11 @@
-"""Prints the test files of the slow tier that a change calls for.
+"""Prints the test files that a run of CI takes of a tier.
 
-    python tests/slow_files.py [--since REVISION]
+    python tests/ci_files.py slow|fast [--since REVISION]
 
-A sixth of the tier, which is what fits into a run of CI: first those that guard a room
-in which a file has changed, then the others, another sixth of each every day. Files at
-the top of `tests/` guard the ground floor, the docstrings of a room guard it too, and a
-page guards itself.
+A sixth of the slow tier, or half of the fast one, which on one Python runs whole: first
+the files that guard a room in which a file has changed, then the others, another share
+of each every day. Files at the top of `tests/` guard the ground floor, the docstrings
+of a room guard it too, and a page guards itself.
 """
 
 import argparse
@@ -16,42 +16,43 @@ import subprocess
 
 SLOW = re.compile(r"mark\.slow|\bfast=")  # or what names the few that are fast
 PROJECT = pathlib.Path(__file__).parents[1]
-PARTS = 6
-"""Into which the tier is divided."""
+PARTS = {"slow": 6, "fast": 2}
+"""Into which each tier is divided."""
 
 
 def main() -> None:
     """Prints one path in a line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("tier", choices=PARTS)
     parser.add_argument("--since", help="by default the last commit before yesterday")
-    since = parser.parse_args().since or _git(
-        "rev-list", "-1", "--before=1 day ago", "HEAD"
-    )
+    asked = parser.parse_args()
+    since = asked.since or _git("rev-list", "-1", "--before=1 day ago", "HEAD")
     changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax", "docs")
     rooms = {room(pathlib.PurePath(name)) for name in changed.split()}
-    files = _slow_files()
+    files = _slow_files() if asked.tier == "slow" else _test_files()
     called = [file for file in files if room(file) in rooms]
     others = [file for file in files if file not in called]
-    ordered = [file for some in (called, others) for file in _in_turn(some)]
-    print(*ordered[: len(files) // PARTS], sep="\n")
+    parts = PARTS[asked.tier]
+    ordered = [file for some in (called, others) for file in _in_turn(some, parts)]
+    print(*ordered[: len(files) // parts], sep="\n")
 
 
-def _in_turn(files: list[pathlib.Path]) -> list[pathlib.Path]:
-    """One of each six first, others each day."""
+def _in_turn(files: list[pathlib.Path], parts: int) -> list[pathlib.Path]:
+    """One of each so many first, others each day."""
     today = datetime.date.today().toordinal()
-    return sorted(files, key=lambda file: (files.index(file) + today) % PARTS)
+    return sorted(files, key=lambda file: (files.index(file) + today) % parts)
+
+
+def _test_files() -> list[pathlib.Path]:
+    return sorted(x.relative_to(PROJECT) for x in PROJECT.glob("tests/**/test_*.py"))
 
 
 def _slow_files() -> list[pathlib.Path]:
     """Slow test files, pages, and the rooms of the library for their docstrings."""
-    tests = [
-        path
-        for path in PROJECT.glob("tests/**/test_*.py")
-        if SLOW.search(path.read_text())
-    ]
+    tests = [x for x in _test_files() if SLOW.search((PROJECT / x).read_text())]
     pages = PROJECT.glob("docs/*.md")
     rooms = [path.parent for path in PROJECT.glob("neat_optax/*/__init__.py")]
-    return sorted(path.relative_to(PROJECT) for path in (*tests, *pages, *rooms))
+    return sorted((*tests, *(x.relative_to(PROJECT) for x in (*pages, *rooms))))
 
 
 def room(path: pathlib.PurePath) -> str:
