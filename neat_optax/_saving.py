@@ -37,7 +37,7 @@ class Saver:
         kept: Callable[[list[int]], Collection[int | None]],
     ):
         self.folder, self._kept = folder, kept
-        self._manager = _manager(folder, prefix, policy=self)
+        self._manager = _manager(folder, prefix, self)
 
     def save(self, number: int, state: Any, **notes: Any) -> None:
         """Begins a checkpoint, unless there is one; the one before is whole by then.
@@ -89,7 +89,6 @@ def restore(
     of_another: str,
     option: str,
     only: int | None = None,
-    sweep: bool = True,
 ) -> Saved | None:
     """The last checkpoint that can be read; None if there is none.
 
@@ -103,12 +102,11 @@ def restore(
       of_another: what is said where they are of another training.
       option: what the caller has named the folder by.
       only: the number of the one checkpoint that will do; by default any does.
-      sweep: whether what saves cut off have left is deleted: not while one is written.
     """
     if not folder.is_dir():
         return None
     abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
-    with _manager(folder, prefix, sweep=sweep) as manager:
+    with _manager(folder, prefix) as manager:
 
         def load(number: int, state: Any) -> Any:
             parts = {name: ocp.args.JsonRestore() for name in notes}
@@ -145,17 +143,17 @@ def _copied(leaf: Any) -> Any:
 
 
 def _manager(
-    folder: pathlib.Path,
-    prefix: str,
-    *,
-    policy: Saver | None = None,
-    sweep: bool = True,
+    folder: pathlib.Path, prefix: str, policy: Saver | None = None
 ) -> ocp.CheckpointManager:
-    """Of a folder. A policy says what stays, and lets saves go on in the background."""
+    """Of a folder. A policy says what stays, and lets saves go on in the background.
+
+    What saves that were cut off have left is deleted before the first save only, which
+    waits for it: a reader would delete while another writes.
+    """
     options = ocp.CheckpointManagerOptions(
         step_prefix=prefix,
         preservation_policy=policy,
-        cleanup_tmp_directories=sweep,
+        cleanup_tmp_directories=policy is not None,
         enable_async_checkpointing=policy is not None,
     )
     return ocp.CheckpointManager(folder.resolve(), options=options)

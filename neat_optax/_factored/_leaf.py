@@ -13,12 +13,12 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 from neat_optax import _tree
 from neat_optax._factored import _products
 from neat_optax._factored._layout import Layout
 from neat_optax._factored._products import Term
+from neat_optax._factored._seal import make_seal
 from neat_optax._typing import Array, Bool, Float
 
 
@@ -34,12 +34,12 @@ class Factored:
     terms: tuple[Term, ...]  # left [P, T, K] or integers [P, T], right [P, T, O]
     layout: Layout
     dtype: Any
-    seal: Any  # [P] of True, which no arithmetic keeps boolean
+    seal: Any  # [P, 1, 1], which nothing can calculate with
 
     @classmethod
     def of(cls, terms: tuple[Term, ...], layout: Layout, dtype: Any) -> "Factored":
         """The sum of terms."""
-        return cls(terms, layout, dtype, np.ones(len(terms[0][1]), bool))
+        return cls(terms, layout, dtype, make_seal(len(terms[0][1])))
 
     @property
     def shape(self) -> tuple[int, ...]:

@@ -35,25 +35,9 @@ def is_factored(node: Any) -> TypeGuard[Factored]:
 
 
 def flatten(tree: Any) -> tuple[list[Any], Any]:
-    """`jax.tree.flatten`, to arrays and factored leaves.
-
-    Raises:
-      ValueError: if something has calculated with the factors of a leaf.
-    """
+    """`jax.tree.flatten`, to arrays and factored leaves."""
     leaves, treedef = jax.tree.flatten(tree, is_leaf=is_factored)
-    for leaf in filter(is_factored, leaves):
-        _check_sealed(leaf)
     return list(map(_open, leaves)), treedef
-
-
-def _check_sealed(leaf: Factored) -> None:
-    if leaf.seal.dtype != bool:
-        raise ValueError(
-            "`updates` must reach the first transformation of players as "
-            "value_and_example_grads returns them while they are factored, got factors "
-            "that something has calculated with: put it behind the aggregator, or pass "
-            "factored=False."
-        )
 
 
 def tree_map(function: Callable[..., Any], tree: Any, *rest: Any) -> Any:

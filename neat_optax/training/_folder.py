@@ -130,10 +130,10 @@ def load_checkpoint(checkpoint: Any, like: Any, *, best: bool = False) -> Any:
     """
     path = pathlib.Path(as_checkpoint(checkpoint).folder).resolve()
     like, close = opened(like)
-    found = _restore(path, like, sweep=False)
+    found = _restore(path, like)
     if found is not None and best:
         number = found.notes["about"]["best"]
-        found = None if number is None else _restore(path, like, number, sweep=False)
+        found = None if number is None else _restore(path, like, number)
     if found is None:
         kind = "checkpoints of the best epoch" if best else "checkpoints"
         raise ValueError(f"`checkpoint` must be a folder with {kind}, got {path}.")
@@ -166,8 +166,6 @@ def _restore(
     folder: pathlib.Path,
     like: TrainingState,
     only: int | None = None,
-    *,
-    sweep: bool = True,
 ) -> _saving.Saved | None:
     of_another = (
         f"`checkpoint` must be a folder of this training, got {folder} of one with "
@@ -181,7 +179,6 @@ def _restore(
         of_another=of_another,
         option="checkpoint",
         only=only,
-        sweep=sweep,
     )
 
 

@@ -78,7 +78,7 @@ def read(folder: pathlib.Path, epoch: int, like: Any) -> tuple[Any, list[dict]]:
       epoch: one of `saved(folder)`.
       like: of the same structure, shapes and dtypes as the replicas.
     """
-    found = _last_readable(folder, like, "run", epoch, sweep=False)
+    found = _last_readable(folder, like, "run", epoch)
     assert found is not None
     return found[1:]
 
@@ -94,8 +94,6 @@ def _last_readable(
     like: Any,
     option: str,
     only: int | None,
-    *,
-    sweep: bool = True,
 ) -> tuple[int, Any, list[dict]] | None:
     _check_ours(folder)
     of_another = (
@@ -110,7 +108,6 @@ def _last_readable(
         of_another=of_another,
         option=option,
         only=only,
-        sweep=sweep,
     )
     return None if last is None else (*last[:2], last.notes["rows"]["rows"])
 
