@@ -123,15 +123,16 @@ def _trace(function: Callable[..., Any], params: Any, rows: Any) -> Traced:
         for number, leaf in enumerate(leaves)
         if jnp.iscomplexobj(leaf)
     }
+    names = _tree.leaf_names(params)
     costs = [
         _costs.of_leaf(
-            jax.tree_util.keystr(path, simple=True, separator="/"),
+            path,
             leaf,
             len(flat_rows[0]),
             [site for site in reading.sites.values() if site.leaf == number],
             lost.get(number),
         )
-        for number, (path, leaf) in enumerate(jax.tree.leaves_with_path(params))
+        for number, (path, leaf) in enumerate(zip(names, leaves, strict=True))
     ]
     kept = {path: x for path, x in reading.sites.items() if x.leaf not in lost}
     program = Tapped(closed, kept, reading.opened)

@@ -48,8 +48,7 @@ class DiagnosticsCallback(keras.callbacks.Callback):
       history: the snapshots of all epochs so far.
 
     Raises:
-      ValueError: at the end of an epoch, unless the model's optimizer measures
-        something.
+      ValueError: in the first epoch, unless the model's optimizer measures something.
 
     Example:
       >>> import keras, numpy as np
@@ -73,16 +72,16 @@ class DiagnosticsCallback(keras.callbacks.Callback):
         self.prefix = prefix.strip("/")
         self.history: list[dict[str, float]] = []
 
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Begins the averages anew, so that those of the last epoch stay."""
+        del epoch, logs
+        optimizer = self._optimizer()
+        if self.reset_each_epoch and optimizer.built:
+            optimizer.reset_diagnostics()
+
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Reads the snapshot, logs it, and begins the averages anew."""
-        optimizer: Any = getattr(self.model, "optimizer", None)
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        if not hasattr(optimizer, "diagnostic_snapshot"):
-            raise ValueError(
-                "`optimizer` must be one of neat_optax.keras for DiagnosticsCallback, "
-                f"got {optimizer!r}."
-            )
-        snapshot = optimizer.diagnostic_snapshot()
+        """Reads the snapshot, and logs it."""
+        snapshot = self._optimizer().diagnostic_snapshot()
         self.history.append(snapshot)
         start = f"{self.prefix}/" if self.prefix else ""
         named = {start + key: x for key, x in snapshot.items() if x == x}
@@ -90,13 +89,21 @@ class DiagnosticsCallback(keras.callbacks.Callback):
             logs.update(named)
         if self.log_dir is not None:
             self._write(named, epoch)
-        if self.reset_each_epoch:
-            optimizer.reset_diagnostics()
 
     def get_config(self) -> dict[str, Any]:
         """The arguments, for a run file."""
         names = ("log_dir", "reset_each_epoch", "prefix")
         return {name: getattr(self, name) for name in names}
+
+    def _optimizer(self) -> Any:
+        optimizer: Any = getattr(self.model, "optimizer", None)
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if not hasattr(optimizer, "diagnostic_snapshot"):
+            raise ValueError(
+                "`optimizer` must be one of neat_optax.keras for DiagnosticsCallback, "
+                f"got {optimizer!r}."
+            )
+        return optimizer
 
     def _write(self, named: dict[str, float], epoch: int) -> None:
         from tensorboardX import SummaryWriter  # an extra, and only where asked for

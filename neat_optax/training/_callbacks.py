@@ -81,6 +81,9 @@ class History(Callback):
     def __init__(self, rows: Sequence[dict[str, float]] = ()):
         self.rows = list(rows)
 
+    def __repr__(self) -> str:
+        return f"History({self.rows})"
+
     def __getitem__(self, name: str) -> list[float]:
         return [row[name] for row in self.rows]
 

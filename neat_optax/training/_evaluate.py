@@ -50,6 +50,7 @@ def evaluate(
       {'output': 6.0}
     """
     _checks.check_function("metrics", metrics)
+    _batches.check_form("data", data, batch_size)
     state, _ = opened(state)
     params = state.params if state.ema is None else state.ema
     run = _compiled(model.run, metrics, batch_size)

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks
+from neat_optax.training._batches import check_form
 from neat_optax.training._callbacks import History, Run
 from neat_optax.training._epochs import Epochs, tell
 from neat_optax.training._evaluate import Metrics, evaluate
@@ -98,6 +99,7 @@ def fit(
     first = jax.tree.map(jnp.copy, first)
     score = None
     if metrics is not None:
+        check_form("validation", validation, batch_size)
         score = functools.partial(_score, step, validation, metrics, batch_size)
     with contextlib.ExitStack() as stack:
         folder, progress = None, Progress()

@@ -45,6 +45,7 @@ def make_source(
     steps_per_epoch: int | None = None,
 ) -> Source:
     """From what `fit` is given."""
+    _batches.check_form("data", data, batch_size)
     if steps_per_epoch is not None:
         _checks.check_count(
             "steps_per_epoch", steps_per_epoch, minimum=1, schedule=False

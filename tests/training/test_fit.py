@@ -234,7 +234,23 @@ def test_evaluation_counts_every_example_with_the_average_of_parameters():
         (np.ones(()), {"batch_size": 1}, "one leading axis of examples"),
         (3, {}, "`data` must be arrays with a batch_size, an iterable"),
         (iter(()), {}, "got none in epoch 0"),
-        (DATA, {"validation": DATA}, "`validation` and `metrics` must be given to"),
+        (
+            DATA,
+            {"validation": DATA, "batch_size": 2},
+            "`validation` and `metrics` must be given to",
+        ),
+        (
+            (*DATA,),
+            {},
+            "`data` must be an iterable of batches where batch_size is None",
+        ),
+        ({"x": DATA[0]}, {}, "got arrays in a dict: give a batch_size, or put the ba"),
+        ([DATA], {"batch_size": 2}, "got a list of tuple: leave batch_size out for"),
+        (
+            [DATA],
+            {"validation": DATA, "metrics": small_nets.metrics},
+            "`validation` must be an iterable of batches where",
+        ),
     ],
 )
 def test_data_that_cannot_be_trained_on_are_named(data, options, message):
