@@ -124,7 +124,8 @@ def main() -> None:
             table.append(faster(work, rounds))
     for worker in workers:
         worker.close()
-    gates.show(table)
+    if table:
+        gates.show(table)
 
 
 if __name__ == "__main__":
