@@ -191,10 +191,17 @@ def _scaled(terms: tuple[Term, ...], scale: jax.Array) -> tuple[Term, ...]:
         if _products.is_numbers(term):
             return term[0], right * scale
         peak = jnp.max(jnp.where(jnp.isfinite(left), jnp.abs(left), 0), initial=0)
-        exponent = jnp.where(peak > 0, jnp.frexp(peak)[1], 0)
-        lower, upper = exponent // 2, exponent - exponent // 2
-        left = jnp.ldexp(jnp.ldexp(left, -lower), -upper)
-        right = jnp.ldexp(jnp.ldexp(right, lower) * scale, upper)
+        half = _power_below(jnp.sqrt(jnp.where(peak > 0, peak, 1)))
+        left, right = left * (1 / half) * (1 / half), right * half * scale * half
         return left, right
 
     return tuple(map(scaled, terms))
+
+
+def _power_below(number: jax.Array) -> jax.Array:
+    """The largest power of 2 that is not above: a float without its mantissa."""
+    mantissa = jnp.finfo(number.dtype).nmant
+    whole = jnp.dtype(f"int{8 * number.dtype.itemsize}")
+    bits = jax.lax.bitcast_convert_type(number, whole)
+    kept = bits >> mantissa << mantissa
+    return jax.lax.bitcast_convert_type(kept, number.dtype)
