@@ -82,7 +82,7 @@ def player_contest(
       >>> rules = optax.chain(neo.detect_conflict(), neo.project_conflict(1.0))
       >>> tx = neo.player_contest(neo.opponents.others_mean(), rules)
       >>> g = jnp.array([[1.0, 0.0], [-1.0, 0.0], [0.0, 1.0]])
-      >>> print(tx.update(g, tx.init(g[0]))[0].round(4))
+      >>> print(tx.update(g, tx.init(g[0]))[0].round(4) + 0)
       [0.    0.569]
     """
     _check(opponent, rules, scope, reduce, preference)
