@@ -10,6 +10,7 @@ from neat_optax import opponents as opponents
 from neat_optax import plasticity as plasticity
 from neat_optax import players as players
 from neat_optax import sparsity as sparsity
+from neat_optax._citing import cite as cite
 from neat_optax._leaves import Scope as Scope
 from neat_optax._leaves import by_label as by_label
 from neat_optax._leaves import by_path as by_path

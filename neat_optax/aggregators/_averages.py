@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._random import as_key
 from neat_optax._typing import Array, Bool, Float
@@ -155,6 +156,7 @@ def constant(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
+@cites("lin2022reasonable")
 def random(
     *,
     key: jax.Array | int = 0,

@@ -7,6 +7,7 @@ from typing import Any
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -44,6 +45,7 @@ def cagrad_weights(
     return _decide(gramian, c, everyone(gramian, present)).weights
 
 
+@cites("liu2021conflict")
 def cagrad(
     c: optax.ScalarOrSchedule = 0.5,
     *,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _leaves, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -46,6 +47,7 @@ def clip_example_norms_weights(
     return shares(everyone(gramian, present), preference) * shortened
 
 
+@cites("abadi2016deep", "goodfellow2015efficient")
 def clip_example_norms(
     max_norm: optax.ScalarOrSchedule,
     *,

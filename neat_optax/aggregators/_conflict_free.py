@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -44,6 +45,7 @@ def conflict_free_weights(
     return _decide(gramian, preference, length).weights
 
 
+@cites("liu2024config")
 def conflict_free(
     length: str = "projection",
     *,

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Float
@@ -32,6 +33,7 @@ def cr_mogm_weights(
     return decay * average + (1 - decay) * weights
 
 
+@cites("zhou2022convergence")
 def cr_mogm_weighting(
     weighting: Weighting | Callable[[jax.Array], jax.Array],
     decay: optax.ScalarOrSchedule = 0.9,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -37,6 +38,7 @@ def db_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     return jnp.max(rows.norms) * rows.per_norm
 
 
+@cites("lin2023dual")
 def db_mtl(
     decay: float = 0.9,
     *,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -48,6 +49,7 @@ def dual_proj_weights(
     return _decide(gramian, shares(everyone(gramian, present), preference)).weights
 
 
+@cites("lopezpaz2017gradient")
 def dual_proj(
     *,
     preference: Any = None,

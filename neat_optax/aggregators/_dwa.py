@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -56,6 +57,7 @@ def dwa_weights(
     return jnp.sum(present) * masked_softmax(rates / temperature, present)
 
 
+@cites("liu2019end")
 def dwa(
     temperature: optax.ScalarOrSchedule = 2.0,
     period: int = 1,

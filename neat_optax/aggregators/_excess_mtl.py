@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -63,6 +64,7 @@ def excess_mtl_weights(
     return masked_softmax(logits + step_size * risks, mask)
 
 
+@cites("he2024robust")
 def excess_mtl(
     step_size: float = 1.0,
     warmup_steps: int = 0,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Float
@@ -51,6 +52,7 @@ def nash_mtl_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     return fairgrad_weights(gramian, 1.0)
 
 
+@cites("ban2024fair")
 def fairgrad(
     alpha: optax.ScalarOrSchedule = 1.0,
     *,
@@ -98,6 +100,7 @@ def fairgrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
+@cites("navon2022multi")
 def nash_mtl(
     *,
     scope: Scope = whole_tree,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -60,6 +61,7 @@ def famo_weights(
     return masked_softmax(logits - logs, usable)
 
 
+@cites("liu2023famo")
 def famo(
     learning_rate: optax.ScalarOrSchedule = 0.025,
     weight_decay: float = 1e-3,

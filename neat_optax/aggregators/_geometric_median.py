@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -51,6 +52,7 @@ def geometric_median_weights(
     return _decide(gramian, shares(everyone(gramian, present), preference)).weights
 
 
+@cites("pillutla2022robust")
 def geometric_median(
     *,
     preference: Any = None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -38,6 +39,7 @@ def gls_weights(
     return jnp.where(usable, jnp.exp(jnp.sum(logs) / count - logs) / count, 0)
 
 
+@cites("chennupati2019multinet")
 def gls(
     *,
     scope: Scope = whole_tree,

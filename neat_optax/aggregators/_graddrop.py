@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neat_optax._citing import cites
 from neat_optax._random import as_key
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -58,6 +59,7 @@ def graddrop_leaf(
     return jnp.where(upwards, with_ups, with_downs)
 
 
+@cites("chen2020just")
 def graddrop(
     leak: Any = 0.0, *, key: jax.Array | int = 0
 ) -> optax.GradientTransformationExtraArgs:

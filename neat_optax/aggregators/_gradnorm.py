@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -64,6 +65,7 @@ def gradnorm_targets(
     return jnp.where(present, mean * rates**alpha, 0)
 
 
+@cites("chen2018gradnorm")
 def gradnorm(
     alpha: optax.ScalarOrSchedule = 1.5,
     optimizer: optax.GradientTransformation | None = None,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._random import as_key
 from neat_optax._schedules import value_at
@@ -103,6 +104,7 @@ def gradvac_step(
     return weights, aims
 
 
+@cites("wang2021gradient")
 def gradvac_weighting(
     decay: optax.ScalarOrSchedule = 0.5,
     *,

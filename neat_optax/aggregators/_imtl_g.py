@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -33,6 +34,7 @@ def imtl_g_weights(gramian: Float[Array, "P P"]) -> Float[Array, " P"]:
     return _decide(gramian).weights
 
 
+@cites("liu2021towards")
 def imtl_g(
     *,
     scope: Scope = whole_tree,

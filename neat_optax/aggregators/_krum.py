@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -71,6 +72,7 @@ def multi_krum_weights(
     return krum_weights(gramian, num_byzantine, num_selected, present, squared)
 
 
+@cites("blanchard2017machine")
 def krum(
     num_byzantine: int,
     *,
@@ -108,6 +110,7 @@ def krum(
     return _krum("krum", num_byzantine, 1, squared, scope, num_players, monitor)
 
 
+@cites("blanchard2017machine")
 def multi_krum(
     num_byzantine: int,
     num_selected: int,
@@ -135,6 +138,7 @@ def multi_krum(
     )
 
 
+@cites("blanchard2017machine")
 def _krum(
     name: str,
     num_byzantine: int,

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax.aggregators._conflict_free import conflict_free
 from neat_optax.aggregators._per_player import per_player
@@ -25,6 +26,7 @@ class MConFIGState(NamedTuple):
     second_moment: Any
 
 
+@cites("liu2024config")
 def m_config(
     decay: float = 0.9,
     second_moment_decay: float = 0.999,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax.numpy as jnp
 import optax
 
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -40,6 +41,7 @@ def mgda_weights(
     return _decide(gramian, everyone(gramian, present)).weights
 
 
+@cites("desideri2012multiple", "sener2018multi")
 def mgda(
     *,
     scope: Scope = whole_tree,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -50,6 +51,7 @@ def moco_weights(
     return descend_simplex(gramian, weights, step_size, decay, present, scale)
 
 
+@cites("fernando2023mitigating")
 def moco(
     rate: float = 0.5,
     rate_decay: float = 0.5,

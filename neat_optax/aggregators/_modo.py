@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -111,6 +112,7 @@ def sdmgrad_step(
     return jax.lax.fori_loop(0, num_steps, body, start)[0]
 
 
+@cites("chen2023three")
 def modo(
     step_size: optax.ScalarOrSchedule = 0.1,
     decay: optax.ScalarOrSchedule = 0.1,
@@ -166,6 +168,7 @@ def modo(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
+@cites("xiao2023direction")
 def sdmgrad(
     step_size: float = 10.0,
     momentum: float = 0.5,

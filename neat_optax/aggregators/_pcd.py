@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Float
@@ -54,6 +55,7 @@ def pcd_weights(
     return _decide(gramian, tau, norms).weights
 
 
+@cites("varam2026not")
 def pcd(
     tau: Any = 0.02,
     decay: optax.ScalarOrSchedule = 0.999,

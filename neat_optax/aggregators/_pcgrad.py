@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._random import as_key
 from neat_optax._typing import Array, Float, Int
@@ -56,6 +57,7 @@ def pcgrad_weights(
     return jnp.matmul(rows.norms, held, precision="highest") * rows.per_norm
 
 
+@cites("yu2020gradient")
 def pcgrad_weighting(*, key: jax.Array | int | None = 0) -> Weighting:
     """The weighting of `pcgrad`, for `aggregate` and `cr_mogm`."""
     if key is None:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
@@ -59,6 +60,7 @@ def stch_weights(
     return chosen * masked_softmax(logits, usable)
 
 
+@cites("lin2024smooth")
 def stch(
     mu: optax.ScalarOrSchedule = 0.1,
     ideal: Any = 0.0,

@@ -12,6 +12,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._coordinates import Stacks, reduce_coordinates
 
@@ -52,6 +53,7 @@ def trimmed_mean_leaf(
     return jnp.sum(jnp.where(inner, ordered, 0), axis=0, dtype=wide) * share
 
 
+@cites("yin2018byzantine")
 def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
     r"""The coordinate-wise trimmed mean, robust to a bounded number of players.
 

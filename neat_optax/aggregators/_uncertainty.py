@@ -6,6 +6,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -38,6 +39,7 @@ def uncertainty_weights(log_variances: Float[Array, " P"]) -> Float[Array, " P"]
     return jnp.exp(-log_variances) / 2
 
 
+@cites("kendall2018multi")
 def uncertainty(
     optimizer: optax.GradientTransformation | None = None,
     *,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, whole_tree
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._aggregate import aggregate
@@ -47,6 +48,7 @@ def upgrad_weights(
     return _decide(gramian, shares(everyone(gramian, present), preference)).weights
 
 
+@cites("quinton2024jacobian")
 def upgrad(
     *,
     preference: Any = None,

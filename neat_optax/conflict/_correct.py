@@ -7,11 +7,13 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._schedules import value_at
 from neat_optax.conflict._alignment import Contest
 from neat_optax.conflict._detect import stateful_rule, stateless_rule
 
 
+@cites("neat2026", "yu2020gradient")
 def project_conflict(
     alpha: optax.ScalarOrSchedule = 0.25,
 ) -> optax.GradientTransformation:

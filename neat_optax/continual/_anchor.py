@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Mask
 from neat_optax._schedules import value_at
 
@@ -18,6 +19,7 @@ class L2ToInitState(NamedTuple):
     start: optax.Params  # at init
 
 
+@cites("kumar2023maintaining")
 def l2_to_init(
     strength: optax.ScalarOrSchedule,
     *,

@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._alike import map_at_once, numbers
+from neat_optax._citing import cites
 from neat_optax._largest import keep_largest
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at
@@ -43,6 +44,7 @@ class ContinualBackpropState(NamedTuple):
     inner: optax.OptState
 
 
+@cites("dohare2024loss")
 def continual_backprop(
     optimizer: optax.GradientTransformation,
     layers: Sequence[str] | Mapping[str, str | Sequence[str]],

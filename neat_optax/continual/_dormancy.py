@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._alike import map_at_once, numbers
+from neat_optax._citing import cites
 from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at, when
 from neat_optax.continual import _units
@@ -83,6 +84,7 @@ def dormant_fraction(activity: Any, threshold: ArrayLike = 0.025) -> jax.Array:
     return count / max(sum(flag.size for flag in flags), 1)
 
 
+@cites("sokar2023dormant")
 def reset_dormant(
     optimizer: optax.GradientTransformation,
     layers: Sequence[str] | Mapping[str, str | Sequence[str]],

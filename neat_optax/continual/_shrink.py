@@ -11,6 +11,7 @@ from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
 from neat_optax._alike import map_alike, numbers
+from neat_optax._citing import cites
 from neat_optax._leaves import Mask, chosen, kernels
 from neat_optax._random import check_key, key_at
 from neat_optax._schedules import value_at, when
@@ -23,6 +24,7 @@ class ShrinkAndPerturbState(NamedTuple):
     spread: jax.Array  # [leaves] float32: the standard deviation of each leaf at init
 
 
+@cites("ash2020warm")
 def shrink_and_perturb(
     shrink: optax.ScalarOrSchedule,
     noise: optax.ScalarOrSchedule,

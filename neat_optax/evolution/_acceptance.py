@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._schedules import value_at
 from neat_optax.evolution._population import Population, PopulationTransformation
 
@@ -114,6 +115,7 @@ def multiplicative_threshold(
     return AcceptanceRule("multiplicative_threshold", start, 0.1, move)
 
 
+@cites("neataptic2025")
 def minimal_criterion(
     target_acceptance: optax.ScalarOrSchedule = 0.5,
     rate: optax.ScalarOrSchedule | None = None,

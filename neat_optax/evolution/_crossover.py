@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax.evolution import _draws, _rows
 from neat_optax.evolution._draws import Draws
 
@@ -58,6 +59,7 @@ def uniform(parents: int = 2) -> Crossover:
     return Crossover(f"uniform({parents})", parents, cross)
 
 
+@cites("muhlenbein1993predictive")
 def line(extend: float = 0.25) -> Crossover:
     r"""A child on the line through two parents.
 
@@ -83,6 +85,7 @@ def line(extend: float = 0.25) -> Crossover:
     return Crossover(f"line({extend})", 2, cross)
 
 
+@cites("eshelman1993real")
 def blend(extend: float = 0.5) -> Crossover:
     r"""Each gene from the interval between those of two parents, widened on both sides.
 

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax.evolution._pairs import Pairs, monitor
 from neat_optax.evolution._shaping import Shaping, nes_utilities, raw
 from neat_optax.evolution._strategies import check_sigma, leaf_sigmas, over_players
@@ -72,6 +73,7 @@ def snes_sigma_rate(params: Any) -> float:
     return (3 + math.log(size)) / (5 * math.sqrt(size))
 
 
+@cites("wierstra2014natural")
 def snes_value_and_grad(
     loss: Callable[..., Any],
     num_pairs: int,
@@ -127,6 +129,7 @@ def snes_value_and_grad(
     return _value_and_grad(pairs, share=0.5)
 
 
+@cites("sehnke2010parameter")
 def pgpe_value_and_grad(
     loss: Callable[..., Any],
     num_pairs: int,

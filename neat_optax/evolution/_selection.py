@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._random import as_key
 from neat_optax.evolution._population import order
 
@@ -68,6 +69,7 @@ def tournament(size: int) -> Selection:
     return Selection(f"tournament({size})", lambda count: count, place)
 
 
+@cites("baker1985adaptive")
 def linear_rank(pressure: float = 1.5) -> Selection:
     r"""Linear rank selection: a probability that falls linearly with the rank.
 

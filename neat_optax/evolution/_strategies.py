@@ -9,10 +9,12 @@ import numpy as np
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax.evolution._pairs import Pairs, monitor
 from neat_optax.evolution._shaping import Shaping, raw
 
 
+@cites("salimans2017evolution")
 def es_value_and_grad(
     loss: Callable[..., Any],
     sigma: Any,

@@ -9,6 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Mask, as_mask, chosen, shortened, zeros
 from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
@@ -87,6 +88,7 @@ def momentum_target(
     return Target("momentum", _average, decay, debias)
 
 
+@cites("neuroplastic2026")
 def modulate(
     base: optax.GradientTransformation,
     plasticity: optax.GradientTransformation | None = None,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, per_leaf, totals
 from neat_optax._recording import Recorded
 from neat_optax._schedules import value_at
@@ -26,6 +27,7 @@ class ModulateRateState(NamedTuple):
     recorded: Recorded | tuple[()]  # () unless monitored
 
 
+@cites("neuroplastic2026")
 def modulate_rate(
     inner: optax.GradientTransformation,
     plasticity: optax.GradientTransformation | None = None,

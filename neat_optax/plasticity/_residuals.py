@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Scope, per_leaf
 from neat_optax._schedules import value_at
 from neat_optax.plasticity._residual_shell import (
@@ -17,6 +18,7 @@ from neat_optax.plasticity._residual_shell import (
 )
 
 
+@cites("neuroplastic2026")
 def bound_residual(
     inner: optax.GradientTransformation,
     ratio: optax.ScalarOrSchedule = 0.5,
@@ -60,6 +62,7 @@ def bound_residual(
     return add_residual(inner, optax.identity(), part, ratio, scope, monitor)
 
 
+@cites("neuroplastic2026")
 def orthogonal_residual(
     inner: optax.GradientTransformation,
     reference: optax.GradientTransformation | None = None,

@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax.plasticity import _plan
@@ -55,6 +56,7 @@ def coefficients(
     return _transformation(plan, combine)
 
 
+@cites("neuroplastic2026")
 def scale_by_plasticity(
     signals: Sequence[Signal] = SIGNALS,
     *,

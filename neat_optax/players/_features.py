@@ -7,12 +7,14 @@ from typing import Any
 import jax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax.players import _losses
 from neat_optax.players._gradients import value_and_player_grads
 
 PARTS = ("trunk", "heads")
 
 
+@cites("sener2018multi")
 def value_and_feature_grads(
     trunk_fn: Callable[..., Any],
     heads_fn: Callable[..., Any] | Sequence[Any] | Mapping[str, Any],

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 
 Metric = jax.Array | None
 
@@ -19,21 +20,25 @@ ROUNDS = 8
 to eight decades, seven reached float32, and three did for nine groups in ten."""
 
 
+@cites("parikh2014proximal")
 def soft(z: jax.Array, metric: Metric, strength: Any) -> jax.Array:
     """The factor of `strength |x|`."""
     return _shrink(jnp.abs(z), _in(metric, strength))
 
 
+@cites("parikh2014proximal")
 def elastic(z: jax.Array, metric: Metric, l1: Any, l2: Any) -> jax.Array:
     """The factor of `l1 |x| + l2/2 |x|^2`."""
     return soft(z, metric, l1) / (1 + _in(metric, l2))
 
 
+@cites("blumensath2008iterative")
 def hard(z: jax.Array, metric: Metric, strength: Any) -> jax.Array:
     """The factor of `strength [x != 0]`."""
     return jnp.where(jnp.abs(z) <= _tree.root(_in(metric, 2 * strength)), 0.0, 1.0)
 
 
+@cites("parikh2014proximal")
 def nonnegative(z: jax.Array, metric: Metric, strength: Any) -> jax.Array:
     """The factor of `strength x` over `x >= 0`."""
     _checks.check_real("params", z.dtype)
@@ -46,6 +51,7 @@ def prune(z: jax.Array, metric: Metric, threshold: Any) -> jax.Array:
     return jnp.where(jnp.abs(z) < threshold, 0.0, 1.0)
 
 
+@cites("yuan2006model", "more1983computing")
 def group(
     z: jax.Array, metric: Metric, strength: Any, axes: tuple[int, ...] = (-1,)
 ) -> jax.Array:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
@@ -114,6 +115,7 @@ def adapt_level(
     return Level(level, baseline), moved
 
 
+@cites("neataptic2025")
 def adapt_pruning(
     sparsity: optax.ScalarOrSchedule = 0.5,
     *,

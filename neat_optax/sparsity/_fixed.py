@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Mask, chosen, kernels
 from neat_optax._schedules import when
 from neat_optax.sparsity._masks import all_kept, combine
@@ -66,6 +67,7 @@ class StraightThroughState(NamedTuple):
     mask: Any  # like the parameters, bool
 
 
+@cites("bengio2013estimating", "kusupati2020soft")
 def straight_through(
     mask: Mask, *, every: int = 1
 ) -> optax.GradientTransformationExtraArgs:

@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._leaves import Mask, as_mask, chosen, kernels
 from neat_optax.sparsity import _scores as scoring
 from neat_optax.sparsity._decide import values
@@ -17,6 +18,7 @@ from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 
 
+@cites("zhou2021learning")
 def n_of_m(
     n: int = 2,
     m: int = 4,

@@ -16,10 +16,12 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._schedules import value_at
 from neat_optax.sparsity import _factors
 
 
+@cites("parikh2014proximal")
 def soft_threshold(
     strength: optax.ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:
@@ -51,6 +53,7 @@ def soft_threshold(
     return _proximal("soft_threshold", _factors.soft, strength)
 
 
+@cites("parikh2014proximal")
 def elastic_net(
     l1: optax.ScalarOrSchedule, l2: optax.ScalarOrSchedule
 ) -> optax.GradientTransformationExtraArgs:
@@ -85,6 +88,7 @@ def elastic_net(
     return _proximal("elastic_net", _factors.elastic, l1, l2)
 
 
+@cites("yuan2006model", "more1983computing")
 def group_lasso(
     strength: optax.ScalarOrSchedule, *, axis: int | tuple[int, ...] = -1
 ) -> optax.GradientTransformationExtraArgs:
@@ -134,6 +138,7 @@ def group_lasso(
     return _proximal("group_lasso", factor, strength)
 
 
+@cites("blumensath2008iterative")
 def hard_threshold(
     strength: optax.ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:
@@ -168,6 +173,7 @@ def hard_threshold(
     return _proximal("hard_threshold", _factors.hard, strength)
 
 
+@cites("parikh2014proximal")
 def nonnegative_lasso(
     strength: optax.ScalarOrSchedule,
 ) -> optax.GradientTransformationExtraArgs:

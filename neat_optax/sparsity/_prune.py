@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
@@ -19,6 +20,7 @@ from neat_optax.sparsity._scores import Score, Weight, as_score, magnitude
 from neat_optax.sparsity._shell import Target, prune_by
 
 
+@cites("zhu2017prune", "lee2023jaxpruner")
 def prune_to_sparsity(
     sparsity: optax.ScalarOrSchedule,
     *,

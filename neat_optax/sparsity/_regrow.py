@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 from neat_optax._granularity import Granularity, entries
 from neat_optax._leaves import Mask, Scope, per_leaf
 from neat_optax._schedules import value_at, when
@@ -43,6 +44,7 @@ class GrowAndPruneState(NamedTuple):
     inner: optax.OptState
 
 
+@cites("evci2020rigging", "mocanu2018scalable")
 def grow_and_prune(
     optimizer: optax.GradientTransformation,
     sparsity: optax.ScalarOrSchedule,

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 from neat_optax._leaves import kernels
 
 
+@cites("yong2020gradient")
 def centralize_outputs() -> optax.GradientTransformationExtraArgs:
     r"""Subtracts the mean gradient of each output unit.
 

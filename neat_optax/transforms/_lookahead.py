@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks
+from neat_optax._citing import cites
 
 
 class KeepSlowParamsState(NamedTuple):
@@ -17,6 +18,7 @@ class KeepSlowParamsState(NamedTuple):
     lookahead: optax.OptState  # of optax.lookahead
 
 
+@cites("zhang2019lookahead")
 def keep_slow_params(
     optimizer: optax.GradientTransformation, period: int = 5, step_size: float = 0.5
 ) -> optax.GradientTransformationExtraArgs:

@@ -8,6 +8,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _factored, _stacked, _tree
+from neat_optax._citing import cites
 from neat_optax._schedules import value_at
 
 
@@ -20,6 +21,7 @@ class PreconditionState(NamedTuple):
     then: optax.OptState = ()  # the state of `then`, or () without one
 
 
+@cites("kingma2015adam")
 def precondition(
     inner: optax.GradientTransformation,
     *,
