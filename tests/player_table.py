@@ -54,6 +54,8 @@ WITH_LOSSES = (
     aggregators.gls,
     aggregators.gradnorm,
     aggregators.db_mtl,
+    aggregators.cosmos,
+    aggregators.pbi,
 )
 RULES = optax.chain(
     neo.detect_conflict(0.05),
@@ -115,6 +117,8 @@ TABLE = {
     "imtl_l": Entry(aggregators.imtl_l, P, N),
     "dwa": Entry(aggregators.dwa, {**P, "temperature": 2.0}, (*N, "period")),
     "gls": Entry(aggregators.gls, {}),
+    "cosmos": Entry(aggregators.cosmos, {"penalty": 0.5}),
+    "pbi": Entry(aggregators.pbi, {"theta": 5.0}, ("ideal",)),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "graddrop": Entry(aggregators.graddrop, {"leak": 0.25}, ("key",)),
     "trimmed_mean": Entry(
@@ -203,7 +207,7 @@ VARIANTS = ("pcgrad fixed", "imtl_g", "sum", "multi_krum", "sdmgrad", "stch")
 
 TYPED = tuple(name for name in TABLE if name not in VARIANTS)
 
-ASKED_ELSEWHERE = ("dual_proj", "mgda", "krum", "gls")
+ASKED_ELSEWHERE = ("dual_proj", "mgda", "krum", "gls", "cosmos", "pbi")
 """Rules without a state behind the shell of `upgrad`, whose own tests have players that
 are absent."""
 

@@ -27,6 +27,8 @@ from neat_optax.aggregators._conflict_free import conflict_free as conflict_free
 from neat_optax.aggregators._conflict_free import (
     conflict_free_weights as conflict_free_weights,
 )
+from neat_optax.aggregators._cosmos import cosmos as cosmos
+from neat_optax.aggregators._cosmos import cosmos_weights as cosmos_weights
 from neat_optax.aggregators._cr_mogm import cr_mogm as cr_mogm
 from neat_optax.aggregators._cr_mogm import cr_mogm_weighting as cr_mogm_weighting
 from neat_optax.aggregators._cr_mogm import cr_mogm_weights as cr_mogm_weights
@@ -77,6 +79,8 @@ from neat_optax.aggregators._modo import modo as modo
 from neat_optax.aggregators._modo import modo_weights as modo_weights
 from neat_optax.aggregators._modo import sdmgrad as sdmgrad
 from neat_optax.aggregators._modo import sdmgrad_weights as sdmgrad_weights
+from neat_optax.aggregators._pbi import pbi as pbi
+from neat_optax.aggregators._pbi import pbi_weights as pbi_weights
 from neat_optax.aggregators._pcd import pcd as pcd
 from neat_optax.aggregators._pcd import pcd_weights as pcd_weights
 from neat_optax.aggregators._pcgrad import pcgrad as pcgrad

@@ -22,7 +22,8 @@ given = {
     "pcd": (square,), "krum": (square, 0), "multi_krum": (square, 0, 2),
     "modo": (square, row), "sdmgrad": (square, row, row), "moco": (square, row),
     "cr_mogm": (row, row, 0.5), "excess_mtl": (row,), "dwa": (row, row),
-    "famo": (row, row), "gls": (row,), "stch": (row,), "uncertainty": (row,),
+    "famo": (row, row), "gls": (row,), "cosmos": (row,), "pbi": (row,),
+    "stch": (row,), "uncertainty": (row,),
     "imtl_l": (row,), "clip_example_norms": (square, 1.0),
 }
 names = [n.removesuffix("_weights") for n in dir(aggregators) if n.endswith("_weights")]
