@@ -1,4 +1,4 @@
-"""PBI: penalty-based boundary intersection, a distance along a direction and from it."""
+"""PBI: penalty-based boundary intersection, two distances in the space of losses."""
 
 from __future__ import annotations
 
