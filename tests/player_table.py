@@ -56,6 +56,8 @@ WITH_LOSSES = (
     aggregators.db_mtl,
     aggregators.cosmos,
     aggregators.pbi,
+    aggregators.softadapt,
+    aggregators.relobralo,
 )
 RULES = optax.chain(
     neo.detect_conflict(0.05),
@@ -119,6 +121,16 @@ TABLE = {
     "gls": Entry(aggregators.gls, {}),
     "cosmos": Entry(aggregators.cosmos, {"penalty": 0.5}),
     "pbi": Entry(aggregators.pbi, {"theta": 5.0}, ("ideal",)),
+    "softadapt": Entry(
+        aggregators.softadapt,
+        {**P, "beta": 0.5, "normalized": True, "loss_weighted": True},
+        (*N, "order", "normalized", "loss_weighted"),
+    ),
+    "relobralo": Entry(
+        aggregators.relobralo,
+        {**P, "temperature": 2.0, "decay": 0.5},
+        (*N, "key", "rho"),
+    ),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "graddrop": Entry(aggregators.graddrop, {"leak": 0.25}, ("key",)),
     "trimmed_mean": Entry(

@@ -87,6 +87,10 @@ from neat_optax.aggregators._pcgrad import pcgrad as pcgrad
 from neat_optax.aggregators._pcgrad import pcgrad_weighting as pcgrad_weighting
 from neat_optax.aggregators._pcgrad import pcgrad_weights as pcgrad_weights
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._relobralo import relobralo as relobralo
+from neat_optax.aggregators._relobralo import relobralo_weights as relobralo_weights
+from neat_optax.aggregators._softadapt import softadapt as softadapt
+from neat_optax.aggregators._softadapt import softadapt_weights as softadapt_weights
 from neat_optax.aggregators._stch import stch as stch
 from neat_optax.aggregators._stch import stch_weights as stch_weights
 from neat_optax.aggregators._tracking import track_gradient as track_gradient
