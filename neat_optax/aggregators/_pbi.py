@@ -43,8 +43,8 @@ def pbi_weights(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(pbi_weights(jnp.array([2.0, 1.0]), 1.0).round(4))
-      [1.4142 0.    ]
+      >>> [round(x, 4) for x in pbi_weights(jnp.array([2.0, 1.0]), 1.0).tolist()]
+      [1.4142, 0.0]
     """
     losses, usable = usable_losses(losses, present)
     gaps = jnp.where(usable, losses - spread("ideal", ideal, len(losses)), 0)
@@ -86,8 +86,8 @@ def pbi(
       >>> from neat_optax import aggregators
       >>> tx = aggregators.pbi(1.0)
       >>> g, losses = jnp.eye(2), jnp.array([2.0, 1.0])
-      >>> print(tx.update(g, tx.init(g[0]), losses=losses)[0].round(4))
-      [1.4142 0.    ]
+      >>> [round(x, 4) for x in tx.update(g, tx.init(g[0]), losses=losses)[0].tolist()]
+      [1.4142, 0.0]
 
     References:
       Zhang and Li, "MOEA/D: A Multiobjective Evolutionary Algorithm Based on

@@ -51,8 +51,8 @@ def relobralo_weights(
     Example:
       >>> import jax.numpy as jnp
       >>> losses, earlier = jnp.array([1.0, 2.0]), jnp.array([2.0, 2.0])
-      >>> print(relobralo_weights(losses, earlier).round(4))
-      [0.7551 1.2449]
+      >>> [round(x, 4) for x in relobralo_weights(losses, earlier).tolist()]
+      [0.7551, 1.2449]
     """
     present = everyone(losses, present)
     ratios = jnp.where(earlier != 0, _tree.safe_divide(losses, earlier), 1.0)
@@ -98,8 +98,8 @@ def relobralo(
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([2.0, 2.0], [1.0, 2.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))
-      >>> print(update.round(4))
-      [0.7551 1.2449]
+      >>> [round(x, 4) for x in update.tolist()]
+      [0.7551, 1.2449]
 
     References:
       Bischof and Kraus, "Multi-Objective Loss Balancing for Physics-Informed Deep

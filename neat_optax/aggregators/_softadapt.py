@@ -59,8 +59,9 @@ def softadapt_weights(
 
     Example:
       >>> import jax.numpy as jnp
-      >>> print(softadapt_weights(jnp.array([0.0, -1.0]), jnp.log(3.0)).round(4))
-      [0.75 0.25]
+      >>> weights = softadapt_weights(jnp.array([0.0, -1.0]), jnp.log(3.0))
+      >>> [round(x, 4) for x in weights.tolist()]
+      [0.75, 0.25]
     """
     counted = everyone(slopes, present)
     slopes = jnp.where(counted, slopes, 0)
@@ -115,8 +116,8 @@ def softadapt(
       >>> g, state = jnp.eye(2), tx.init(jnp.zeros(2))
       >>> for losses in ([2.0, 2.0], [1.0, 2.0]):
       ...     update, state = tx.update(g, state, losses=jnp.array(losses))
-      >>> print(update.round(4))
-      [0.2689 0.7311]
+      >>> [round(x, 4) for x in update.tolist()]
+      [0.2689, 0.7311]
 
     References:
       Heydari, Thompson and Mehmood, "SoftAdapt: Techniques for Adaptive Loss Weighting
