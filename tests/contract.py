@@ -247,6 +247,18 @@ TABLE = {
     "continual_backprop": Entry(
         neo.continual.continual_backprop, dict(optimizer=ADAM, layers=())
     ),
+    "regrama": Entry(
+        neo.continual.regrama, dict(optimizer=ADAM, layers=(), every=2)
+    ),
+    "self_normalized_resets": Entry(
+        neo.continual.self_normalized_resets,
+        dict(optimizer=ADAM, layers=(), longest=3),
+        static=("longest",),
+    ),
+    "calibrated_partial_resets": Entry(
+        neo.continual.calibrated_partial_resets,
+        dict(optimizer=ADAM, layers=(), every=2),
+    ),
     "scale_by_plasticity": Entry(
         neo.plasticity.scale_by_plasticity, dict(monitor=True)
     ),
@@ -343,6 +355,9 @@ STATELESS = (
     "shrink_and_perturb",
     "reset_dormant",
     "continual_backprop",
+    "regrama",
+    "self_normalized_resets",
+    "calibrated_partial_resets",
     "modulate",
     "modulate momentum",
     "modulate trust ratio",

@@ -422,8 +422,8 @@ FAULTS = [
         "dormancy-sums-stay",
         "stale state",
         "neat_optax/continual/_dormancy.py",
-        "sums = tuple(jnp.where(due, 0, one) for one in sums)",
-        "sums = tuple(sums)",
+        "return tuple(jnp.where(due, 0, one) for one in sums), units",
+        "return sums, units",
         (
             "tests/continual/test_dormancy.py",
             "tests/continual/test_dormancy_transforms.py",

@@ -6,5 +6,11 @@ from neat_optax.continual._backprop import continual_backprop as continual_backp
 from neat_optax.continual._dormancy import dormant_fraction as dormant_fraction
 from neat_optax.continual._dormancy import dormant_units as dormant_units
 from neat_optax.continual._dormancy import reset_dormant as reset_dormant
+from neat_optax.continual._partial_resets import (
+    calibrated_partial_resets as calibrated_partial_resets,
+)
 from neat_optax.continual._read_activities import Activities as Activities
+from neat_optax.continual._regrama import gradient_activity as gradient_activity
+from neat_optax.continual._regrama import regrama as regrama
 from neat_optax.continual._shrink import shrink_and_perturb as shrink_and_perturb
+from neat_optax.continual._snr import self_normalized_resets as self_normalized_resets

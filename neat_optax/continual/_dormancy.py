@@ -12,11 +12,9 @@ from jax.typing import ArrayLike
 from neat_optax import _checks, _tree
 from neat_optax._alike import map_at_once, numbers
 from neat_optax._citing import cites
-from neat_optax._random import check_key, key_at, lecun_normal
 from neat_optax._schedules import value_at, when
 from neat_optax.continual import _units
-from neat_optax.continual._restart import restart
-from neat_optax.transforms._reset import check_entries, check_optimizer
+from neat_optax.continual._unit_resets import Method, Scene, reset_units
 
 
 class ResetDormantState(NamedTuple):
@@ -152,49 +150,29 @@ def reset_dormant(
       Sokar et al., 2023, algorithm 1.
     """
     _checks.check_number("threshold", threshold, "[0, inf)")
-    check_key("key", key)
-    init = lecun_normal if init is None else init
-    _checks.check_function("init", init)
-    links, cadence = _units.check_layers(layers), when(0, every, None)
-    check_optimizer(optimizer)
-    optimizer = optax.with_extra_args_support(optimizer)
+    cadence = when(0, every, None)
 
-    def init_fn(params: optax.Params) -> ResetDormantState:
-        _checks.check_inexact("params", params)
-        sums = _units.per_layer(links, params, lambda n: jnp.zeros(n, jnp.float32))
-        step, inner = jnp.zeros((), jnp.int32), optimizer.init(params)
-        check_entries(optimizer, inner, params)
-        return ResetDormantState(step, sums, inner)
-
-    def update_fn(
-        updates: optax.Updates,
-        state: Any,
-        params: Any = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, ResetDormantState]:
-        _checks.check_update(updates, params, "reset_dormant")
-        hidden = _units.find_hidden(links, params)
-        given = extra_args.get("unit_activity")
-        seen = _units.read_activity(given, hidden, "reset_dormant")
+    def judge(memory: Any, scene: Scene) -> tuple[Any, Sequence[jax.Array]]:
+        given = scene.extra.get("unit_activity")
+        seen = _units.read_activity(given, scene.hidden, "reset_dormant")
         sums = _tree.cast_like(
-            tuple(a + b for a, b in zip(state.activity, seen, strict=True)),
-            state.activity,
+            tuple(a + b for a, b in zip(memory, seen, strict=True)), memory
         )
-        step = _tree.increment(state.step)
-        due, tau = cadence.due(step), value_at(threshold, state.step)
-        units = _dormant_if(due, sums, tau)
+        due = cadence.due(_tree.increment(scene.step))
+        units = dormant_if(due, sums, value_at(threshold, scene.step))
+        return tuple(jnp.where(due, 0, one) for one in sums), units
 
-        stepped = optimizer.update(updates, state.inner, params, **extra_args)
-        drawn = key_at(key, state.step)
-        moved, inner = restart(optimizer, hidden, init, units, drawn, stepped, params)
-        sums = tuple(jnp.where(due, 0, one) for one in sums)
-        return moved, ResetDormantState(step, sums, inner)
-
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
+    method = Method(
+        "reset_dormant",
+        ResetDormantState,
+        lambda units: jnp.zeros(units, jnp.float32),
+        judge,
+    )
+    return reset_units(optimizer, layers, method, init, key)
 
 
 @jax.jit
-def _dormant_if(
+def dormant_if(
     due: jax.Array, sums: Sequence[jax.Array], threshold: ArrayLike
 ) -> Sequence[jax.Array]:
     """The dormant units of each layer, none where nothing is due."""

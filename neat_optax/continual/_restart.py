@@ -74,7 +74,7 @@ def _take_over_if(
             moves[after.bias]
             + _contribution(
                 weights[after.kernel] + moves[after.kernel],
-                _inputs(means, one, weights[after.kernel]),
+                inputs(means, one, weights[after.kernel]),
             ).astype(moves[after.bias].dtype)
             for one, after, means in pairs
         ]
@@ -93,7 +93,7 @@ def _contribution(kernel: jax.Array, inputs: jax.Array) -> jax.Array:
     return jnp.sum(products, axis=tuple(range(kernel.ndim - 1)))
 
 
-def _inputs(values: jax.Array, hidden: Hidden, kernel: jax.Array) -> jax.Array:
+def inputs(values: jax.Array, hidden: Hidden, kernel: jax.Array) -> jax.Array:
     """Values of units as the inputs of a layer that they feed, after any flatten."""
     positions = kernel.shape[-2] // hidden.units if hidden.units else 1
     return jnp.tile(values, positions)
@@ -118,13 +118,13 @@ def _renew_if(
     def renewed() -> list[jax.Array]:
         marks = _marks(hidden, units, weights)
         drawn = sorted(one.own.kernel for one in hidden)
-        draw = functools.partial(_draw, init, key)
-        found = map_alike(draw, [(names[n], weights[n]) for n in drawn], names)
+        made = functools.partial(draw, init, key)
+        found = map_alike(made, [(names[n], weights[n]) for n in drawn], names)
         fresh = dict(zip(drawn, found, strict=True))
         return [_move(moves[n], weights[n], fresh.get(n), marks[n]) for n in touched]
 
     def as_they_are() -> list[jax.Array]:
-        return [moves[n].astype(_exact(moves[n], weights[n])) for n in touched]
+        return [moves[n].astype(exact(moves[n], weights[n])) for n in touched]
 
     chosen = jax.lax.cond(found, renewed, as_they_are)
     for number, move in zip(touched, chosen, strict=True):
@@ -167,19 +167,24 @@ def _marks(
             marks[leaf] = _spread(flags, weights[leaf], -1), out
         for leaf in [after.kernel for after in one.next]:
             into = marks.get(leaf, (nothing, nothing))[0]
-            rows = _inputs(flags, one, weights[leaf])
+            rows = inputs(flags, one, weights[leaf])
             marks[leaf] = into, _spread(rows, weights[leaf], -2)
     return marks
 
 
 def _spread(flags: jax.Array, like: jax.Array, axis: int) -> jax.Array:
     """Flags along one axis of an array, over the whole of it."""
+    return along(flags, like, axis) | jnp.zeros_like(like, dtype=bool)
+
+
+def along(values: jax.Array, like: jax.Array, axis: int) -> jax.Array:
+    """Values along one axis of an array, with its other axes of length one."""
     shape = [1] * like.ndim
-    shape[axis] = flags.size
-    return flags.reshape(shape) | jnp.zeros_like(like, dtype=bool)
+    shape[axis] = values.size
+    return values.reshape(shape)
 
 
-def _draw(
+def draw(
     init: Callable[..., jax.Array], key: jax.Array, part: tuple[jax.Array, jax.Array]
 ) -> jax.Array:
     """A new kernel in place of one, by its number."""
@@ -196,13 +201,13 @@ def _move(
 ) -> jax.Array:
     """The update to a new array on the way in, and to zero on the way out."""
     into, out = mark
-    dtype = _exact(update, weight)
+    dtype = exact(update, weight)
     new = jnp.zeros((), dtype)
     if fresh is not None:
         new = jnp.where(into & ~out, fresh, 0).astype(dtype)
     return jnp.where(into | out, new - weight.astype(dtype), update.astype(dtype))
 
 
-def _exact(update: jax.Array, weight: jax.Array) -> jnp.dtype:
+def exact(update: jax.Array, weight: jax.Array) -> jnp.dtype:
     """The dtype in which the update to zero is exact."""
     return jnp.result_type(update, weight)
