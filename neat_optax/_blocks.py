@@ -68,26 +68,47 @@ def sum_over_blocks(
 
 
 def map_over_blocks(
-    function: Callable[[jax.Array, None], jax.Array], stack: jax.Array
+    function: Callable[[jax.Array, Any], jax.Array],
+    stack: jax.Array,
+    row: jax.Array | None = None,
 ) -> jax.Array:
-    """`function(stack, None)`, an array without the player axis, block by block."""
+    """`function(stack, row)`, an array without the player axis, block by block."""
     if not in_blocks():
-        return function(stack, None)
-    flat, _, columns = _as_columns(stack, None)
+        return function(stack, row)
+    flat, cut_row, columns = _as_columns(stack, row)
     if columns < 2 * COLUMNS:
-        return function(flat, None).reshape(stack.shape[1:])
+        return function(flat, cut_row).reshape(stack.shape[1:])
     whole, rest = divmod(columns, COLUMNS)
-    last = function(*_cut((flat, None), whole * COLUMNS, rest))
+    last = function(*_cut((flat, cut_row), whole * COLUMNS, rest))
     result = jnp.zeros((columns,), last.dtype)
     result = jax.lax.dynamic_update_slice_in_dim(result, last, whole * COLUMNS, 0)
 
     def body(index: jax.Array, result: jax.Array) -> jax.Array:
         start = index * COLUMNS
-        block = function(*_cut((flat, None), start, COLUMNS))
+        block = function(*_cut((flat, cut_row), start, COLUMNS))
         return jax.lax.dynamic_update_slice_in_dim(result, block, start, 0)
 
     result = jax.lax.fori_loop(0, whole, body, result)
     return result.reshape(stack.shape[1:])
+
+
+def sum_rows(function: Callable[..., Any], *stacks: jax.Array) -> Any:
+    """Sums `function(*rows)`, which is finite, over the leading axis of all stacks.
+
+    Row after row on a lone CPU, where a reduction over the leading axis writes what it
+    reduces, and reads it in strides.
+    """
+    if not in_blocks():
+        terms = jax.vmap(function)(*stacks)
+        return jax.tree.map(lambda x: jnp.sum(x, axis=0), terms)
+    first = function(*(x[0] for x in stacks))
+    # Zeros that wait for the rows, as constants would not: see `turns`.
+    nothing = jax.tree.map(jnp.subtract, first, first)
+
+    def add(total: Any, rows: Any) -> tuple[Any, None]:
+        return jax.tree.map(jnp.add, total, function(*rows)), None
+
+    return jax.lax.scan(add, nothing, stacks)[0]
 
 
 def _as_columns(stacks: Any, row: jax.Array | None) -> tuple[Any, Any, int]:

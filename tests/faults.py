@@ -216,8 +216,16 @@ FAULTS = [
         "trimmed-low-precision",
         "missing cast",
         "neat_optax/aggregators/_trimmed_mean.py",
-        "return jnp.sum(jnp.where(inner, ordered, 0), axis=0, dtype=wide) * share",
-        "return jnp.sum(jnp.where(inner, ordered, 0), axis=0) * share",
+        "jnp.where(here & (share > 0), share * _tree.widen(row), 0)",
+        "jnp.where(here & (share > 0), share.astype(row.dtype) * row, 0)",
+        ("tests/aggregators/test_trimmed_mean.py",),
+    ),
+    Fault(
+        "trimmed-ties-all-kept",
+        "wrong count",
+        "neat_optax/aggregators/_trimmed_mean.py",
+        "of_low = wanted / jnp.maximum(on_low, 1)",
+        "of_low = jnp.ones_like(wanted)",
         ("tests/aggregators/test_trimmed_mean.py",),
     ),
     Fault(

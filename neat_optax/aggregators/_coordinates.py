@@ -30,16 +30,26 @@ class Stacks(NamedTuple):
     present: jax.Array  # [P] bool: present, and finite in every leaf
     step: jax.Array  # [] int32: steps taken before this one
 
-    def map_leaves(self, function: Callable[..., jax.Array]) -> list[jax.Array]:
-        """`function(block, present)` of all leaves, in turn and block by block."""
+    def map_leaves(
+        self, function: Callable[..., jax.Array], rows: list[Any] | None = None
+    ) -> list[jax.Array]:
+        """`function(block, present, row)` of all leaves, in turn and block by block.
+
+        Args:
+          function: from a block of a leaf to an array without the player axis.
+          rows: an array [...] for each leaf that is cut with it, or None.
+        """
         reduced, present = [], self.present
-        for leaf, begins in zip(
-            self.leaves, _blocks.turns(leaf.size for leaf in self.leaves), strict=True
+        for leaf, row, begins in zip(
+            self.leaves,
+            rows or [None] * len(self.leaves),
+            _blocks.turns(leaf.size for leaf in self.leaves),
+            strict=True,
         ):
             if begins:
                 present = _blocks.after(reduced[-1], self.present)
-            of_block = functools.partial(lambda now, x, _: function(x, now), present)
-            reduced.append(_blocks.map_over_blocks(of_block, leaf))
+            of_block = functools.partial(lambda now, x, r: function(x, now, r), present)
+            reduced.append(_blocks.map_over_blocks(of_block, leaf, row))
         return reduced
 
 

@@ -11,11 +11,12 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neat_optax import _blocks, _tree
 from neat_optax._citing import cites
 from neat_optax._random import as_key
 from neat_optax._schedules import value_at
 from neat_optax._typing import Array, Bool, Float
-from neat_optax.aggregators._coordinates import Stacks, masked, reduce_coordinates
+from neat_optax.aggregators._coordinates import Stacks, reduce_coordinates
 from neat_optax.aggregators._entries import check_entries, spread
 
 
@@ -49,14 +50,15 @@ def graddrop_leaf(
       >>> graddrop_leaf(g, everyone, draws, jnp.zeros(2)).tolist()
       [-1.0, 1.0]
     """
-    kept = masked(present, stack)
-    leak = leak.reshape(-1, *[1] * (stack.ndim - 1))
-    up, down = jnp.maximum(kept, 0), jnp.minimum(kept, 0)
-    ups, downs = jnp.sum(up, axis=0), jnp.sum(down, axis=0)
+
+    def signs(row: jax.Array, here: jax.Array, leak: jax.Array) -> list[jax.Array]:
+        row = jnp.where(here, _tree.widen(row), 0)
+        up, down = jnp.maximum(row, 0), jnp.minimum(row, 0)
+        return [up, down, leak * up, leak * down]
+
+    ups, downs, leaked_ups, leaked_downs = _blocks.sum_rows(signs, stack, present, leak)
     upwards = ups * (1 - uniform) > -downs * uniform
-    with_ups = ups + jnp.sum(leak * down, axis=0)
-    with_downs = downs + jnp.sum(leak * up, axis=0)
-    return jnp.where(upwards, with_ups, with_downs)
+    return jnp.where(upwards, ups + leaked_downs, downs + leaked_ups)
 
 
 @cites("chen2020just")
@@ -105,12 +107,14 @@ def graddrop(
         later, *keys = jax.random.split(state, len(stacks.leaves) + 1)
         amount = value_at(leak, stacks.step)
         leaks = spread("leak", amount, len(stacks.present))
-        reduced = [
-            graddrop_leaf(
-                leaf, stacks.present, jax.random.uniform(now, leaf.shape[1:]), leaks
-            )
+        draws = [
+            jax.random.uniform(now, leaf.shape[1:])
             for now, leaf in zip(keys, stacks.leaves, strict=True)
         ]
-        return reduced, later
+
+        def reduce_block(block: jax.Array, present: jax.Array, draw: jax.Array):
+            return graddrop_leaf(block, present, draw, leaks)
+
+        return stacks.map_leaves(reduce_block, draws), later
 
     return reduce_coordinates(reduction, lambda: as_key(key))

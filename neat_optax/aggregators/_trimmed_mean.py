@@ -5,19 +5,22 @@ Works on coordinates, not on inner products.
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
 
-from neat_optax import _checks
+from neat_optax import _blocks, _checks, _tree
 from neat_optax._citing import cites
 from neat_optax._typing import Array, Bool, Float
 from neat_optax.aggregators._coordinates import Stacks, reduce_coordinates
 
+_FEW = 128
+"""Entries up to which keeping them in order takes less time than sorting all."""
 
-@jax.jit
+
 def trimmed_mean_leaf(
     stack: Float[Array, "P ..."],
     present: Bool[Array, " P"],
@@ -42,15 +45,72 @@ def trimmed_mean_leaf(
       >>> trimmed_mean_leaf(g, jnp.ones(3, bool), 1).tolist()
       [2.0, 7.0]
     """
-    shape = (-1, *[1] * (stack.ndim - 1))
-    ordered = jnp.sort(jnp.where(present.reshape(shape), stack, jnp.inf), axis=0)
+    most = max(len(stack) - 1, 0) // 2
+    if isinstance(num_trimmed, int):
+        most = min(most, num_trimmed)
+    return _trimmed_mean(stack, present, num_trimmed, most)
+
+
+@functools.partial(jax.jit, static_argnames="most")
+def _trimmed_mean(
+    stack: jax.Array, present: jax.Array, num_trimmed: Any, most: int
+) -> jax.Array:
+    """The sum of what lies between the bounds, and of its share of what is on them.
+
+    Outer entries are left out and not subtracted, which would lose the inner ones where
+    the outer are huge. The shares are constants, so derivatives need no order.
+    """
     count = jnp.sum(present)
     trimmed = jnp.clip(num_trimmed, 0, jnp.maximum(count - 1, 0) // 2)
-    rank = jnp.arange(len(stack)).reshape(shape)
-    inner = (rank >= trimmed) & (rank < count - trimmed)
-    wide = jnp.result_type(jnp.float32, stack)
-    share = 1 / jnp.maximum(count - 2 * trimmed, 1).astype(wide)
-    return jnp.sum(jnp.where(inner, ordered, 0), axis=0, dtype=wide) * share
+    inner = (count - 2 * trimmed).astype(jnp.float32)
+    fixed = jax.lax.stop_gradient(stack)
+    low = _nth_smallest(1, fixed, present, trimmed, most)
+    high = -_nth_smallest(-1, fixed, present, trimmed, most)
+
+    def place(row: jax.Array, here: jax.Array) -> list[jax.Array]:
+        places = (row <= low, row == low, row >= high, row == high)
+        return [(here & x).astype(jnp.float32) for x in places]
+
+    up_to_low, on_low, from_high, on_high = _blocks.sum_rows(place, fixed, present)
+    wanted = jnp.where(low < high, up_to_low - trimmed, inner)
+    of_low = wanted / jnp.maximum(on_low, 1)
+    of_high = (from_high - trimmed) / jnp.maximum(on_high, 1)
+
+    def keep(row: jax.Array, here: jax.Array) -> jax.Array:
+        between = ((row > low) & (row < high)).astype(jnp.float32)
+        share = jnp.where(row == high, of_high, between)
+        share = jax.lax.stop_gradient(jnp.where(row == low, of_low, share))
+        return jnp.where(here & (share > 0), share * _tree.widen(row), 0)
+
+    return _blocks.sum_rows(keep, stack, present) / jnp.maximum(inner, 1)
+
+
+def _nth_smallest(
+    sign: int, stack: jax.Array, present: jax.Array, rank: jax.Array, most: int
+) -> jax.Array:
+    """The entry of a rank from 1 to `most` over the rows; minus infinity at rank 0.
+
+    Of the rows times a sign.
+
+    The smallest so far are kept in order, and each row is let in at its place:
+    `max(kept[k - 1], min(kept[k], row))`, with no branch and no sort.
+    """
+    lowest = jnp.full_like(stack[:1], -jnp.inf)
+    first = jnp.where(present[0], stack[0], 0)
+    # Waits for the players, as a constant would not: see `_blocks.turns`.
+    kept = jnp.full_like(stack[:most], jnp.inf) + (first - first)[None]
+
+    def let_in(kept: jax.Array, new: Any) -> tuple[jax.Array, None]:
+        row = jnp.where(new[1], sign * new[0], jnp.inf)[None]
+        before = jnp.concatenate([lowest, kept])[:-1]
+        return jnp.maximum(before, jnp.minimum(kept, row)), None
+
+    if most > _FEW:
+        here = present.reshape(-1, *[1] * (stack.ndim - 1))
+        kept = jnp.sort(jnp.where(here, sign * stack, jnp.inf), axis=0)
+    elif most:
+        kept, _ = jax.lax.scan(let_in, kept, (stack, present))
+    return jnp.concatenate([lowest, kept])[rank]
 
 
 @cites("yin2018byzantine")
@@ -93,7 +153,7 @@ def trimmed_mean(num_trimmed: int) -> optax.GradientTransformationExtraArgs:
     def reduction(stacks: Stacks, state: Any):
         _check_enough(len(stacks.present), num_trimmed)
 
-        def reduce_block(block: jax.Array, present: jax.Array) -> jax.Array:
+        def reduce_block(block: jax.Array, present: jax.Array, _: None) -> jax.Array:
             return trimmed_mean_leaf(block, present, num_trimmed)
 
         return stacks.map_leaves(reduce_block), state
