@@ -23,15 +23,17 @@ class Opened(NamedTuple):
     keep: Callable[[Any], None]  # puts what is carried into the caller's module
 
 
-def opened(params: Any) -> Opened:
+def opened(params: Any, name: str = "params") -> Opened:
     """Modules by their roles, or any other tree as it is.
+
+    `name` is that of the argument, for errors.
 
     Raises:
       ValueError: if something to be differentiated is neither floating nor complex.
     """
     nnx = sys.modules.get("flax.nnx")
     if nnx is None or not _has_modules(params, nnx.Module):
-        _checks.check_differentiated("params", params)
+        _checks.check_differentiated(name, params)
         return Opened(params, (), (), lambda p, *_: p, lambda _: (), lambda _: None)
     graph, weights, keys, rest = nnx.split(params, nnx.Param, nnx.RngKey, ...)
 
