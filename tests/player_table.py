@@ -80,6 +80,8 @@ TABLE = {
         aggregators.imtl_g, {**MEASURED, "scope": neo.per_leaf}, N
     ),
     "dual_proj": Entry(aggregators.dual_proj, {}),
+    "dcgd": Entry(aggregators.dcgd, {}),
+    "dcgd average": Entry(aggregators.dcgd, {"variant": "average"}),
     "mgda": Entry(aggregators.mgda, {}),
     "pcgrad": Entry(aggregators.pcgrad, {}, ("key",)),
     "pcgrad fixed": Entry(aggregators.pcgrad, {"key": None}),
@@ -214,12 +216,20 @@ NO_NUMBER = tuple(
 KEEPS_PLAYERS = ("accumulate_players", "moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
-VARIANTS = ("pcgrad fixed", "imtl_g", "sum", "multi_krum", "sdmgrad", "stch")
+VARIANTS = (
+    "pcgrad fixed",
+    "dcgd average",
+    "imtl_g",
+    "sum",
+    "multi_krum",
+    "sdmgrad",
+    "stch",
+)
 """Arguments of a factory, or a rule, whose types other entries hold."""
 
 TYPED = tuple(name for name in TABLE if name not in VARIANTS)
 
-ASKED_ELSEWHERE = ("dual_proj", "mgda", "krum", "gls", "cosmos", "pbi")
+ASKED_ELSEWHERE = ("dual_proj", "dcgd", "mgda", "krum", "gls", "cosmos", "pbi")
 """Rules without a state behind the shell of `upgrad`, whose own tests have players that
 are absent."""
 

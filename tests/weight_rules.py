@@ -41,6 +41,7 @@ RULES = {
     "constant": aggregators.constant_weights,
     "upgrad": aggregators.upgrad_weights,
     "dual_proj": aggregators.dual_proj_weights,
+    "dcgd": aggregators.dcgd_weights,
     "mgda": aggregators.mgda_weights,
     "cagrad": aggregators.cagrad_weights,
     "fairgrad": _without_present(aggregators.fairgrad_weights),
@@ -53,7 +54,15 @@ RULES = {
     "neat": players.neat_weights,
     "pcd": _without_present(aggregators.pcd_weights),
 }
-STATIC = ("length", "scale", "num_byzantine", "num_selected", "squared", "opponent")
+STATIC = (
+    "length",
+    "scale",
+    "variant",
+    "num_byzantine",
+    "num_selected",
+    "squared",
+    "opponent",
+)
 
 
 @functools.cache

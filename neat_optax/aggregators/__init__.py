@@ -35,6 +35,8 @@ from neat_optax.aggregators._cr_mogm import cr_mogm_weights as cr_mogm_weights
 from neat_optax.aggregators._db_mtl import db_mtl as db_mtl
 from neat_optax.aggregators._db_mtl import db_mtl_weights as db_mtl_weights
 from neat_optax.aggregators._db_mtl import divide_by_losses as divide_by_losses
+from neat_optax.aggregators._dcgd import dcgd as dcgd
+from neat_optax.aggregators._dcgd import dcgd_weights as dcgd_weights
 from neat_optax.aggregators._dual_proj import dual_proj as dual_proj
 from neat_optax.aggregators._dual_proj import dual_proj_weights as dual_proj_weights
 from neat_optax.aggregators._dwa import dwa as dwa

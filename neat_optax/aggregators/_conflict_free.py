@@ -42,7 +42,7 @@ def conflict_free_weights(
     """
     if preference is None:
         preference = jnp.ones(len(gramian))
-    return _decide(gramian, preference, length).weights
+    return decide(gramian, preference, length).weights
 
 
 @cites("liu2024config")
@@ -88,16 +88,16 @@ def conflict_free(
     _checks.check_preference("preference", preference)
     _checks.check_choice("length", length, LENGTHS)
 
-    def decide(players: Players):
+    def weigh(players: Players):
         wanted = preference if players.preference is None else players.preference
         wanted = jnp.ones(len(players.gramian)) if wanted is None else wanted
-        return _decide(players.gramian, jnp.asarray(wanted, jnp.float32), length)
+        return decide(players.gramian, jnp.asarray(wanted, jnp.float32), length)
 
-    weighting = stateless_weighting(decide, "config")
+    weighting = stateless_weighting(weigh, "config")
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(
+def decide(
     gramian: Float[Array, "P P"], preference: Float[Array, " P"], length: str
 ) -> Decision:
     rows = correlation(gramian)

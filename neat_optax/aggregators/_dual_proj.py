@@ -46,7 +46,7 @@ def dual_proj_weights(
       >>> dual_proj_weights(jnp.array([[4.0, -2.0], [-2.0, 1.0]])).tolist()
       [0.5, 1.0]
     """
-    return _decide(gramian, shares(everyone(gramian, present), preference)).weights
+    return decide(gramian, shares(everyone(gramian, present), preference)).weights
 
 
 @cites("lopezpaz2017gradient")
@@ -85,14 +85,14 @@ def dual_proj(
     """
     _checks.check_preference("preference", preference)
     weighting = stateless_weighting(
-        lambda players: _decide(players.gramian, players.shares(preference)),
+        lambda players: decide(players.gramian, players.shares(preference)),
         "dual_proj",
-        correct=lambda *found: _correct(*found, preference=preference),
+        correct=lambda *found: correct(*found, preference=preference),
     )
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
+def decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Decision:
     """The program in weights of unit rows, divided by the longest row's share."""
     rows = correlation(gramian)
     unit = _unit(rows, preference)
@@ -103,7 +103,7 @@ def _decide(gramian: Float[Array, "P P"], preference: Float[Array, " P"]) -> Dec
     return Decision(weights, solution.residual[0], solution.flattest[0])
 
 
-def _correct(
+def correct(
     players: Players, last: Decision, gains: Float[Array, " P"], preference: Any
 ) -> Decision:
     """The same program from the last weights on, by the gains that they have."""

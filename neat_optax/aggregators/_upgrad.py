@@ -45,7 +45,7 @@ def upgrad_weights(
       >>> upgrad_weights(jnp.array([[2.0, -1.0], [-1.0, 1.0]])).tolist()
       [0.75, 1.0]
     """
-    return _decide(gramian, shares(everyone(gramian, present), preference)).weights
+    return decide(gramian, shares(everyone(gramian, present), preference)).weights
 
 
 @cites("quinton2024jacobian")
@@ -87,7 +87,7 @@ def upgrad(
     """
     _checks.check_preference("preference", preference)
     weighting = stateless_weighting(
-        lambda players: _decide(
+        lambda players: decide(
             players.gramian, players.shares(preference), players.coordinates
         ),
         "upgrad",
@@ -96,7 +96,7 @@ def upgrad(
     return aggregate(weighting, scope=scope, num_players=num_players, monitor=monitor)
 
 
-def _decide(
+def decide(
     gramian: Float[Array, "P P"],
     preference: Float[Array, " P"],
     coordinates: Float[Array, "P P"] | None = None,
