@@ -247,9 +247,7 @@ TABLE = {
     "continual_backprop": Entry(
         neo.continual.continual_backprop, dict(optimizer=ADAM, layers=())
     ),
-    "regrama": Entry(
-        neo.continual.regrama, dict(optimizer=ADAM, layers=(), every=2)
-    ),
+    "regrama": Entry(neo.continual.regrama, dict(optimizer=ADAM, layers=(), every=2)),
     "self_normalized_resets": Entry(
         neo.continual.self_normalized_resets,
         dict(optimizer=ADAM, layers=(), longest=3),
@@ -258,6 +256,30 @@ TABLE = {
     "calibrated_partial_resets": Entry(
         neo.continual.calibrated_partial_resets,
         dict(optimizer=ADAM, layers=(), every=2),
+    ),
+    "upgd": Entry(neo.continual.upgd, dict(learning_rate=0.1)),
+    "scale_by_upgd": Entry(
+        neo.continual.scale_by_upgd, dict(inner=optax.trace(0.9), protect=False)
+    ),
+    "scale_by_upgd second order": Entry(
+        neo.continual.scale_by_upgd,
+        dict(local=True, second_order=True),
+        extras=("curvature",),
+    ),
+    "weight_clipping": Entry(neo.continual.weight_clipping, dict(kappa=1.0)),
+    "spectral_regularization": Entry(
+        neo.continual.spectral_regularization,
+        dict(strength=0.01),
+        static=("power", "iterations"),
+    ),
+    "isometry_regularization": Entry(
+        neo.continual.isometry_regularization, dict(strength=0.01)
+    ),
+    "adamo": Entry(neo.continual.adamo, dict(learning_rate=0.1, eps_root=1e-30)),
+    "fire": Entry(neo.continual.fire, dict(every=2), static=("iterations",)),
+    "swr": Entry(neo.continual.swr, dict(fraction=0.25, every=2), static=("decay",)),
+    "hare_and_tortoise": Entry(
+        neo.continual.hare_and_tortoise, dict(every=2, decay=0.75)
     ),
     "scale_by_plasticity": Entry(
         neo.plasticity.scale_by_plasticity, dict(monitor=True)
@@ -358,6 +380,16 @@ STATELESS = (
     "regrama",
     "self_normalized_resets",
     "calibrated_partial_resets",
+    "upgd",
+    "scale_by_upgd",
+    "scale_by_upgd second order",
+    "weight_clipping",
+    "spectral_regularization",
+    "isometry_regularization",
+    "adamo",
+    "fire",
+    "swr",
+    "hare_and_tortoise",
     "modulate",
     "modulate momentum",
     "modulate trust ratio",
@@ -375,6 +407,7 @@ NO_SCHEDULE = (
     "keep_mask",
     "n_of_m",
     "straight_through",
+    "fire",
 )
 """Without a number of their own that could be a schedule."""
 
@@ -384,6 +417,8 @@ FROM_VALUES = (
     "straight_through",
     "l2_to_init",
     "shrink_and_perturb",
+    "swr",
+    "hare_and_tortoise",
 )
 """Their states start from the parameters' values, not from their shapes alone."""
 
@@ -407,6 +442,8 @@ VARIANTS = (
     "modulate momentum",
     "modulate trust ratio",
     "neuroplastic",
+    "upgd",
+    "adamo",
 )
 """Arguments of a factory whose shell and types other entries hold; their numbers are in
 tests of their own."""

@@ -17,8 +17,7 @@ def deviation(matrices: jax.Array) -> jax.Array:
     Args:
       matrices: [..., m, n].
     """
-    tall = _tall(_tree.widen(matrices))
-    excess = _gram(tall) - jnp.eye(tall.shape[-1], dtype=tall.dtype)
+    excess = _excess(_tall(_tree.widen(matrices)))
     return jnp.sum(jnp.real(excess * jnp.conj(excess)), axis=(-2, -1))
 
 
@@ -30,8 +29,7 @@ def pull(matrices: jax.Array) -> jax.Array:
     """
     wide = _tree.widen(matrices)
     tall = _tall(wide)
-    excess = _gram(tall) - jnp.eye(tall.shape[-1], dtype=tall.dtype)
-    return _as_before(4 * _product(tall, excess), wide)
+    return _as_before(4 * _product(tall, _excess(tall)), wide)
 
 
 def polar_factor(matrices: jax.Array, iterations: int) -> jax.Array:
@@ -74,6 +72,13 @@ def _tall(x: jax.Array) -> jax.Array:
 
 def _as_before(tall: jax.Array, like: jax.Array) -> jax.Array:
     return tall if tall.shape == like.shape else jnp.conj(tall.mT)
+
+
+def _excess(tall: jax.Array) -> jax.Array:
+    gram = _gram(tall)
+    return gram - jnp.broadcast_to(
+        jnp.eye(gram.shape[-1], dtype=gram.dtype), gram.shape
+    )
 
 
 def _gram(tall: jax.Array) -> jax.Array:

@@ -5,6 +5,7 @@ of outputs, and stacked layers, as of `nn.scan`, have one in front. A bias besid
 kernel, or its place in the model, says which; embeddings are no kernels here.
 """
 
+import itertools
 import math
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -108,9 +109,7 @@ def tensors(kernel: jax.Array, layout: Layout) -> jax.Array:
     first, last = layout.stacked, kernel.ndim - layout.outputs
     middle = first + layout.positions
     ends = (0, first, middle, last, kernel.ndim)
-    sizes = [
-        math.prod(kernel.shape[a:b]) for a, b in zip(ends, ends[1:], strict=False)
-    ]
+    sizes = [math.prod(kernel.shape[a:b]) for a, b in itertools.pairwise(ends)]
     return _tree.unsharded(kernel).reshape(sizes)
 
 
@@ -119,6 +118,12 @@ def matrices(kernel: jax.Array, layout: Layout) -> jax.Array:
     found = tensors(kernel, layout)
     layers, positions, inputs, outputs = found.shape
     return found.reshape(layers, positions * inputs, outputs)
+
+
+def like_kernel(found: jax.Array, kernel: jax.Array) -> jax.Array:
+    """What was computed of a kernel's matrices, in its shape and on its devices."""
+    found, sharding = found.reshape(kernel.shape), _tree.explicit_sharding(kernel)
+    return found if sharding is None else jax.reshard(found, sharding)
 
 
 def fan_in(shape: tuple[int, ...], layout: Layout) -> int:
@@ -141,3 +146,12 @@ def axes_of_unit(
         layout = layers.kernels[layers.biases[number]]
         return tuple(range(layout.stacked, len(shape)))
     return tuple(range(len(shape)))
+
+
+def add(updates: Any, params: Any, pulls: Mapping[int, jax.Array], amount: Any) -> Any:
+    """Updates with an amount of the arrays that some of them have, by number."""
+    treedef = jax.tree.structure(params)
+    moves = treedef.flatten_up_to(updates)
+    for n, pull in pulls.items():
+        moves[n] = (moves[n] + amount * pull).astype(moves[n].dtype)
+    return treedef.unflatten(moves)
