@@ -28,20 +28,10 @@ gc.set_threshold(
     50_000, 20, 100
 )  # traces are trees of small objects: a tenth of the time
 
-import hypothesis  # noqa: E402
-import jax  # noqa: E402
 import pytest  # noqa: E402
 
-import running  # noqa: E402
-
-jax.config.update("jax_numpy_rank_promotion", "raise")
-hypothesis.settings.register_profile(
-    "repeatable", deadline=None, derandomize=True, max_examples=40, database=None
-)
-hypothesis.settings.load_profile("repeatable")
-
 PROJECT = pathlib.Path(__file__).parents[1]
-EXAMPLES = {PROJECT / "docs", PROJECT / "neat_optax"}
+EXAMPLES = {PROJECT / "docs", PROJECT / "neat_optax", PROJECT / "README.md"}
 KERAS = {PROJECT / "tests/keras", PROJECT / "neat_optax/keras"}
 """What imports Keras, which takes four seconds, and adds arrays of other ranks."""
 COMPILED = "/jax/core/compile/backend_compile_duration"
@@ -60,12 +50,26 @@ def _count(event: str, duration: float, **_) -> None:
         spent[current["file"]][0] += 1
 
 
-jax.monitoring.register_event_duration_secs_listener(_count)
+def _prepare() -> None:
+    """Imports and sets what tests need, in a process that runs tests."""
+    import hypothesis
+    import jax
+
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    jax.monitoring.register_event_duration_secs_listener(_count)
+    hypothesis.settings.register_profile(
+        "repeatable", deadline=None, derandomize=True, max_examples=40, database=None
+    )
+    hypothesis.settings.load_profile("repeatable")
 
 
 def _maps() -> int:
     maps = pathlib.Path("/proc/self/maps")
     return maps.read_bytes().count(b"\n") if maps.exists() else 0
+
+
+def _is_example(item) -> bool:
+    return not EXAMPLES.isdisjoint((item.path, *item.path.parents))
 
 
 def pytest_addoption(parser):
@@ -77,18 +81,20 @@ def pytest_addoption(parser):
 
 
 def pytest_configure(config):
+    if hasattr(config, "workerinput") or not config.getoption("numprocesses"):
+        _prepare()
     slow = config.getoption("slow") or config.getoption("only_slow")
     if config.args_source == config.ArgsSource.TESTPATHS and not slow:
-        modules = [path for folder in KERAS for path in folder.glob("*.py")]
-        fast = PROJECT / "tests/keras/test_packing.py"
-        left_out = [str(path) for path in modules if path != fast]
-        config.option.ignore = [*(config.option.ignore or ()), *left_out]
+        keras = (PROJECT / "tests/keras").glob("test_*.py")
+        left_out = {*keras, *EXAMPLES} - {PROJECT / "tests/keras/test_packing.py"}
+        config.option.ignore = [*(config.option.ignore or ()), *map(str, left_out)]
+        config.option.doctestmodules = False
 
 
 def pytest_collection_modifyitems(config, items):
     whole = config.args_source == config.ArgsSource.TESTPATHS
     for item in items if whole or config.getoption("--only-slow") else ():
-        if not EXAMPLES.isdisjoint(item.path.parents):
+        if _is_example(item):
             item.add_marker("slow")  # they run eagerly, as a reader's code does
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = [item for item in items if not item.get_closest_marker("slow")]
@@ -102,7 +108,6 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_collection_finish():
-    gc.collect()
     gc.freeze()  # modules stay: no collection goes through them again
 
 
@@ -110,16 +115,20 @@ def pytest_collection_finish():
 def pytest_runtest_protocol(item):
     file = item.nodeid.partition("::")[0]
     if file != current["file"] and _maps() > MOST_MAPS:
+        import jax
+
         jax.clear_caches()
         gc.collect()
     current["file"] = file
     before = time.process_time()
-    is_example = not EXAMPLES.isdisjoint(item.path.parents)
-    of_keras = not KERAS.isdisjoint(item.path.parents) or "keras" in item.path.stem
     with contextlib.ExitStack() as stack:
-        if is_example:
+        if _is_example(item):
+            import running
+
             stack.enter_context(running.quickly())
-        if of_keras:
+        if not KERAS.isdisjoint(item.path.parents) or "keras" in item.path.stem:
+            import jax
+
             stack.enter_context(jax.numpy_rank_promotion("allow"))
         result = yield
     spent[file][1] += time.process_time() - before

@@ -1,6 +1,7 @@
 """What the modules of the package may import, and that each can be the first."""
 
 import ast
+import functools
 import pathlib
 import subprocess
 import sys
@@ -12,19 +13,26 @@ import house
 import neat_optax
 
 PACKAGE = pathlib.Path(neat_optax.__file__).parent
-MODULES = {
-    path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
-    for path in sorted(PACKAGE.rglob("*.py"))
-}
+
+
+@functools.cache
+def modules():
+    """The syntax trees of all modules."""
+    return {
+        path.relative_to(PACKAGE).as_posix(): ast.parse(path.read_text())
+        for path in sorted(PACKAGE.rglob("*.py"))
+    }
 
 
 def test_every_module_has_a_docstring():
-    assert [name for name, tree in MODULES.items() if not ast.get_docstring(tree)] == []
+    assert [
+        name for name, tree in modules().items() if not ast.get_docstring(tree)
+    ] == []
 
 
 def test_no_module_has_the_name_of_its_function():
     shadowed = []
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         own = pathlib.PurePath(name).stem
         defined = {n.name for n in tree.body if isinstance(n, ast.FunctionDef)}
         shadowed += [name] if own in defined and not own.startswith("_") else []
@@ -32,13 +40,13 @@ def test_no_module_has_the_name_of_its_function():
 
 
 def test_all_imports_are_absolute():
-    nodes = [n for tree in MODULES.values() for n in ast.walk(tree)]
+    nodes = [n for tree in modules().values() for n in ast.walk(tree)]
     assert not [n for n in nodes if isinstance(n, ast.ImportFrom) and n.level]
 
 
 def test_no_private_name_of_another_library():
     found = []
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for target in house.imports(tree):
             first, *rest = target.split(".")
             if first not in ("neat_optax", "__future__") and any(map(private, rest)):
@@ -60,7 +68,7 @@ def private(name):
 def test_the_engine_of_numpy_stands_alone():
     """NumPy, the standard library, and itself; and nobody in the package uses it."""
     allowed = {"numpy", *sys.stdlib_module_names}
-    for name, tree in MODULES.items():
+    for name, tree in modules().items():
         for target in house.imports(tree):
             inside = target.startswith("neat_optax.reference")
             if name.startswith("reference/"):
@@ -136,7 +144,7 @@ def test_every_module_can_be_imported_first(name):
     """Before any other of the package, even before its `__init__`."""
     dotted = [
         "neat_optax." + path.removesuffix(".py").replace("/", ".")
-        for path in MODULES
+        for path in modules()
         if pathlib.PurePath(path).match(f"*/{name}") and "experiments/" not in path
     ]
     dotted = [path.removesuffix(".__init__") for path in dotted]
