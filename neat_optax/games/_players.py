@@ -42,7 +42,8 @@ def seated(loss_fn: Any, has_aux: bool, players: Any, args: Any, kwargs: Any) ->
             for player, weights in zip(opened, params, strict=True)
         ]
         point = structure.unflatten(models)
-        losses, aux = _losses.call(loss_fn, has_aux, point, *args, **kwargs)
+        named = _naming(loss_fn, has_aux, players)
+        losses, aux = _losses.call(named, has_aux, point, *args, **kwargs)
         losses = tuple(losses)
         _check_one_each(losses, len(opened))
         pairs = zip(opened, models, strict=True)
@@ -54,6 +55,33 @@ def seated(loss_fn: Any, has_aux: bool, players: Any, args: Any, kwargs: Any) ->
 
     params = [player.params for player in opened]
     return Seats(params, structure.unflatten, structure.flatten_up_to, evaluate, keep)
+
+
+def _naming(loss_fn: Any, has_aux: bool, players: Any) -> Any:
+    """The losses, or functions, which must have the players' names if both have any."""
+    if not isinstance(players, Mapping):
+        return loss_fn
+    if isinstance(loss_fn, Mapping):
+        _check_names(loss_fn, players)
+    if not callable(loss_fn):
+        return loss_fn
+
+    def checked(*args: Any, **kwargs: Any) -> Any:
+        out: Any = loss_fn(*args, **kwargs)
+        losses = out[0] if has_aux else out
+        if isinstance(losses, Mapping):
+            _check_names(losses, players)
+        return out
+
+    return checked
+
+
+def _check_names(losses: Any, players: Any) -> None:
+    if set(losses) != set(players):
+        wanted, got = (" and ".join(map(str, sorted(x))) for x in (players, losses))
+        raise ValueError(
+            f"`loss_fn` must name its losses like the players, {wanted}, got {got}."
+        )
 
 
 def _check_one_each(losses: tuple[Any, ...], count: int) -> None:
