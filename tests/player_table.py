@@ -18,6 +18,7 @@ PARAMS = {
     "b": np.array([1.0, -2.0], np.float32),
 }
 LOSSES = np.array([0.5, 2.0, 1.0, 0.25], np.float32)
+TRACES = np.array([4.0, 0.5, 2.0, 8.0], np.float32)
 
 
 class Entry(NamedTuple):
@@ -32,7 +33,9 @@ class Entry(NamedTuple):
 
     @property
     def extra(self) -> dict[str, Any]:
-        """Extra arguments of `update`: losses, for those that need them."""
+        """Extra arguments of `update`: losses or traces, for those that need them."""
+        if self.factory is aggregators.ntk:
+            return {"traces": TRACES}
         return {"losses": LOSSES} if self.factory in WITH_LOSSES else {}
 
     def stepper(self):
@@ -56,6 +59,8 @@ WITH_LOSSES = (
     aggregators.db_mtl,
     aggregators.cosmos,
     aggregators.pbi,
+    aggregators.epo,
+    aggregators.pmgda,
     aggregators.softadapt,
     aggregators.relobralo,
 )
@@ -123,6 +128,8 @@ TABLE = {
     "gls": Entry(aggregators.gls, {}),
     "cosmos": Entry(aggregators.cosmos, {"penalty": 0.5}),
     "pbi": Entry(aggregators.pbi, {"theta": 5.0}, ("ideal",)),
+    "epo": Entry(aggregators.epo, {}),
+    "pmgda": Entry(aggregators.pmgda, {"sigma": 0.5}, ("tolerance", "ideal", "tangent")),
     "softadapt": Entry(
         aggregators.softadapt,
         {**P, "beta": 0.5, "normalized": True, "loss_weighted": True},
@@ -134,6 +141,12 @@ TABLE = {
         (*N, "key", "rho"),
     ),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
+    "grad_norm_balancing": Entry(
+        aggregators.grad_norm_balancing,
+        {**P, "decay": 0.5, "every": 2},
+        (*N, "every"),
+    ),
+    "ntk": Entry(aggregators.ntk, {**P, "decay": 0.5, "every": 1}, (*N, "every")),
     "graddrop": Entry(aggregators.graddrop, {"leak": 0.25}, ("key",)),
     "trimmed_mean": Entry(
         aggregators.trimmed_mean, {"num_trimmed": 1}, ("num_trimmed",)

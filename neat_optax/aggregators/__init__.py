@@ -15,6 +15,11 @@ from neat_optax.aggregators._averages import (
 )
 from neat_optax.aggregators._averages import sum as sum
 from neat_optax.aggregators._averages import sum_weights as sum_weights
+from neat_optax.aggregators._balancing import balancing_weights as balancing_weights
+from neat_optax.aggregators._balancing import (
+    grad_norm_balancing as grad_norm_balancing,
+)
+from neat_optax.aggregators._balancing import ntk as ntk
 from neat_optax.aggregators._cagrad import cagrad as cagrad
 from neat_optax.aggregators._cagrad import cagrad_weights as cagrad_weights
 from neat_optax.aggregators._clip_example_norms import (
@@ -41,6 +46,8 @@ from neat_optax.aggregators._dual_proj import dual_proj as dual_proj
 from neat_optax.aggregators._dual_proj import dual_proj_weights as dual_proj_weights
 from neat_optax.aggregators._dwa import dwa as dwa
 from neat_optax.aggregators._dwa import dwa_weights as dwa_weights
+from neat_optax.aggregators._epo import epo as epo
+from neat_optax.aggregators._epo import epo_weights as epo_weights
 from neat_optax.aggregators._excess_mtl import excess_mtl as excess_mtl
 from neat_optax.aggregators._excess_mtl import excess_mtl_weights as excess_mtl_weights
 from neat_optax.aggregators._fairgrad import fairgrad as fairgrad
@@ -89,6 +96,8 @@ from neat_optax.aggregators._pcgrad import pcgrad as pcgrad
 from neat_optax.aggregators._pcgrad import pcgrad_weighting as pcgrad_weighting
 from neat_optax.aggregators._pcgrad import pcgrad_weights as pcgrad_weights
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._pmgda import pmgda as pmgda
+from neat_optax.aggregators._pmgda import pmgda_weights as pmgda_weights
 from neat_optax.aggregators._relobralo import relobralo as relobralo
 from neat_optax.aggregators._relobralo import relobralo_weights as relobralo_weights
 from neat_optax.aggregators._softadapt import softadapt as softadapt
