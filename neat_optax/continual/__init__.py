@@ -17,10 +17,21 @@ from neat_optax.continual._feature_rank import (
 )
 from neat_optax.continual._fire import fire as fire
 from neat_optax.continual._fire import fire_weights as fire_weights
+from neat_optax.continual._measures import effective_rank as effective_rank
+from neat_optax.continual._measures import feature_norm as feature_norm
+from neat_optax.continual._measures import isometry_deviation as isometry_deviation
+from neat_optax.continual._measures import srank as srank
+from neat_optax.continual._measures import stable_rank as stable_rank
+from neat_optax.continual._normalize_inputs import InputNormalizer as InputNormalizer
+from neat_optax.continual._normalize_inputs import normalize_inputs as normalize_inputs
 from neat_optax.continual._partial_resets import (
     calibrated_partial_resets as calibrated_partial_resets,
 )
 from neat_optax.continual._read_activities import Activities as Activities
+from neat_optax.continual._read_measures import FeatureMeasures as FeatureMeasures
+from neat_optax.continual._read_measures import Measures as Measures
+from neat_optax.continual._read_measures import WeightMeasures as WeightMeasures
+from neat_optax.continual._read_measures import read_measures as read_measures
 from neat_optax.continual._regrama import gradient_activity as gradient_activity
 from neat_optax.continual._regrama import regrama as regrama
 from neat_optax.continual._shrink import shrink_and_perturb as shrink_and_perturb

@@ -8,12 +8,10 @@ import jax.numpy as jnp
 import optax
 
 from neat_optax import _checks, _factored, _tree
-from neat_optax._sites._reader import Path, Reading, read
+from neat_optax._sites._reader import Path
 from neat_optax._sites._rules import Site
-from neat_optax._sites._running import RESULT, Tapped
 from neat_optax.continual import _flows
-from neat_optax.continual._flows import Flow, Seen
-from neat_optax.players import _modules
+from neat_optax.continual._runs import run_model
 
 
 class Activities(NamedTuple):
@@ -30,15 +28,6 @@ class Activities(NamedTuple):
     unit_activity: dict[str, jax.Array]
     unit_mean: dict[str, jax.Array]
     input_norms: Any
-
-
-class _Traced(NamedTuple):
-    """A model as a program."""
-
-    closed: Any
-    treedef: Any  # of what it returns
-    reading: Reading
-    seen: _flows.Found
 
 
 def read_activities(apply_fn: Callable[..., Any]) -> Callable[..., Activities]:
@@ -100,93 +89,23 @@ def read_activities(apply_fn: Callable[..., Any]) -> Callable[..., Activities]:
     _checks.check_function("apply_fn", apply_fn)
 
     def activities(params: optax.Params, *args: Any, **kwargs: Any) -> Activities:
-        given = _modules.opened(params)
-        leaves, treedef = jax.tree.flatten(jax.tree.map(jnp.asarray, given.params))
-        arrays, rebuild = _arrays(args, kwargs)
-
-        def function(leaves: Any, rest: Any, arrays: Any) -> tuple[Any, Any]:
-            point = given.merge(treedef.unflatten(leaves), *rest)
-            args, kwargs = rebuild(arrays)
-            outputs = apply_fn(point, *args, **kwargs)
-            return outputs, given.carried(point)
-
-        arguments = leaves, (given.keys, given.rest), arrays
-        traced = _trace(function, *arguments)
-        results, met = _run(traced, jax.tree.leaves(arguments))
-        outputs, carried = traced.treedef.unflatten(results)
-        given.keep(carried)
-        like = _modules.pure(given.params)
-        means = _by_layer(traced, met, _tree.leaf_names(like))
-        norms = _norms(traced.reading.sites, met, leaves)
+        run = run_model(apply_fn, params, args, kwargs)
+        means = {name: _means(uses) for name, uses in run.features().items()}
+        norms = _norms(run.sites, run.met, run.leaves)
         return Activities(
-            outputs,
+            run.outputs,
             {layer: both[0] for layer, both in means.items()},
             {layer: both[1] for layer, both in means.items()},
-            jax.tree.unflatten(jax.tree.structure(like), norms),
+            jax.tree.unflatten(jax.tree.structure(run.params), norms),
         )
 
     return activities
 
 
-def _arrays(args: Any, kwargs: Any) -> tuple[list[Any], Callable[[list[Any]], Any]]:
-    """The arrays among arguments, and the way back; flags and the like stay put."""
-    leaves, treedef = jax.tree.flatten((args, kwargs))
-    places = [n for n, leaf in enumerate(leaves) if hasattr(leaf, "dtype")]
-
-    def rebuild(arrays: list[Any]) -> Any:
-        found = dict(zip(places, arrays, strict=True))
-        return treedef.unflatten([found.get(n, leaf) for n, leaf in enumerate(leaves)])
-
-    return [leaves[n] for n in places], rebuild
-
-
-def _trace(function: Callable[..., Any], *arguments: Any) -> _Traced:
-    leaves, rest, data = arguments
-    closed, returned = jax.make_jaxpr(function, return_shape=True)(*arguments)
-    reading = read(closed.jaxpr, len(leaves))
-    known = [Flow()] * len(jax.tree.leaves((leaves, rest)))
-    fresh = [Flow(frozenset([_flows.GIVEN]))] * len(jax.tree.leaves(data))
-    seen = _flows.follow(closed.jaxpr, [*known, *fresh], reading)
-    return _Traced(closed, jax.tree.structure(returned), reading, seen)
-
-
-def _run(traced: _Traced, flat: list[Any]) -> tuple[list[Any], dict[Path, jax.Array]]:
-    """The results, and by path the data met at sites and what is seen of units."""
-    sites, watched = traced.reading.sites, set[Path]()
-    for seen in traced.seen.values():
-        watched |= {one.path for one in seen}
-    opened = set(traced.reading.opened)
-    for path in watched:
-        opened.update(path[:length] for length in range(1, len(path)))
-    taps = {
-        path: jnp.zeros(site.result.shape, site.result.dtype)
-        for path, site in sites.items()
-    }
-    program = Tapped(traced.closed, sites, opened, frozenset(watched))
-    return program.run(flat, taps)
-
-
-def _by_layer(
-    traced: _Traced, met: dict[Path, jax.Array], names: list[str]
-) -> dict[str, tuple[jax.Array, jax.Array]]:
+def _means(uses: list[jax.Array]) -> tuple[jax.Array, jax.Array]:
     """The mean size and the mean of each unit, over all uses of a layer."""
-    found: dict[str, list[tuple[jax.Array, jax.Array]]] = {}
-    for path, uses in traced.seen.items():
-        name = names[traced.reading.sites[path].leaf].removesuffix("/kernel")
-        found.setdefault(name, []).extend(
-            _means(met[*one.path, RESULT], one) for one in sorted(uses)
-        )
-    return {
-        name: jax.tree.map(lambda *each: sum(each[1:], each[0]) / len(each), *means)
-        for name, means in found.items()
-    }
-
-
-def _means(value: jax.Array, seen: Seen) -> tuple[jax.Array, jax.Array]:
-    axis, width = seen.units
-    value = _tree.widen(jax.lax.stop_gradient(value))
-    rows = jnp.moveaxis(value, axis, -1).reshape(-1, width)
-    return jnp.mean(jnp.abs(rows), axis=0), jnp.mean(rows, axis=0)
+    each = [(jnp.mean(jnp.abs(rows), axis=0), jnp.mean(rows, axis=0)) for rows in uses]
+    return jax.tree.map(lambda *x: sum(x[1:], x[0]) / len(x), *each)
 
 
 def _norms(
