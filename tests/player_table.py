@@ -49,6 +49,7 @@ class Entry(NamedTuple):
 
 
 WITH_LOSSES = (
+    aggregators.go4align,
     aggregators.stch,
     aggregators.famo,
     aggregators.uncertainty,
@@ -93,6 +94,7 @@ TABLE = {
     "gradvac": Entry(aggregators.gradvac, {**P, "decay": 0.5}, (*N, "key")),
     "cagrad": Entry(aggregators.cagrad, {"c": 0.5}),
     "fairgrad": Entry(aggregators.fairgrad, {"alpha": 2.0}),
+    "pivrg": Entry(aggregators.pivrg, {"bound": 2.0}, ("min_temperature",)),
     "nash_mtl": Entry(aggregators.nash_mtl, {}),
     "imtl_g": Entry(aggregators.imtl_g, {}),
     "config": Entry(aggregators.conflict_free, {}),
@@ -134,6 +136,9 @@ TABLE = {
         aggregators.softadapt,
         {**P, "beta": 0.5, "normalized": True, "loss_weighted": True},
         (*N, "order", "normalized", "loss_weighted"),
+    ),
+    "go4align": Entry(
+        aggregators.go4align, {**P, "step_size": 0.5}, (*N, "num_groups")
     ),
     "relobralo": Entry(
         aggregators.relobralo,

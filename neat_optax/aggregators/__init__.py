@@ -64,6 +64,8 @@ from neat_optax.aggregators._geometric_median import (
 )
 from neat_optax.aggregators._gls import gls as gls
 from neat_optax.aggregators._gls import gls_weights as gls_weights
+from neat_optax.aggregators._go4align import go4align as go4align
+from neat_optax.aggregators._go4align import go4align_weights as go4align_weights
 from neat_optax.aggregators._graddrop import graddrop as graddrop
 from neat_optax.aggregators._graddrop import graddrop_leaf as graddrop_leaf
 from neat_optax.aggregators._gradnorm import gradnorm as gradnorm
@@ -96,6 +98,8 @@ from neat_optax.aggregators._pcgrad import pcgrad as pcgrad
 from neat_optax.aggregators._pcgrad import pcgrad_weighting as pcgrad_weighting
 from neat_optax.aggregators._pcgrad import pcgrad_weights as pcgrad_weights
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._pivrg import pivrg as pivrg
+from neat_optax.aggregators._pivrg import pivrg_weights as pivrg_weights
 from neat_optax.aggregators._pmgda import pmgda as pmgda
 from neat_optax.aggregators._pmgda import pmgda_weights as pmgda_weights
 from neat_optax.aggregators._relobralo import relobralo as relobralo

@@ -23,7 +23,7 @@ given = {
     "modo": (square, row), "sdmgrad": (square, row, row), "moco": (square, row),
     "cr_mogm": (row, row, 0.5), "excess_mtl": (row,), "dwa": (row, row),
     "famo": (row, row), "gls": (row,), "cosmos": (row,), "pbi": (row,),
-    "epo": (square, row), "pmgda": (square, row),
+    "epo": (square, row), "pmgda": (square, row), "go4align": (row, row),
     "softadapt": (row,), "relobralo": (row, row),
     "stch": (row,), "uncertainty": (row,),
     "imtl_l": (row,), "clip_example_norms": (square, 1.0),
