@@ -427,29 +427,6 @@ REAL = ("nonnegative_lasso",)
 
 CONTESTS = tuple(name for name in TABLE if name not in STATELESS)
 
-VARIANTS = (
-    "correction momentum",
-    "correction previous",
-    "correction blended",
-    "correction whole tree",
-    "scale_by_neat",
-    "neat_adaptive_alpha",
-    "neat_light",
-    "contest given",
-    "precondition then",
-    "scale_by_plasticity grad only",
-    "stabilize memoryless",
-    "modulate momentum",
-    "modulate trust ratio",
-    "neuroplastic",
-    "upgd",
-    "adamo",
-)
-"""Arguments of a factory whose shell and types other entries hold; their numbers are in
-tests of their own."""
-
-TYPED = tuple(name for name in TABLE if name not in VARIANTS)
-
 SHELLS = (
     "contest",
     "scale_by_neat",
@@ -463,8 +440,8 @@ SHELLS = (
     "modulate",
     "reset_dormant",
 )
-"""One of each way to read gradients and keep a state; what holds for them inside of
-wrappers and on a mesh holds for the rest, which the slow tier asks."""
+"""One of each way to read gradients and keep a state. They are asked everything in the
+fast tier; of the rest it traces one step, and the slow tier asks what is left."""
 
 
 def select(*rooms):

@@ -131,7 +131,9 @@ TABLE = {
     "cosmos": Entry(aggregators.cosmos, {"penalty": 0.5}),
     "pbi": Entry(aggregators.pbi, {"theta": 5.0}, ("ideal",)),
     "epo": Entry(aggregators.epo, {}),
-    "pmgda": Entry(aggregators.pmgda, {"sigma": 0.5}, ("tolerance", "ideal", "tangent")),
+    "pmgda": Entry(
+        aggregators.pmgda, {"sigma": 0.5}, ("tolerance", "ideal", "tangent")
+    ),
     "softadapt": Entry(
         aggregators.softadapt,
         {**P, "beta": 0.5, "normalized": True, "loss_weighted": True},
@@ -148,7 +150,7 @@ TABLE = {
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "grad_norm_balancing": Entry(
         aggregators.grad_norm_balancing,
-        {**P, "decay": 0.5, "every": 2},
+        {**P, "decay": 0.1, "every": 2},
         (*N, "every"),
     ),
     "ntk": Entry(aggregators.ntk, {**P, "decay": 0.5, "every": 1}, (*N, "every")),
@@ -234,25 +236,6 @@ NO_NUMBER = tuple(
 KEEPS_PLAYERS = ("accumulate_players", "moco", "db_mtl", "m_config", "excess_mtl")
 """Their states hold arrays `[P, ...]`, one for each player."""
 
-VARIANTS = (
-    "pcgrad fixed",
-    "dcgd average",
-    "imtl_g",
-    "sum",
-    "multi_krum",
-    "sdmgrad",
-    "stch",
-)
-"""Arguments of a factory, or a rule, whose types other entries hold."""
-
-TYPED = tuple(name for name in TABLE if name not in VARIANTS)
-
-ASKED_ELSEWHERE = ("dual_proj", "dcgd", "mgda", "krum", "gls", "cosmos", "pbi")
-"""Rules without a state behind the shell of `upgrad`, whose own tests have players that
-are absent."""
-
-PLAYED = tuple(name for name in TYPED if name not in ASKED_ELSEWHERE)
-
 SHELLS = (
     "mean",
     "pcgrad",
@@ -265,6 +248,10 @@ SHELLS = (
 )
 """One of each way to read and combine gradients. What is behind it, a rule on inner
 products, sees arrays that are alike on all devices."""
+
+ASKED = (*SHELLS, "upgrad", "imtl_g measured", "chained")
+"""Asked everything in the fast tier, with a solver, a recorder and a whole chain. Of
+the rest it traces one step, and the slow tier asks what is left."""
 
 
 def each(names=tuple(TABLE), fast=tuple(TABLE)):

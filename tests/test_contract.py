@@ -23,14 +23,19 @@ EAGER = ("contest", "prune_to_sparsity")
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float32
 
 
-@contract.each(HERE, contract.TYPED)
+@contract.each(HERE, contract.SHELLS)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 
 
-@contract.each(HERE, contract.TYPED)
+@contract.each(HERE, contract.SHELLS)
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
+
+
+@pytest.mark.parametrize("name", [n for n in contract.TABLE if runs.inner(n)])
+def test_extra_arguments_reach_what_is_inside(name):
+    runs.check_forwards(name)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16", "float64", "complex64"])

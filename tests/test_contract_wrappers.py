@@ -13,8 +13,8 @@ import contract_runs as runs
 import properties
 import running
 
-WRAPPED = "contest", "precondition", "prune_to_sparsity", "modulate", "reset_dormant"
-"""One of each room; the other shells are of the slow tier."""
+WRAPPED = "contest", "prune_to_sparsity", "reset_dormant"
+"""Averages, a mask and an optimizer in the state; the rest is of the slow tier."""
 SHELLS = contract.each(fast=WRAPPED)
 STEPS = 3
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - decay is rounded to float32 when traced

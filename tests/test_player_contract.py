@@ -10,7 +10,7 @@ import properties
 import running
 
 
-@table.each(fast=table.PLAYED)
+@table.each(fast=table.ASKED)
 def test_one_run_answers_what_needs_numbers(name, subtests):
     runs.check_run(name, subtests)
 

@@ -23,7 +23,7 @@ def lone_cpu(monkeypatch):
     monkeypatch.setattr(_blocks, "TURN", SHAPE[0] * SHAPE[1])
 
 
-@table.each(NAMES, fast=("pcgrad", "trimmed_mean"))
+@table.each(NAMES, fast=("pcgrad",))
 def test_temporaries_of_many_small_leaves(name, lone_cpu):
     del lone_cpu
     tx, step = table.TABLE[name].stepper()

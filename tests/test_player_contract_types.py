@@ -6,9 +6,14 @@ import player_runs as runs
 import player_table as table
 
 
-@table.each(fast=table.TYPED)
+@table.each(fast=table.ASKED)
 def test_types_and_refusals_are_known_after_tracing(name, subtests):
     runs.check_types(name, subtests)
+
+
+@pytest.mark.parametrize("name", [n for n in table.TABLE if runs.inner(n)])
+def test_extra_arguments_reach_what_is_inside(name):
+    runs.check_forwards(name)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float64", "complex64"])
@@ -24,4 +29,4 @@ def test_the_table_lists_every_public_factory():
     assert in_aggregators <= listed
     assert {name for name in found["neat_optax"] if "player" in name} <= listed
     assert {"monitor_update_conflict", "aggregate_shared"} <= listed
-    assert set(table.SHELLS) <= set(table.TABLE)
+    assert set(table.ASKED) <= set(table.TABLE)

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import optax
 import orbax.checkpoint
-import pytest
 
 import player_runs as runs
 import player_table as table
@@ -16,8 +15,8 @@ from contract_runs import scan
 from neat_optax import aggregators
 
 WITH_NUMBERS = [name for name in table.TABLE if name not in table.NO_NUMBER]
-WRAPPED = "pcgrad", "m_config", "player_neat"
-"""A key, arrays of players, and averages in the state; the rest is of the slow tier."""
+WRAPPED = "pcgrad", "m_config"
+"""A key and arrays of players in the state; the rest is of the slow tier."""
 SHELLS = table.each(fast=WRAPPED)
 STEPS = 2
 
@@ -79,7 +78,7 @@ SEEDED = {
 }
 
 
-@pytest.mark.parametrize("name", SEEDED)
+@table.each(SEEDED, fast=("random",))
 def test_vmap_over_seeds_equals_a_loop(name):
     gradients = runs.at(runs.gradients(1), 0)
 
