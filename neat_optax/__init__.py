@@ -6,6 +6,7 @@ from neat_optax import aggregators as aggregators
 from neat_optax import compat as compat
 from neat_optax import continual as continual
 from neat_optax import evolution as evolution
+from neat_optax import games as games
 from neat_optax import opponents as opponents
 from neat_optax import plasticity as plasticity
 from neat_optax import players as players

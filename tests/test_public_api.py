@@ -17,6 +17,7 @@ PAGES = {
     "neat_optax.plasticity": "plasticity.md",
     "neat_optax.continual": "continual.md",
     "neat_optax.evolution": "evolution.md",
+    "neat_optax.games": "games.md",
 }
 """The page on which all names of a namespace are listed."""
 WIDE = optax.GradientTransformationExtraArgs
