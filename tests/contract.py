@@ -281,6 +281,9 @@ TABLE = {
     "hare_and_tortoise": Entry(
         neo.continual.hare_and_tortoise, dict(every=2, decay=0.75)
     ),
+    "past_extragradient": Entry(
+        neo.games.past_extragradient, dict(optimizer=ADAM)
+    ),
     "scale_by_plasticity": Entry(
         neo.plasticity.scale_by_plasticity, dict(monitor=True)
     ),
@@ -390,6 +393,7 @@ STATELESS = (
     "fire",
     "swr",
     "hare_and_tortoise",
+    "past_extragradient",
     "modulate",
     "modulate momentum",
     "modulate trust ratio",
@@ -408,6 +412,7 @@ NO_SCHEDULE = (
     "n_of_m",
     "straight_through",
     "fire",
+    "past_extragradient",
 )
 """Without a number of their own that could be a schedule."""
 
