@@ -281,9 +281,7 @@ TABLE = {
     "hare_and_tortoise": Entry(
         neo.continual.hare_and_tortoise, dict(every=2, decay=0.75)
     ),
-    "past_extragradient": Entry(
-        neo.games.past_extragradient, dict(optimizer=ADAM)
-    ),
+    "past_extragradient": Entry(neo.games.past_extragradient, dict(optimizer=ADAM)),
     "scale_by_plasticity": Entry(
         neo.plasticity.scale_by_plasticity, dict(monitor=True)
     ),
