@@ -150,7 +150,7 @@ TABLE = {
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "grad_norm_balancing": Entry(
         aggregators.grad_norm_balancing,
-        {**P, "decay": 0.1, "every": 2},
+        {**P, "decay": 0.1, "every": 1},
         (*N, "every"),
     ),
     "ntk": Entry(aggregators.ntk, {**P, "decay": 0.5, "every": 1}, (*N, "every")),

@@ -23,12 +23,13 @@ class Extras(NamedTuple):
     losses: jax.Array | None
     second_batch: Any
     metric: Any
+    traces: jax.Array | None
 
     @classmethod
     def read(cls, given: dict[str, Any], updates: Any, num_players: int) -> "Extras":
         """Picks them from the arguments of an update, and checks their shapes."""
         vectors = {}
-        for name in ("present", "preference", "losses"):
+        for name in ("present", "preference", "losses", "traces"):
             value = given.get(name)
             if value is not None:
                 value = value if isinstance(value, jax.Array) else np.asarray(value)
@@ -171,6 +172,7 @@ def _players(
         cross=jnp.where(both, cross, 0),
         step=spread(step),
         size=jnp.asarray([group.size for group in groups], jnp.float32),
+        traces=jax.tree.map(spread, extras.traces),
     )
     return Measured(players, finite)
 

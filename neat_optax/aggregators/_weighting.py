@@ -27,6 +27,7 @@ class Players(NamedTuple):
       size: elements of the scope's gradients.
       coordinates: the players' gradients in an orthonormal basis of their span, each
         divided by its length. Only where a weighting asks for them, else None.
+      traces: the extra argument `traces=`, or None.
     """
 
     gramian: jax.Array  # [P, P] float32
@@ -38,6 +39,7 @@ class Players(NamedTuple):
     step: jax.Array  # [] int32
     size: jax.Array | float = 0.0  # []
     coordinates: jax.Array | None = None  # [P, P]
+    traces: jax.Array | None = None  # [P]
 
     def shares(self, preference: Any = None) -> Float[Array, " P"]:
         """[P]: how much each player counts; see `shares`."""

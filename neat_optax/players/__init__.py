@@ -3,3 +3,4 @@
 from neat_optax._sites import LeafCost as LeafCost
 from neat_optax.players._explain import Explanation as Explanation
 from neat_optax.players._gramian_form import neat_weights as neat_weights
+from neat_optax.players._traces import ntk_traces as ntk_traces

@@ -8,15 +8,15 @@ import jax.numpy as jnp
 from neat_optax import _checks
 
 
-def check_loss_fn(loss_fn: Any) -> None:
+def check_loss_fn(loss_fn: Any, name: str = "loss_fn") -> None:
     """Raises unless losses come from one function, or from some, one for each."""
     if not isinstance(loss_fn, Sequence | Mapping):
-        _checks.check_function("loss_fn", loss_fn)
+        _checks.check_function(name, loss_fn)
         return
     if not loss_fn:
-        raise ValueError(f"`loss_fn` must have at least one function, got {loss_fn}.")
+        raise ValueError(f"`{name}` must have at least one function, got {loss_fn}.")
     for function in values(loss_fn):
-        _checks.check_function("loss_fn", function)
+        _checks.check_function(name, function)
 
 
 def values(several: Any) -> list[Any]:
