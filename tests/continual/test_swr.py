@@ -16,6 +16,7 @@ PARAMS = {
     "bias": np.zeros(30, np.float32),
     "scale": np.ones(30, np.float32),
 }
+PARAMS["twin"] = PARAMS["kernel"]
 
 
 def still(steps):
@@ -32,11 +33,11 @@ def test_a_share_of_the_smallest_weights_is_drawn_like_the_start():
     fresh = after["kernel"][1][drawn[1]]
     assert np.mean(fresh) == pytest.approx(0.5, abs=0.25)
     assert np.std(fresh) == pytest.approx(2.0, rel=0.1)
+    assert not np.array_equal(fresh, after["twin"][1][drawn[1]])
     for name in ("bias", "scale"):  # drawn from a constant
         np.testing.assert_array_equal(after[name][-1], PARAMS[name])
 
 
-@quickly()
 @pytest.mark.slow
 def test_an_odd_share_is_drawn_by_chance():
     params = {"w": np.arange(1.0, 5.0, dtype=np.float32)}
@@ -72,7 +73,7 @@ def test_gradient_utilities_are_averaged_and_start_again():
 
 @pytest.mark.slow
 def test_a_mask_and_a_key_of_ones_own():
-    mask = {"kernel": True, "bias": False, "scale": False}
+    mask = {name: name == "kernel" for name in PARAMS}
     found = [
         run(swr(0.2, every=1, key=key, mask=mask, score=jnp.negative), still(1), PARAMS)
         for key in (0, 1)

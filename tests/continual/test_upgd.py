@@ -59,10 +59,10 @@ def test_it_is_the_program_of_the_authors(name):
 def test_noise_is_held_back_with_the_gradient_or_alone():
     """At a zero gradient every gate is 1/2."""
     params = np.zeros((200, 50), np.float32)
-    mixed = {"kernel": params, "bias": np.zeros(50, np.float32)}
-    options = dict(noise=0.5, mask={"kernel": True, "bias": False})
+    mixed = {"kernel": params, "twin": params, "bias": np.zeros(50, np.float32)}
+    options = dict(noise=0.5, mask={"kernel": True, "twin": True, "bias": False})
     txs = [scale_by_upgd(**options, protect=protect) for protect in (True, False)]
-    gradient = {"kernel": params + 3, "bias": mixed["bias"] + 3}
+    gradient = jax.tree.map(lambda p: p + 3, mixed)
 
     @running.quick_jit
     def run():
@@ -79,7 +79,8 @@ def test_noise_is_held_back_with_the_gradient_or_alone():
     for found in (held, alone):
         assert np.std(found["kernel"]) == pytest.approx(0.25, rel=0.05)
         assert np.all(np.asarray(found["bias"]) == 3)
-    assert not np.array_equal(held["kernel"], later["kernel"])
+    for other in (later["kernel"], held["twin"]):
+        assert not np.array_equal(held["kernel"], other)
 
 
 def test_the_unit_of_the_loss_changes_no_gate_and_no_average_is_lost():
