@@ -5,8 +5,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from neat_optax import _checks, _tree
+from neat_optax import _checks
 from neat_optax._citing import cites
+from neat_optax.continual._measures import effective_rank
 
 
 @cites("he2025spectral", "roy2007effective")
@@ -42,16 +43,5 @@ def feature_rank_penalty(features: Any) -> jax.Array:
       effective dimensionality", 2007.
     """
     _checks.check_inexact("features", features)
-    ranks = [_effective_rank(leaf) for leaf in jax.tree.leaves(features)]
+    ranks = [effective_rank(leaf) for leaf in jax.tree.leaves(features)]
     return -sum(ranks[1:], ranks[0]) / len(ranks) if ranks else jnp.zeros(())
-
-
-def _effective_rank(features: jax.Array) -> jax.Array:
-    """`[]`: the exponential of the entropy of the singular values."""
-    wide = _tree.widen(features)
-    matrix = wide.reshape(-1, wide.shape[-1]) if wide.ndim else wide.reshape(1, 1)
-    values = jnp.linalg.svd(matrix, compute_uv=False)
-    total = jnp.sum(values)
-    share = _tree.safe_divide(values, total)
-    logs = jnp.log(jnp.where(share > 0, share, 1))
-    return jnp.where(total > 0, jnp.exp(-jnp.sum(share * logs)), 0)

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._citing import cites
 
 Axes = tuple[int, ...]
 
@@ -38,6 +39,7 @@ class InputNormalizer(NamedTuple):
     merge: Callable[[Any, Any], Any]
 
 
+@cites("chan1979updating")
 def normalize_inputs(
     *,
     decay: ArrayLike = 1.0,

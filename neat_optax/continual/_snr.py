@@ -68,7 +68,8 @@ def self_normalized_resets(
         percentile :math:`\eta`, which is 0.08 or less.
       every: :math:`k`, steps from one estimate of the thresholds to the next.
       longest: :math:`T` at least 1, silent steps after which any unit is reset. The
-        authors count examples, 20,000 in batches of 100.
+        authors count examples, 20,000 in batches of 100. Under
+        `optax.inject_hyperparams` it belongs in `static_args`.
       expansion: :math:`c` at least 1, or a schedule.
       init: a function (key, shape, dtype) to a kernel, as in `reset_dormant`.
       key: a random key or a seed; the step is folded into it.
