@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import optax
 from jax.scipy.sparse.linalg import cg
 
@@ -70,7 +72,12 @@ def cgd(
         def solved(matrix: Callable[[Any], Any], right: Any) -> Any:
             return cg(matrix, right, tol=tolerance, maxiter=iterations)[0]
 
-        return solve(widened(game.grads), game.off_diagonal(), rate, solved)
+        grads = widened(game.grads)
+        largest = jnp.asarray(optax.tree.max(jax.tree.map(jnp.abs, grads)))
+        size = jnp.where(largest > 0, largest, 1.0)  # so that no square vanishes
+        unit = optax.tree.scale(1 / size, grads)
+        found = solve(unit, game.off_diagonal(), rate, solved)
+        return optax.tree.scale(size, found)
 
     return adjust
 

@@ -49,13 +49,13 @@ def test_both_ways_of_a_zero_sum_game_are_the_closed_form():
 
 
 def test_a_bilinear_game_converges_at_a_rate_that_others_leave_it_at():
-    """The factor is 1 / sqrt(1 + rate^2), for any rate; here it is 2."""
+    """The factor is 1 / sqrt(1 + rate^2), for any rate, here 2, and any unit."""
     adjust = games.cgd(2.0, zero_sum=True, iterations=2)
     of_game = games.value_and_grad(small.bilinear, adjust)
-    start = [np.ones(1, np.float32), np.ones(1, np.float32)]
+    start = [np.full(1, 1e-22, np.float32)] * 2
     run = jax.jit(lambda z: small.played(of_game, z, 2.0, 10)[0])
-    length = np.linalg.norm(run(start))
-    np.testing.assert_allclose(length, np.sqrt(2) * 5.0**-5, rtol=1e-4)
+    length = np.linalg.norm(np.asarray(run(start), float))
+    np.testing.assert_allclose(length * 1e22, np.sqrt(2) * 5.0**-5, rtol=1e-4)
 
 
 @pytest.mark.slow
