@@ -63,6 +63,7 @@ WITH_LOSSES = (
     aggregators.epo,
     aggregators.pmgda,
     aggregators.softadapt,
+    aggregators.sven,
     aggregators.relobralo,
 )
 RULES = optax.chain(
@@ -147,6 +148,7 @@ TABLE = {
         {**P, "temperature": 2.0, "decay": 0.5},
         (*N, "key", "rho"),
     ),
+    "sven": Entry(aggregators.sven, {"rtol": 0.1, "kappa": 1.0}, ("rank",)),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "grad_norm_balancing": Entry(
         aggregators.grad_norm_balancing,

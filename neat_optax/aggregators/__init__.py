@@ -108,6 +108,8 @@ from neat_optax.aggregators._softadapt import softadapt as softadapt
 from neat_optax.aggregators._softadapt import softadapt_weights as softadapt_weights
 from neat_optax.aggregators._stch import stch as stch
 from neat_optax.aggregators._stch import stch_weights as stch_weights
+from neat_optax.aggregators._sven import sven as sven
+from neat_optax.aggregators._sven import sven_weights as sven_weights
 from neat_optax.aggregators._tracking import track_gradient as track_gradient
 from neat_optax.aggregators._trimmed_mean import trimmed_mean as trimmed_mean
 from neat_optax.aggregators._trimmed_mean import trimmed_mean_leaf as trimmed_mean_leaf

@@ -73,10 +73,10 @@ def aggregate(
       A transformation. `update` takes the extra arguments `preference=` ([P],
       nonnegative), `present=` ([P] bool, absent players are left out), `losses=` ([P]),
       `traces=` ([P]) and `second_batch=` (a tree like the updates); each is ignored by
-      weightings that have no use for it. With `metric=`, a positive tree like the parameters, products
-      are divided by it: what the weighting promises then holds for `u / metric`. A
-      player with a NaN or an infinite entry is dropped. With no player left the update
-      is zero.
+      weightings that have no use for it. With `metric=`, a positive tree like the
+      parameters, products are divided by it: what the weighting promises then holds for
+      `u / metric`. A player with a NaN or an infinite entry is dropped. With no player
+      left the update is zero.
 
     Raises:
       ValueError: at trace time, if the leaves have no common leading axis, if they are
