@@ -14,7 +14,7 @@ import pathlib
 import re
 import subprocess
 
-SLOW = re.compile(r"mark\.slow|\bfast=")  # or what names the few that are fast
+SLOW = re.compile(r"mark\.slow|mark\.fast|\bfast=|\.each\(")
 PROJECT = pathlib.Path(__file__).parents[1]
 PARTS = {"slow": 6, "fast": 2}
 """Into which each tier is divided."""

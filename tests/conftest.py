@@ -96,6 +96,7 @@ def pytest_collection_modifyitems(config, items):
     for item in items if whole or config.getoption("--only-slow") else ():
         if _is_example(item):
             item.add_marker("slow")  # they run eagerly, as a reader's code does
+    _mark_the_rest_slow(items, whole)
     slow = [item for item in items if item.get_closest_marker("slow")]
     fast = [item for item in items if not item.get_closest_marker("slow")]
     if config.getoption("--only-slow"):
@@ -105,6 +106,20 @@ def pytest_collection_modifyitems(config, items):
     else:
         items[:], left_out = fast, slow
     config.hook.pytest_deselected(items=left_out)
+
+
+def _mark_the_rest_slow(items, whole: bool) -> None:
+    """Of a test that names some of its cases as fast, the others are slow."""
+    named, found = set(), set()
+    for item in items:
+        if marker := item.get_closest_marker("fast"):
+            test = f"{item.path}::{item.originalname}"
+            named |= {f"{test}[{case}]" for case in marker.args}
+            found.add(f"{test}[{item.callspec.id}]")
+            if item.callspec.id not in marker.args:
+                item.add_marker("slow")
+    if whole and named - found:
+        raise pytest.UsageError(f"no such cases to be fast: {sorted(named - found)}")
 
 
 def pytest_collection_finish():

@@ -158,6 +158,7 @@ def test_empty_arrays_have_no_groups_or_empty_ones():
     assert mask.shape == (0, 4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("spec", [slow(P("data")), P(None, "data")])
 @pytest.mark.parametrize(
     "axis_type",

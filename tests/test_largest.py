@@ -174,6 +174,7 @@ def test_sharded_arrays_stay_where_they_are(axis_type):
     assert set(re.findall(moves, compiled.as_text(), re.I)) == {"all-reduce"}
 
 
+@pytest.mark.slow
 def test_without_jit():
     scores, alive = jax.device_put((np.float32([3, 1, 2, 2]), np.ones(4, bool)))
     with jax.disable_jit():

@@ -183,6 +183,7 @@ def test_found_in_a_train_state():
     np.testing.assert_allclose(found["conflict"].per_leaf["a"], 0.5, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_found_in_an_nnx_optimizer():
     model = nnx.Linear(3, 2, **INIT)
     optimizer = nnx.Optimizer(model, neo.neat(0.1, monitor=True), wrt=nnx.Param)
@@ -215,6 +216,7 @@ def test_inside_scan():
     np.testing.assert_allclose(neo.diagnostics(state)["conflict"].mean, 0.75, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_inside_vmap():
     """Three runs at once, read together and one by one."""
     tx = neo.neat(0.1, opponent=neo.opponents.given(), monitor=True)

@@ -43,6 +43,7 @@ def flat(tree):
     return np.concatenate(leaves, axis=1, dtype=np.float64)
 
 
+@pytest.mark.fast("label")
 @pytest.mark.parametrize(
     ("scope", "groups"),
     [
@@ -141,6 +142,7 @@ def test_metric_holds_the_promise_for_the_divided_update():
     assert conflict(OPPOSED, plain) > 0.01  # the promise was lost without it
 
 
+@pytest.mark.slow
 def test_metric_of_precondition():
     """The applied update harms nobody, though it is divided by Adam's root."""
     stacks = [{**OPPOSED, "b": scale * OPPOSED["b"]} for scale in (3.0, 1.0, 0.2)]
@@ -188,6 +190,7 @@ def test_low_precision_gradients_have_a_float32_gramian():
     np.testing.assert_array_equal(update.astype(np.float32), [32.0, 2.0])
 
 
+@pytest.mark.slow
 def test_inside_optax_aggregating():
     """Which gives it per-example gradients, and what it returns to an optimizer."""
     tx = aggregators.imtl_g()
@@ -198,6 +201,7 @@ def test_inside_optax_aggregating():
     properties.assert_trees_close(update, expected, 1e-5, 1e-6)
 
 
+@pytest.mark.slow
 def test_before_adam_under_jit_scan_and_vmap():
     """One of three runs side by side, by hand: Adam's first steps have the rate's size.
 

@@ -40,6 +40,7 @@ def test_recorded_runs(case, name, warmup):
         assert goldens.error(update[: len(vector)], vector, j) < 5e-5
 
 
+@pytest.mark.slow
 def test_scopes_share_the_risks_of_the_whole_tree():
     stacks = [gradients(0), gradients(1)]
     everyone = [EVERYONE] * 2

@@ -51,6 +51,7 @@ def test_gate_on_the_exact_answers(kind):
     assert cancel <= {"conflict_2x3", "scales_5x20"}
 
 
+@pytest.mark.fast("2.0")
 @pytest.mark.parametrize("alpha", [0.5, 1.0, 2.0])
 @given(j=samplers.improvable(decades=4.0))
 def test_agrees_with_the_oracle(j, alpha):
@@ -77,6 +78,7 @@ def test_zero_rows_are_left_out():
     np.testing.assert_allclose(weights[kept], alone, rtol=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", goldens.DATA["gramians"])
 def test_realistic_gramians(name):
     recorded = goldens.DATA["gramians"][name]
@@ -99,12 +101,14 @@ def test_length_at_any_scale(power):
         np.testing.assert_allclose(np.linalg.norm(update), scaled, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_nash_mtl_is_alpha_one():
     g = np.array([[1.0, 0.2], [-0.5, 3.0]])
     one, two = (stepping.step(tx, g)[0] for tx in (aggregators.nash_mtl(), FAIR[1.0]))
     np.testing.assert_array_equal(one, two)
 
 
+@pytest.mark.slow
 def test_float64():
     for name, expected in goldens.cases("exact", "NashMTL_FairGrad_a1").items():
         if expected is not None:

@@ -48,6 +48,7 @@ def check(name, j, seed):
             assert oracle.conflict(j, found) <= CONFLICT
 
 
+@pytest.mark.fast("upgrad-random", "upgrad-nearly flat", "upgrad-rank-deficient")
 @pytest.mark.parametrize("family", FAMILIES)
 @pytest.mark.parametrize("name", PROJECTING)
 def test_exact_in_any_order_and_in_any_units(name, family):
@@ -62,6 +63,7 @@ def test_exact_for_more_of_them(name, family):
         check(name, of_family(family, seed), seed)
 
 
+@pytest.mark.fast("dual_proj")
 @pytest.mark.parametrize("name", ["upgrad", "dual_proj"])
 def test_a_stationary_point_of_dependent_gradients(name):
     """24 gradients in 8 dimensions: no direction helps all, and so nothing is done."""

@@ -29,6 +29,7 @@ def test_by_hand():
     assert int(state.step) == 1
 
 
+@pytest.mark.fast("seq_3x10")
 @pytest.mark.parametrize("case", goldens.DATA["sequences"])
 def test_recorded_runs(case):
     """One gradient in each step; the rows of the others are not read."""

@@ -115,6 +115,7 @@ def test_agrees_with_the_oracle():
         np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
+@pytest.mark.fast("modo")
 @pytest.mark.parametrize("name", FACTORIES)
 def test_without_a_second_batch_the_gramian_serves(name):
     g, tx = np.eye(3, 10) * [[1.0], [2.0], [0.5]], FACTORIES[name][0]

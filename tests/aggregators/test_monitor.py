@@ -108,6 +108,7 @@ def test_needs_the_number_of_players():
         aggregators.mean(monitor=True)
 
 
+@pytest.mark.slow
 def test_an_update_that_is_left_of_long_terms_says_so():
     """Opposed but for a tilt of 0.001: a float32 Gramian leaves a digit or two."""
     j = np.array([[1.0, 0, 0], [-1, 1e-3, 0], [0, -1, 1]])

@@ -68,6 +68,7 @@ ORDERLESS = {
 }
 
 
+@pytest.mark.fast("upgrad", "cagrad", "fairgrad", "krum", "neat")
 @each(ORDERLESS)
 @given(j=samplers.improvable(shapes=[(5, 20), (7, 7)]), seed=samplers.seeds)
 def test_permutation(name, j, seed):
@@ -124,6 +125,7 @@ def measure(name, j):
     return update.astype(np.float64), state.recorded.latest
 
 
+@pytest.mark.fast("upgrad")
 @each(STATIONARY)
 def test_stationary_gives_near_zero(name):
     """Where some combination is zero: to the root of the rounding of a Gramian."""
@@ -138,6 +140,7 @@ def test_stationary_gives_near_zero(name):
     check()
 
 
+@pytest.mark.fast("upgrad")
 @each(STATIONARY)
 def test_near_zero_only_if_stationary(name):
     """By contraposition: every unit row has 0.1 along a direction, and gains it."""
@@ -178,6 +181,7 @@ BY_SCALE = {
 """Each with the power of the scale that its update has."""
 
 
+@pytest.mark.fast("upgrad", "fairgrad", "pcgrad", "krum")
 @each(BY_SCALE)
 def test_global_scale(name):
     """Gradients of 1e-20 to 1e20, whose squares leave float32, change nothing else."""

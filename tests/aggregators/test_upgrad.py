@@ -34,6 +34,7 @@ def test_agrees_with_the_oracle(j):
     assert goldens.error(weight_rules.update("upgrad", j), oracle.upgrad(j), j) < 1e-4
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", goldens.DATA["gramians"])
 def test_realistic_gramians(name):
     """The weights are not unique there, the inner products are."""

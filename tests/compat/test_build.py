@@ -70,6 +70,7 @@ FAST = (
 OTHERS = sorted({*BETWEEN_PLAYERS} - {*FAST, "ignored_options_enabled"})
 
 
+@pytest.mark.fast("adaptive_correction_traj", "cosine_mode")
 @pytest.mark.parametrize(
     "name", [*FAST, *(pytest.param(n, marks=pytest.mark.slow) for n in OTHERS)]
 )
@@ -92,6 +93,7 @@ def test_options_without_meaning_between_players_are_refused():
         neo.compat.from_config(config)
 
 
+@pytest.mark.fast("True")
 @pytest.mark.parametrize("decoupled", [True, False])
 def test_coupled_decay_between_players_passes_through_the_momentum(decoupled):
     """One step of size 1: 0.1 * (1 + 2 * 0.5) coupled, 0.1 * 1 + 2 * 0.5 else."""

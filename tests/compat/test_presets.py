@@ -50,6 +50,7 @@ def descend(tx):
     return after, state
 
 
+@pytest.mark.fast("neat_lion", "neat_adaptive_alpha")
 @pytest.mark.parametrize("preset", PRESETS, ids=lambda preset: preset.__name__)
 def test_is_the_authors_configuration(preset):
     """Also with what is recorded, which changes no step."""

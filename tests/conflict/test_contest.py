@@ -165,6 +165,7 @@ def test_a_leaf_that_is_not_finite_skips_its_scope_only():
         assert state.step == 1
 
 
+@pytest.mark.slow
 def test_the_default_path_is_differentiable():
     """Derivatives through one `update` and through two agree with differences."""
     tx = neo.scale_by_neat(0.5, alpha=0.5)

@@ -209,11 +209,13 @@ def _check_in_float64(config, seeds, shapes=SHAPES):
         _check_against_oracle(config, seeds, np.float64, shapes, rtol=rtol, atol=rtol)
 
 
+@pytest.mark.fast("0", "3")
 @pytest.mark.parametrize("number", range(len(COVERING)))
 def test_agrees_with_the_oracle(number):
     _check_in_float64(COVERING[number], range(6), {"cube": SHAPES["cube"]})
 
 
+@pytest.mark.fast("0")
 @pytest.mark.parametrize("number", range(2))
 def test_agrees_with_the_oracle_in_float32(number):
     _check_in_float32(COVERING[number], range(6))

@@ -38,6 +38,7 @@ def sevens(key, shape, dtype):
     return jnp.full(shape, 7.0, dtype)
 
 
+@pytest.mark.fast("True")
 @pytest.mark.parametrize("debias", [True, False])
 def test_utilities_and_one_replacement_by_hand(debias):
     tx = neo.continual.continual_backprop(
@@ -140,6 +141,7 @@ def states_by_rate():
     )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("rate", RATES)
 def test_as_many_are_replaced_as_the_rate_says(rate):
     """A unit once in so many steps, or several at once."""
@@ -180,6 +182,7 @@ def test_the_young_are_safe():
     assert ages == [[n] * 6 for n in (1, 2, 3, 0, 1, 2, 3, 0, 1)]
 
 
+@pytest.mark.slow
 def test_without_a_rate_it_is_the_optimizer():
     optimizer = optax.sgd(0.01, momentum=0.9)
     tx = neo.continual.continual_backprop(
@@ -206,6 +209,7 @@ def test_activities_that_are_not_finite_leave_no_trace():
     assert np.all(np.diff(second.utility, axis=0) > 0)
 
 
+@pytest.mark.slow
 def test_outgoing_weights_of_a_flattened_convolution():
     kernel = np.arange(12, dtype="f4").reshape(6, 2)  # two positions, three channels
     params = {
@@ -221,6 +225,7 @@ def test_outgoing_weights_of_a_flattened_convolution():
     assert state.records[0].utility.tolist() == [14.0, 44.0, 90.0]
 
 
+@pytest.mark.slow
 def test_the_key_decides_what_is_drawn():
     def drawn(key):
         tx = neo.continual.continual_backprop(

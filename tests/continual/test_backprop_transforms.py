@@ -70,6 +70,7 @@ def test_sharded_equals_unsharded(axis_type):
         assert a.sharding.is_equivalent_to(b.sharding, a.ndim)
 
 
+@pytest.mark.slow
 def test_utilities_of_sharded_weights():
     """Both passes over sharded arrays can be traced with explicit shardings."""
     mesh = jax.make_mesh((8,), ("data",), axis_types=(AxisType.Explicit,))
@@ -106,6 +107,7 @@ def test_a_unit_is_replaced_in_low_precision():
     assert np.all(new["second"]["kernel"][2] == 0)
 
 
+@pytest.mark.slow
 def test_under_optaxs_wrappers():
     injected = optax.inject_hyperparams(neo.continual.continual_backprop)(
         optimizer=optax.adam(0.01), layers=LAYERS, replacement_rate=0.1, maturity=1

@@ -20,6 +20,7 @@ def small():
     }
 
 
+@pytest.mark.fast("True-60")
 @pytest.mark.parametrize(("debias", "hit"), [(True, 60), (False, 20)])
 def test_equal_units_are_all_replaced_in_time(debias, hit):
     """100 units with 10 % noise and 3000 steps. Undebiased, the young go again."""
@@ -64,6 +65,7 @@ def test_a_decay_that_varies_is_divided_out_too():
     np.testing.assert_allclose(state.records[0].utility, expected, rtol=1e-5)
 
 
+@pytest.mark.fast("True")
 @pytest.mark.parametrize("signed", [True, False])
 def test_the_next_bias_takes_over_the_mean_contribution(signed):
     """What the head gives for the mean of its inputs stays, a mean with a sign too."""

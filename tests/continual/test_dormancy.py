@@ -126,6 +126,7 @@ def test_a_reset_takes_away_a_units_own_contribution_alone():
     np.testing.assert_allclose(FORWARD(new, inputs())[0], without, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_flattened_convolutions_have_their_channels_last():
     rng = np.random.default_rng(3)
     draw = lambda *shape: rng.normal(size=shape).astype("f4")  # noqa: E731
@@ -181,6 +182,7 @@ def test_a_period_with_a_bad_activity_resets_nothing():
     assert np.any(updates["second"]["kernel"][1])
 
 
+@pytest.mark.slow
 def test_the_key_decides_what_is_drawn():
     params = with_dead_units()
     numbers = np.array([0, 1], np.uint32)

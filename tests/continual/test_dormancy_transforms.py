@@ -136,6 +136,7 @@ def test_moments_are_reset_whatever_the_optimizer(name):
         assert int(state.inner[0].count) == 4
 
 
+@pytest.mark.slow
 def test_slow_parameters_start_where_the_new_weights_are():
     params = with_dead_units()
     inner = optax.contrib.schedule_free_sgd(0.1)
@@ -161,6 +162,7 @@ def test_other_parameters_and_missing_biases():
     assert float(new["scale"]) != 1
 
 
+@pytest.mark.slow
 def test_under_optaxs_wrappers():
     params = with_dead_units()
     tx = neo.continual.reset_dormant(optax.adam(0.01), LAYERS, every=2)

@@ -74,6 +74,7 @@ def test_shrunk_to_nothing_a_network_is_initialized_again():
     assert np.all(after["bias"] == 0)
 
 
+@pytest.mark.slow
 def test_small_steps_have_a_stationary_spread():
     """With factor s and noise n the variance tends to n^2 / (1 - s^2)."""
     tx = neo.continual.shrink_and_perturb(0.9, 0.1, every=1)
@@ -108,6 +109,7 @@ def test_a_mask_leaves_parameters_out():
     assert np.all(after["bias"] == 1)
 
 
+@pytest.mark.slow
 def test_scan_and_vmap_equal_single_steps():
     tx = neo.continual.shrink_and_perturb(0.5, 0.1, every=2)
     starts = np.arange(12, dtype=np.float32).reshape(2, 6)

@@ -79,6 +79,7 @@ def _played(kind, generations, settings, fails):
     return rows, state, first
 
 
+@pytest.mark.fast("FromPopulation")
 @pytest.mark.parametrize("kind", [FromMean, FromPopulation])
 def test_a_strategy_is_searched_with(kind):
     (best, _, fresh), state, _ = played(kind, 30, 0.9, False)
@@ -111,6 +112,7 @@ def test_failures_count_as_the_worst():
     assert np.max(best) > -0.3
 
 
+@pytest.mark.slow
 def test_params_are_the_strategys_own_by_default():
     step = evo.from_ask_tell(FromMean())
     _, state = jax.jit(lambda: two_steps(step))()

@@ -30,6 +30,7 @@ def five(start):
     return jax.lax.scan(lambda state, _: STEPS.step(state), start, length=5)
 
 
+@pytest.mark.slow
 def test_scans_compose():
     """5 + 5 generations are 10 steps, bit for bit."""
     state = STEPS.init(3, POPULATION)
@@ -88,6 +89,7 @@ def test_step_needs_a_function_in_jax():
             steps.step(STEPS.init(0, POPULATION))
 
 
+@pytest.mark.slow
 def test_seeds_under_vmap_are_searches_one_by_one():
     keys = jax.random.split(jax.random.key(0), 3)
 
@@ -108,6 +110,7 @@ def test_seeds_under_vmap_are_searches_one_by_one():
             properties.assert_trees_close(found, getattr(alone, part), rtol=1e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["threefry2x32", "rbg"])
 def test_typed_keys_of_any_kind(kind):
     start = STEPS.init(jax.random.key(3, impl=kind), POPULATION)

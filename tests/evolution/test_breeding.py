@@ -83,6 +83,7 @@ def test_elites_come_first_bit_for_bit_and_the_size_stays(scores, options, seed)
     assert int(state.generation) == 1
 
 
+@pytest.mark.slow
 def test_the_best_so_far_never_falls():
     """Elites are kept, so that the best fitness is monotone without noise."""
     mutation = evo.gaussian(0.3, 1.0)
@@ -126,6 +127,7 @@ def test_a_failed_individual_has_no_children():
 SLOW = pytest.mark.slow
 
 
+@pytest.mark.fast("3-1.0")
 @pytest.mark.parametrize(
     ("num_parents", "rate"),
     [
@@ -220,6 +222,7 @@ def test_kept_parents_are_part_of_the_population_here():
     assert np.sum(~np.isnan(bred.fitness)) == parents
 
 
+@pytest.mark.fast("preset0-1")
 @pytest.mark.parametrize(
     ("preset", "per_child"),
     [

@@ -99,6 +99,7 @@ def test_two_searches_do_not_write_to_one_folder(tmp_path):
     assert all(str(folder) in error for error in refused)
 
 
+@pytest.mark.fast("error1")
 @pytest.mark.parametrize("error", [OSError("no simulator"), KeyboardInterrupt()])
 def test_what_is_over_when_a_function_raises_is_saved(tmp_path, error):
     calls, begun = [], []

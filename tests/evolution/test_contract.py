@@ -104,6 +104,7 @@ def jitted(name):
     return jax.jit(step_of(TABLE[name]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["minimal_criterion", pytest.param("chain", marks=pytest.mark.slow)]
 )
@@ -131,6 +132,7 @@ def test_scan_equals_a_loop(name):
         properties.assert_same_types(found, start)
 
 
+@pytest.mark.slow
 @OF_SHELLS
 def test_vmap_over_seeds_equals_a_loop(name):
     given = population()

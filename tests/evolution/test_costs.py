@@ -48,6 +48,7 @@ def test_a_generation_draws_at_most_one_word_for_each_gene(step):
     assert N < random_words(jaxpr.jaxpr) <= N * GENES + 10 * N
 
 
+@pytest.mark.slow
 def test_a_batch_of_individuals_needs_the_memory_of_a_batch():
     def evaluate(params):
         table = jnp.sin(params[:, None] * jnp.arange(2000.0)[None])

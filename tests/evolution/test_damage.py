@@ -38,6 +38,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.fast("state/manifest.ocdbt-cut")
 @pytest.mark.parametrize(("pattern", "how"), DAMAGES)
 def test_the_checkpoint_before_a_damaged_one_serves(saved, tmp_path, pattern, how):
     folder = tmp_path / "search"

@@ -128,6 +128,7 @@ def test_the_sphere_is_solved_and_sigma_shrinks(fn, shaping):
     assert np.all(end.log_sigma < -1)
 
 
+@pytest.mark.fast("pgpe_value_and_grad")
 @BOTH
 def test_players_have_gradients_of_both_parts(fn):
     def losses(p):

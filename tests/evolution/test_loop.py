@@ -24,6 +24,7 @@ def test_the_goal_stops_at_its_generation(chunk):
 FLAT = evo.of_population(lambda p, value: value * p["b"][:, 0])
 
 
+@pytest.mark.fast("3")
 @pytest.mark.parametrize("chunk", [3, 20])
 def test_patience_counts_generations_without_a_new_best(chunk):
     options = {"limits": evo.Limits(patience=3), "chunk": chunk}

@@ -44,6 +44,7 @@ def test_diversity_is_the_spread_relative_to_initial_weights():
     assert evo.diversity(evo.unevaluated({"count": np.arange(3)})) == 0
 
 
+@pytest.mark.slow
 def test_acceptance_is_recorded_where_there_is_any():
     history = run(breeder=CHAIN).history
     assert 0.3 < history["acceptance"].mean() < 0.8
@@ -66,6 +67,7 @@ def test_sparsity_is_the_share_of_zeros_that_numpy_counts():
 PRUNED = evo.prune_population(CHAIN, 0.5)
 
 
+@pytest.mark.slow
 def test_sparsity_is_recorded_where_something_is_pruned():
     assert "sparsity" not in run(breeder=CHAIN).history
     whole = run(breeder=PRUNED).history

@@ -61,6 +61,7 @@ def test_even_functions_cancel_exactly(batch_size):
         np.testing.assert_array_equal(grads, np.zeros((3, 2)))
 
 
+@pytest.mark.slow
 def test_ranks_do_not_see_an_increasing_map_of_the_loss():
     def mapped(params, factor):
         return factor * loss(params)

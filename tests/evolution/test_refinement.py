@@ -77,6 +77,7 @@ BATCHES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("lamarckian", "batch_size"), BATCHES)
 def test_batches_of_any_size_give_the_same_numbers(lamarckian, batch_size):
     given = population(7)

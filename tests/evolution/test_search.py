@@ -155,6 +155,7 @@ def test_errors(options, message):
         run(**options)
 
 
+@pytest.mark.slow
 def test_leaves_of_all_kinds_keep_their_dtypes():
     params = {
         "half": np.ones((2, 3), jnp.bfloat16),

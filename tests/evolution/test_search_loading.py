@@ -48,6 +48,7 @@ def search(model, evaluate, **options):
     )
 
 
+@pytest.mark.slow
 def test_nnx():
     traced = []
 

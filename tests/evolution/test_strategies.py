@@ -98,6 +98,7 @@ def test_sigma_for_each_leaf_and_each_entry():
     assert grads["w"][0, 1] == 0
 
 
+@pytest.mark.slow
 def test_sigma_from_a_schedule_inside_the_step():
     schedule = optax.linear_schedule(1.0, 0.1, 10)
 
@@ -108,6 +109,7 @@ def test_sigma_from_a_schedule_inside_the_step():
     assert_trees_close(step(10), gradients_of(loss, 0.1, 4)(KEY, PARAMS), 1e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("batch_size", [3, pytest.param(None, marks=pytest.mark.slow)])
 def test_jit_scan_and_vmap_over_seeds(batch_size):
     fn = es_value_and_grad(two_losses, 0.2, 8, batch_size=batch_size)
@@ -133,6 +135,7 @@ def test_without_jit(batch_size):
     assert_trees_close(fn(KEY, slopes[0]), jax.jit(fn)(KEY, slopes[0]), 1e-5, 1e-6)
 
 
+@pytest.mark.slow
 def test_a_seed_is_a_key():
     fn = gradients_of(loss, 0.1, 4)
     assert_trees_close(fn(3, PARAMS), fn(jax.random.key(3), PARAMS))

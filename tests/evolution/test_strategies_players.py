@@ -33,6 +33,7 @@ def test_shared_noise_keeps_the_cosines_of_players(num_pairs):
     np.testing.assert_allclose(rms, num_pairs**-0.5, rtol=0.15)
 
 
+@pytest.mark.slow
 def test_players_that_agree_in_part_are_seen_to():
     slopes = np.float32([[3.0, 4.0, 0.0], [3.0, -4.0, 0.0], [-3.0, 4.0, 0.0]])
     fn = gradients_of(lambda p: slopes @ p, 0.1, 512)
@@ -49,6 +50,7 @@ PRODUCT = [
 ]
 
 
+@pytest.mark.fast("shaping2-5-None")
 @pytest.mark.parametrize(("shaping", "players", "batch_size"), PRODUCT)
 def test_equal_losses_give_equal_gradients(shaping, players, batch_size):
     fn = gradients_of(
@@ -83,6 +85,7 @@ def test_each_player_has_the_gradient_of_its_loss_alone(shaping):
         assert_trees_close(found, expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_permuting_the_players_permutes_the_gradients():
     _, grads = gradients_of(two_losses, 0.2, 9)(KEY, PARAMS)
     _, swapped = gradients_of(lambda p: two_losses(p)[::-1], 0.2, 9)(KEY, PARAMS)

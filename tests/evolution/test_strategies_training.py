@@ -48,6 +48,7 @@ def train(fn, tx, steps):
     return params, values[0]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "shaping",
     [centered_ranks, pytest.param(raw, marks=pytest.mark.slow)],

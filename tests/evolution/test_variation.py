@@ -98,6 +98,7 @@ def noisy(genes, rate):
     return child_of(genes, traced), child_of(genes, evo.gaussian(0.5, 1.0))
 
 
+@pytest.mark.fast("0.3")
 @pytest.mark.parametrize("rate", [0.01, 0.3, 1.0])
 def test_gaussian_has_its_moments_and_its_rate(rate):
     both = noisy(filled(0, 25, 80_000), min(rate, 0.3))

@@ -6,6 +6,7 @@ the state, one number for each array, and added up the same way.
 
 import jax
 import numpy as np
+import pytest
 
 import running
 from neat_optax._recording import Recorded
@@ -181,6 +182,7 @@ def ours(case):
     return found | (of_controller(steps) if "rate_signal" in steps else {})
 
 
+@pytest.mark.fast("traj_orthogonal_raw", "zero_gradient_steps")
 @of("optimizer", FAST)
 @running.quickly()
 def test_diagnostics(case):

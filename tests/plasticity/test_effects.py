@@ -79,6 +79,7 @@ def lane(tree, number):
     return jax.tree.map(lambda x: x[number], tree)
 
 
+@pytest.mark.fast("modulate", "stabilize")
 @EACH
 def test_records_change_nothing_and_cost_no_state_where_they_are_off(name):
     (updates, states), (plain, plain_states) = played(name)
@@ -105,6 +106,7 @@ def test_what_is_not_finite_is_not_remembered(name):
         properties.assert_finite(lane(states, number).recorded)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["orthogonal", "modulate"])
 def test_vmap_equals_a_single_run(name):
     """To within the rounding of a cosine that is 0 in exact arithmetic."""

@@ -2,6 +2,7 @@
 
 import jax
 import numpy as np
+import pytest
 
 from neat_optax import plasticity
 from neat_optax.plasticity._plan import PlasticityState
@@ -63,6 +64,14 @@ def test_stabilizer(case):
     np.testing.assert_allclose(actual, case["expected"]["update"], **CLOSE)
 
 
+@pytest.mark.fast(
+    "traj_lr_controller_global",
+    "traj_orthogonal_late_schedule",
+    "traj_sgd_momentum_wd",
+    "traj_rule_not_parameterwise",
+    "test_weight_decay_coupled",
+    "zero_gradient_steps",
+)
 @of("optimizer")
 def test_trajectory(case):
     """The same parameters after each step."""

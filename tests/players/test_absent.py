@@ -57,6 +57,7 @@ def test_moments_are_those_of_the_steps_in_which_the_player_was():
     assert int(state[1].count) == STEPS
 
 
+@pytest.mark.slow
 def test_a_player_that_is_not_finite_is_absent():
     tx = neo.hold_absent(adamw(), PLAYERS)
     broken = {
@@ -67,6 +68,7 @@ def test_a_player_that_is_not_finite_is_absent():
     properties.assert_trees_close(found, expected, rtol=1e-6)
 
 
+@pytest.mark.slow
 def test_all_present_changes_nothing():
     held, _, _ = running.run(neo.hold_absent(adamw(), PLAYERS), GRADS, PARAMS)
     plain, _, _ = running.run(adamw(), GRADS, PARAMS)

@@ -35,6 +35,7 @@ def mean_of(stack, present=None):
     return np.where(weights, groups, 0).sum(axis=1) / counts
 
 
+@pytest.mark.fast("stch")
 @pytest.mark.parametrize(
     "inner",
     [

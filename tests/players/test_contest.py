@@ -44,6 +44,7 @@ def share(states):
     return jax.tree.map(one, states)
 
 
+@pytest.mark.fast("3-shape1-others-adaptive", "17-shape3-others-project")
 @pytest.mark.parametrize(
     ("count", "shape", "kind", "rules"),
     [

@@ -22,6 +22,7 @@ from player_contests import (
 from properties import assert_finite, assert_trees_close, assert_trees_equal
 
 
+@pytest.mark.fast("others")
 @EACH
 def test_nobody_to_oppose(kind):
     """Players that are all zero, and a player alone."""
@@ -39,6 +40,7 @@ def test_a_player_alone_keeps_its_gradient():
     np.testing.assert_array_equal(update(contest("others", "adaptive"), g)[0], g[0])
 
 
+@pytest.mark.fast("others-mean")
 @pytest.mark.parametrize(
     ("kind", "reduce"),
     [
@@ -69,6 +71,7 @@ def test_a_preference_of_the_factory():
     np.testing.assert_allclose(fixed, exact, atol=1e-6 * longest(g))
 
 
+@pytest.mark.fast("others")
 @pytest.mark.parametrize("kind", ["others", "batch"])
 def test_preferences(kind):
     """They weigh a player in the update and in opponents; 0 is for the absent."""

@@ -113,6 +113,7 @@ class Masked(nnx.Module):
         return jnp.sum(self.dropout(x * self.bias[...]))
 
 
+@pytest.mark.fast("3")
 @pytest.mark.parametrize("num_players", [None, 3])
 def test_each_example_draws_a_mask_of_its_own(num_players):
     @jax.jit

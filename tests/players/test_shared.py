@@ -195,6 +195,7 @@ class Shared(nnx.Module):
         return jnp.concatenate([head(hidden) for head in self.heads], axis=-1)
 
 
+@pytest.mark.slow
 def test_an_nnx_model_is_divided_and_learns():
     model = Shared(nnx.Rngs(0))
     x = np.random.default_rng(0).normal(size=(8, 3)).astype(np.float32)

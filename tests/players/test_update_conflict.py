@@ -57,6 +57,7 @@ def test_the_mean_is_over_all_steps():
     np.testing.assert_allclose(found["update_cosines"].mean, [0.0, 0.0], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_upgrad_and_plain_descent_harm_nobody():
     tx = watch(optax.chain(aggregators.upgrad(), optax.sgd(0.1)))
     for found in play(tx, [OPPOSED, OPPOSED[::-1], OPPOSED * 100]):

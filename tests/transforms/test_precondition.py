@@ -244,6 +244,7 @@ def _worst(as_metric):
     return np.min(found)
 
 
+@pytest.mark.slow
 def test_upgrad_in_the_metric_harms_nobody_after_the_division():
     """In plain coordinates it does: the division turns its update."""
     assert _worst(as_metric=True) >= -1e-5

@@ -92,6 +92,7 @@ def test_the_table_has_the_optimizers_of_optax():
     assert known <= set(OPTIMIZERS)
 
 
+@pytest.mark.fast("adam", "adafactor", "sm3", "muon", "lbfgs", "adopt")
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_works_or_is_refused_by_name(name):
     tx, kind = OPTIMIZERS[name], refused(name)

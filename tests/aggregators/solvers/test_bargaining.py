@@ -52,6 +52,7 @@ def test_zero_rows_have_no_weight():
     np.testing.assert_array_equal(nothing.weights, np.zeros(3))
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop():
     rng = np.random.default_rng(0)
     rows = np.abs(rng.normal(size=(4, 3, 8)))

@@ -126,6 +126,7 @@ def test_stays_small_where_rounding_makes_the_matrix_indefinite():
     assert np.max(found.residual) <= 1e-5
 
 
+@pytest.mark.slow
 def test_vmap_equals_a_loop():
     rng = np.random.default_rng(0)
     rows = [units(rng.normal(size=(SEATS, 9))) for _ in range(3)]
@@ -136,6 +137,7 @@ def test_vmap_equals_a_loop():
         np.testing.assert_allclose(together.point[index], alone.point, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_float64():
     with jax.enable_x64(True):
         rows = units(np.random.default_rng(0).normal(size=(5, 9)))

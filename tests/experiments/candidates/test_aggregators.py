@@ -42,6 +42,7 @@ def shapes():
     return task, *jax.eval_shape(first)
 
 
+@pytest.mark.fast("mean", "neat")
 @pytest.mark.parametrize("name", AGGREGATORS.candidates)
 def test_every_candidate_steps_with_a_stable_state(name):
     task, params, extra, gradients = shapes()
@@ -214,6 +215,7 @@ def measured():
     return jax.tree.map(np.asarray, steps(PLAYERS, SILENT))
 
 
+@pytest.mark.slow
 def test_conflict_is_what_aggregators_measure():
     found, state = measured()
     expected = neo.diagnostics(state)

@@ -67,6 +67,7 @@ def test_every_candidate_measures_conflict(name):
     assert (corrected > 0) == (name in ("neat", "adaptive", "adaptive-alpha", "lion"))
 
 
+@pytest.mark.slow
 def test_control_steps_like_heavy_ball_at_the_matched_rate():
     np.testing.assert_allclose(results()["control"][0], results()["sgd"][0], rtol=1e-5)
 

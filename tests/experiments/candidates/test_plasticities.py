@@ -34,6 +34,7 @@ def started(name, steps):
     return before, params, OPTIMIZERS.measures(state)
 
 
+@pytest.mark.fast("neuroplastic", "continual-backprop")
 @pytest.mark.parametrize("name", plasticities.CANDIDATES)
 def test_every_candidate_takes_what_the_network_gives(name):
     before, after, measures = jax.eval_shape(lambda: started(name, 1))
@@ -84,6 +85,7 @@ def first_steps():
     return jax.tree.map(np.asarray, steps(0.1))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOR_ANY)
 def test_every_candidate_descends(name):
     assert (first_steps()[name][0] < 0).all()

@@ -99,6 +99,7 @@ ROOM = {"set": 0.05, "rigl": 0.05}
 SPARSE = [(name, (2, 4) if name == "n:m" else 0.8) for name in METHODS]
 
 
+@pytest.mark.fast("once-0.8", "ste-0.8")
 @pytest.mark.parametrize(("method", "amount"), SPARSE)
 def test_every_method_ends_as_sparse_as_asked(method, amount):
     ends_as_sparse_as_asked(method, descend(method, amount)[1], room=1 / 2048)
@@ -138,6 +139,7 @@ def test_some_are_sparse_from_the_first_step_on(method):
     np.testing.assert_allclose(found[:4], 0.8, atol=2e-3)
 
 
+@pytest.mark.fast("erk")
 @pytest.mark.parametrize(
     "allocate", ["erk", "uniform", pytest.param("global", marks=pytest.mark.slow)]
 )

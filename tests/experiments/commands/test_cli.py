@@ -29,6 +29,7 @@ def trained():
         yield
 
 
+@pytest.mark.slow
 def test_a_run_trains_from_end_to_end(tmp_path, capsys):
     """The only one here whose numbers are not made up, in the fast tier."""
     short = QUICK.replace("--seeds 2", "--seeds 1")
@@ -151,6 +152,7 @@ def test_tasks_are_trained_on_several_labels(tmp_path, capsys):
     assert scores < set(result["aggregators"]["mean"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_up", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_examples_are_trained_next_to_the_mean(made_up, tmp_path, capsys, request):
     request.getfixturevalue("quick" if made_up else "trained")
@@ -166,6 +168,7 @@ def test_examples_are_trained_next_to_the_mean(made_up, tmp_path, capsys, reques
     assert list((run / "tensorboard" / "mean").glob("events.out.tfevents.*"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("made_up", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_prunings_are_trained_next_to_dense_training(
     made_up, tmp_path, capsys, request

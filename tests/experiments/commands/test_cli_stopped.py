@@ -74,6 +74,7 @@ def test_ctrl_c_stops_after_the_epoch_and_the_run_can_go_on(
     assert (tmp_path / "mine" / "result.json").exists()
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_what_is_made_of_a_result_is_made_again_by_the_same_command(
     tmp_path, capsys, monkeypatch
@@ -104,6 +105,7 @@ def test_what_is_made_of_a_result_is_made_again_by_the_same_command(
     assert_one_line(capsys.readouterr().err, "holds a result with another epochs")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_run_goes_on_when_a_full_disk_has_room_again(tmp_path, capsys, monkeypatch):
     command = f"{QUICK} --name mine --optimizer control --checkpoint-every 1"

@@ -59,6 +59,7 @@ def numbers(batches):
     return [np.asarray(batch.y).tolist() for batch in batches]
 
 
+@pytest.mark.fast("2-by_grain", "0-by_loader", "2-in_memory", "2-listed")
 @pytest.mark.parametrize("make", [in_memory, listed, by_grain, by_loader])
 @pytest.mark.parametrize("ahead", [0, 2])
 def test_it_goes_on_after_the_last_batch_that_came_out(make, ahead):

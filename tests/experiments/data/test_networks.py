@@ -81,6 +81,7 @@ def test_units_of_a_convolution_have_an_activity():
     assert task.layers == ()  # not a chain of dense layers
 
 
+@pytest.mark.fast("characters")
 @pytest.mark.parametrize("kind", ["sentences", "characters"])
 def test_text_is_read_by_a_transformer(kind):
     labels = [0, 1, 1, 0] if kind == "sentences" else WORDS + (WORDS == 0)

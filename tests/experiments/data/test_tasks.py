@@ -62,6 +62,7 @@ def average_to_the_batch(plain, players, params, some):
     return losses
 
 
+@pytest.mark.fast("wine-4")
 @pytest.mark.parametrize(("name", "num_players"), [("wine", 4), ("labels", 12)])
 def test_groups_average_to_the_batch(name, num_players, request):
     loaded = request.getfixturevalue(name)
@@ -104,6 +105,7 @@ def test_examples_aggregate_everything(wine):
     assert task.aggregate(marker) is marker
 
 
+@pytest.mark.slow
 def test_label_scores_are_scikit_learns(labels):
     from sklearn import metrics
 

@@ -91,6 +91,7 @@ def assert_same_files(found, expected):
         np.testing.assert_equal(curves, expected_curves)
 
 
+@pytest.mark.slow
 def test_what_was_done_is_not_done_again(whole, tmp_path):
     """Stopped before the result, a run has only to write it."""
     shutil.copytree(whole, tmp_path / "mine")

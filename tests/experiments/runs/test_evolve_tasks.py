@@ -59,6 +59,7 @@ def test_networks_have_the_sizes_they_say(name):
     assert shapes == SIZES[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["sum", "digits", pytest.param("cartpole", marks=pytest.mark.slow)]
 )

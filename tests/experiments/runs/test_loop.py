@@ -224,6 +224,7 @@ def test_each_seed_has_a_key_of_its_own_for_all_epochs():
     np.testing.assert_allclose(again, moved, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_parameters_are_measured_at_the_end_of_an_epoch():
     def largest(params, validation):
         kernel = abs(params["last"]["kernel"])
