@@ -149,6 +149,9 @@ TABLE = {
         (*N, "key", "rho"),
     ),
     "sven": Entry(aggregators.sven, {"rtol": 0.1, "kappa": 1.0}, ("rank",)),
+    "auto_lambda": Entry(
+        aggregators.auto_lambda, {**P, "step_size": 0.1, "optimizer": ADAM}, N
+    ),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "grad_norm_balancing": Entry(
         aggregators.grad_norm_balancing,

@@ -5,6 +5,8 @@ from neat_optax.aggregators._aligned_mtl import aligned_mtl as aligned_mtl
 from neat_optax.aggregators._aligned_mtl import (
     aligned_mtl_weights as aligned_mtl_weights,
 )
+from neat_optax.aggregators._auto_lambda import auto_lambda as auto_lambda
+from neat_optax.aggregators._auto_lambda import auto_lambda_slopes as auto_lambda_slopes
 from neat_optax.aggregators._averages import constant as constant
 from neat_optax.aggregators._averages import constant_weights as constant_weights
 from neat_optax.aggregators._averages import mean as mean
