@@ -125,6 +125,23 @@ def test_what_does_not_vary_what_is_not_finite_and_what_is_not_there():
         properties.assert_trees_equal(other, state)
 
 
+def test_what_does_not_vary_but_for_rounding_has_no_scale():
+    """The mean of seven equal means need not be that mean."""
+    constant = np.tile(10 * RNG.normal(size=64).astype("f4"), (7, 2, 1))
+    named, normalizer = normalize_inputs(axis_name="parts"), normalize_inputs()
+
+    @running.quick_jit
+    def play(parts):
+        start = named.init(parts[0])
+        step = jax.vmap(named.update, in_axes=(None, 0), axis_name="parts")
+        state = jax.tree.map(lambda x: x[0], step(start, parts))
+        return state, normalizer.apply(state, parts[0])
+
+    state, found = jax.device_get(play(constant))
+    assert np.any(state.variance > 0)
+    np.testing.assert_allclose(found, 0, atol=1e-4)
+
+
 @pytest.mark.slow
 def test_low_precision_and_single_examples():
     rows = ROWS[:, :2].astype(jnp.bfloat16)

@@ -53,7 +53,9 @@ def ramp():
     )
     kernel = grads["first"]["kernel"]
     kernel[..., 0] = 0
-    kernel[[0, 1, 3, 4, 5], ..., 1] = 0  # active once in the first period
+    kernel[[0, 1, 3, 4, 5], ..., 1] = 0
+    kernel[2, ..., 1] *= 10  # enough for both periods, if the first were not forgotten
+    grads["second"]["kernel"][..., 2] = 0
     grads["second"]["kernel"][5] = np.nan
     return grads
 
@@ -92,6 +94,7 @@ def test_the_sums_of_a_period_by_hand(decay):
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_array_equal(one, other)
     assert found[0][:, :2].tolist() == [[True, False], [True, True]]
+    assert found[1][:, 2].tolist() == [True, False]
 
 
 def test_gradients_of_units_by_hand():
