@@ -5,7 +5,8 @@
 A sixth of the slow tier, or half of the fast one, which on one Python runs whole: first
 the files that guard a room in which a file has changed, then the others, another share
 of each every day. Files at the top of `tests/` guard the ground floor, the docstrings
-of a room guard it too, and a page guards itself.
+of a room guard it too, the contracts guard the rooms whose names they list, and a page
+guards itself. The README runs always.
 """
 
 import argparse
@@ -18,6 +19,20 @@ SLOW = re.compile(r"mark\.slow|mark\.fast|\bfast=|\.each\(")
 PROJECT = pathlib.Path(__file__).parents[1]
 PARTS = {"slow": 6, "fast": 2}
 """Into which each tier is divided."""
+SINGLE = (
+    "compat",
+    "conflict",
+    "continual",
+    "games",
+    "plasticity",
+    "sparsity",
+    "transforms",
+)
+CONTRACTS = {
+    "test_contract": SINGLE,
+    "test_player_contract": ("aggregators", "players", "games"),
+}
+"""Files at the top whose names begin so guard these rooms as well."""
 
 
 def main() -> None:
@@ -30,11 +45,12 @@ def main() -> None:
     changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax", "docs")
     rooms = {room(pathlib.PurePath(name)) for name in changed.split()}
     files = _slow_files() if asked.tier == "slow" else _test_files()
-    called = [file for file in files if room(file) in rooms]
+    called = [file for file in files if guarded(file) & rooms]
     others = [file for file in files if file not in called]
     parts = PARTS[asked.tier]
     ordered = [file for some in (called, others) for file in _in_turn(some, parts)]
-    print(*ordered[: len(files) // parts], sep="\n")
+    always = ["README.md"] if asked.tier == "slow" else []
+    print(*always, *ordered[: len(files) // parts], sep="\n")
 
 
 def _in_turn(files: list[pathlib.Path], parts: int) -> list[pathlib.Path]:
@@ -53,6 +69,12 @@ def _slow_files() -> list[pathlib.Path]:
     pages = PROJECT.glob("docs/*.md")
     rooms = [path.parent for path in PROJECT.glob("neat_optax/*/__init__.py")]
     return sorted((*tests, *(x.relative_to(PROJECT) for x in (*pages, *rooms))))
+
+
+def guarded(file: pathlib.PurePath) -> set[str]:
+    """Its room, and for a contract the rooms of what it asks."""
+    names = [rooms for name, rooms in CONTRACTS.items() if file.stem.startswith(name)]
+    return {room(file)}.union(*names if len(file.parts) == 2 else [])
 
 
 def room(path: pathlib.PurePath) -> str:

@@ -1,6 +1,6 @@
 """The same questions to every public transformation of single gradients.
 
-Here to those of `conflict`, `transforms` and `compat`; sparsity, continual learning and
+Here to those of `conflict`, `transforms`, `compat` and `games`; sparsity, continual learning and
 plasticity have files of their own, so that workers share the compilation.
 """
 
@@ -18,7 +18,7 @@ import neat_optax as neo
 import properties
 import running
 
-HERE = contract.select("conflict", "transforms", "compat")
+HERE = contract.select("conflict", "transforms", "compat", "games")
 EAGER = ("contest", "prune_to_sparsity")
 ROUNDING = dict(rtol=2e-5, atol=1e-6)  # 1 - 0.999**t keeps five digits in float32
 
@@ -99,6 +99,6 @@ def test_the_table_lists_every_public_transformation():
 
 
 def test_every_name_is_asked_in_one_file():
-    rooms = "conflict", "transforms", "compat", "sparsity", "continual", "plasticity"
-    assert set(contract.select(*rooms)) == set(contract.TABLE)
+    elsewhere = contract.select("sparsity", "continual", "plasticity")
+    assert {*HERE, *elsewhere} == set(contract.TABLE)
     assert set(contract.SHELLS) <= set(contract.TABLE)
