@@ -1,7 +1,7 @@
 """The same questions to every public transformation of single gradients.
 
-Here to those of `conflict`, `transforms`, `compat` and `games`; sparsity, continual learning and
-plasticity have files of their own, so that workers share the compilation.
+Here to those of `conflict`, `transforms`, `compat` and `games`; sparsity, continual
+learning and plasticity have files of their own, so that workers share the compilation.
 """
 
 import functools
