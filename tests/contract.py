@@ -275,6 +275,7 @@ TABLE = {
     "isometry_regularization": Entry(
         neo.continual.isometry_regularization, dict(strength=0.01)
     ),
+    "project_to_initial_norm": Entry(neo.continual.project_to_initial_norm, {}),
     "adamo": Entry(neo.continual.adamo, dict(learning_rate=0.1, eps_root=1e-30)),
     "fire": Entry(neo.continual.fire, dict(every=2), static=("iterations",)),
     "swr": Entry(neo.continual.swr, dict(fraction=0.25, every=2), static=("decay",)),
@@ -387,6 +388,7 @@ STATELESS = (
     "weight_clipping",
     "spectral_regularization",
     "isometry_regularization",
+    "project_to_initial_norm",
     "adamo",
     "fire",
     "swr",
@@ -404,6 +406,7 @@ NO_SCHEDULE = (
     "keep_slow_params",
     "monitor_update",
     "centralize_outputs",
+    "project_to_initial_norm",
     "prune_to_sparsity options",
     "pass_gradient",
     "keep_mask",

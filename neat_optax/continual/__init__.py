@@ -27,6 +27,9 @@ from neat_optax.continual._normalize_inputs import normalize_inputs as normalize
 from neat_optax.continual._partial_resets import (
     calibrated_partial_resets as calibrated_partial_resets,
 )
+from neat_optax.continual._project import (
+    project_to_initial_norm as project_to_initial_norm,
+)
 from neat_optax.continual._read_activities import Activities as Activities
 from neat_optax.continual._read_measures import FeatureMeasures as FeatureMeasures
 from neat_optax.continual._read_measures import Measures as Measures

@@ -13,19 +13,22 @@ from neat_optax._schedules import value_at
 from neat_optax.continual import _isometry, _matrices
 
 
-@cites("rosseau2026preserving")
+@cites("rosseau2026preserving", "chung2024parseval")
 def isometry_regularization(
     strength: optax.ScalarOrSchedule = 1e-3,
+    scale: optax.ScalarOrSchedule = 1.0,
     *,
     mask: Mask | None = None,
 ) -> optax.GradientTransformationExtraArgs:
-    r"""Pulls all singular values of each kernel to one.
+    r"""Pulls all singular values of each kernel to one: Parseval regularization.
 
     .. math:: u \leftarrow u + \lambda \nabla R, \qquad
-        R = \sum_W \begin{cases} \|W^\top W - I\|_F^2 & \text{if } W \text{ has at least
-        as many rows as columns} \\ \|W W^\top - I\|_F^2 & \text{otherwise} \end{cases}
+        R = \sum_W \begin{cases} \|W^\top W - s I\|_F^2 & \text{if } W \text{ has at
+        least as many rows as columns} \\ \|W W^\top - s I\|_F^2 & \text{otherwise}
+        \end{cases}
 
-    The gradient is :math:`4 W (W^\top W - I)`, or :math:`4 (W W^\top - I) W`. Like
+    The gradient is :math:`4 W (W^\top W - s I) = 4 (W W^\top - s I) W`, so that it does
+    not matter which of the two is penalized. Like
     `l2_to_init` it goes before the learning rate: behind the scaling of the optimizer,
     as in `adamo`, or in front of it for a penalty in the loss. A convolution is the
     matrix [positions and inputs, outputs], of which the paper says nothing. A kernel
@@ -33,6 +36,8 @@ def isometry_regularization(
 
     Args:
       strength: :math:`\lambda` at least 0, or a schedule.
+      scale: `s`, the square of what singular values are pulled to: a number of at least
+        0, or a schedule.
       mask: which parameters are pulled, as in `l2_to_init`; of those, kernels are.
         Biases, scales and embeddings never are.
 
@@ -49,9 +54,11 @@ def isometry_regularization(
 
     References:
       Rosseau, Müller and Nowé, "Preserving Plasticity in Continual Learning via
-      Dynamical Isometry", 2026, equation 16.
+      Dynamical Isometry", 2026, equation 16. Chung et al., "Parseval Regularization for
+      Continual Reinforcement Learning", 2024, for `s`.
     """
     _checks.check_number("strength", strength, "[0, inf)")
+    _checks.check_number("scale", scale, "[0, inf)")
 
     def init_fn(params: optax.Params) -> optax.ScaleByScheduleState:
         _checks.check_inexact("params", params)
@@ -66,8 +73,9 @@ def isometry_regularization(
         del extra_args
         _checks.check_update(updates, params, "isometry_regularization")
         layers, weights = _matrices.find_layers(params), jax.tree.leaves(params)
+        square = value_at(scale, state.count)
         pulls = {
-            n: _pull(weights[n], layers.kernels[n])
+            n: _pull(weights[n], layers.kernels[n], square)
             for n in chosen(params, mask)
             if n in layers.kernels
         }
@@ -131,7 +139,7 @@ def adamo(
     )
 
 
-def _pull(kernel: jax.Array, layout: _matrices.Layout) -> jax.Array:
-    found = _isometry.pull(_matrices.matrices(kernel, layout))
+def _pull(kernel: jax.Array, layout: _matrices.Layout, scale: Any) -> jax.Array:
+    found = _isometry.pull(_matrices.matrices(kernel, layout), scale)
     pull = _matrices.like_kernel(found, kernel)
     return jnp.where(jnp.isfinite(pull), pull, 0)

@@ -5,6 +5,8 @@ one with :math:`m < n` if its rows are. `deviation` measures it, `pull` is the g
 of that, and `polar_factor` approaches the nearest isometry.
 """
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 
@@ -21,15 +23,16 @@ def deviation(matrices: jax.Array) -> jax.Array:
     return jnp.sum(jnp.real(excess * jnp.conj(excess)), axis=(-2, -1))
 
 
-def pull(matrices: jax.Array) -> jax.Array:
-    r"""The gradient of `deviation`, :math:`4 W (W^\top W - I)`, [..., m, n].
+def pull(matrices: jax.Array, scale: Any = 1.0) -> jax.Array:
+    r"""The gradient of `deviation`, :math:`4 W (W^\top W - s I)`, [..., m, n].
 
     Args:
       matrices: [..., m, n].
+      scale: `s`; 1 for an isometry.
     """
     wide = _tree.widen(matrices)
     tall = _tall(wide)
-    return _as_before(4 * _product(tall, _excess(tall)), wide)
+    return _as_before(4 * _product(tall, _excess(tall, scale)), wide)
 
 
 def polar_factor(matrices: jax.Array, iterations: int) -> jax.Array:
@@ -74,11 +77,10 @@ def _as_before(tall: jax.Array, like: jax.Array) -> jax.Array:
     return tall if tall.shape == like.shape else jnp.conj(tall.mT)
 
 
-def _excess(tall: jax.Array) -> jax.Array:
+def _excess(tall: jax.Array, scale: Any = 1.0) -> jax.Array:
     gram = _gram(tall)
-    return gram - jnp.broadcast_to(
-        jnp.eye(gram.shape[-1], dtype=gram.dtype), gram.shape
-    )
+    identity = jnp.eye(gram.shape[-1], dtype=gram.dtype)
+    return gram - jnp.broadcast_to(scale * identity, gram.shape)
 
 
 def _gram(tall: jax.Array) -> jax.Array:

@@ -18,19 +18,19 @@ PARAMS = {
 PARAMS = jax.tree.map(lambda x: x.astype(np.float32), PARAMS)
 
 
-def penalty(params):
+def penalty(params, scale=1.0):
     """Equation 16: the Gram matrix of the shorter side."""
     tall = params["conv"]["kernel"].reshape(12, 4)
     wide = params["dense"]["kernel"]
-    parts = tall.T @ tall - jnp.eye(4), wide @ wide.T - jnp.eye(3)
+    parts = tall.T @ tall - scale * jnp.eye(4), wide @ wide.T - scale * jnp.eye(3)
     return sum(jnp.sum(part**2) for part in parts)
 
 
 def test_it_is_the_gradient_of_the_penalty():
-    tx = isometry_regularization(0.5)
+    tx = isometry_regularization(0.5, 2.0)
     still = jax.tree.map(lambda x: np.zeros((1, *x.shape), x.dtype), PARAMS)
     updates, _, _ = run(tx, still, PARAMS)
-    gradient = quick_jit(jax.grad(penalty))(PARAMS)
+    gradient = quick_jit(jax.grad(penalty))(PARAMS, 2.0)
     jax.tree.map(
         lambda u, g: np.testing.assert_allclose(u[0], 0.5 * g, rtol=1e-4, atol=1e-4),
         updates,
