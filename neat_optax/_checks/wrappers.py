@@ -27,6 +27,7 @@ _INSTEAD = {
     "conditionally_mask": _AROUND_THE_OPTIMIZER,
     "flatten": _AROUND_THE_OPTIMIZER,
     "mechanize": _AROUND_THE_OPTIMIZER,
+    "sam": _AROUND_THE_OPTIMIZER,
 }
 _CHAINS = {"chain", "named_chain"}
 _OF_PLAYERS = ("losses", "present", "preference", "second_batch")

@@ -40,6 +40,7 @@ AROUND = {
     "conditionally_mask": lambda tx: optax.conditionally_mask(tx, often),
     "flatten": optax.flatten,
     "mechanize": optax.contrib.mechanize,
+    "sam": lambda tx: optax.contrib.sam(tx, optax.sgd(0.1)),
 }
 
 
