@@ -413,7 +413,7 @@ FAULTS = [
         "neat_optax/plasticity/_stabilize.py",
         "longest = value_at(max_norm, state.step)",
         "longest = float(value_at(max_norm, state.step))",
-        ("tests/test_contract_plasticity.py",),
+        ("tests/test_contract_sharding.py",),
     ),
     Fault(
         "rate-extra-args",
@@ -423,7 +423,7 @@ FAULTS = [
         "updates, inner_state = _call(inner, updates, state.inner, params, {})",
         (
             "tests/plasticity/test_rates.py",
-            "tests/test_contract_plasticity.py",
+            "tests/test_contract.py",
         ),
     ),
     Fault(
