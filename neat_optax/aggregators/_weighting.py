@@ -88,14 +88,25 @@ class Weighting(NamedTuple):
     def decide(self, players: Players, state: Any) -> tuple[Decision, Any]:
         """What `weights` answers, with one weight for each player."""
         decision, new_state = self.weights(players, state)
-        found, count = jnp.shape(decision.weights), len(players.present)
-        if found != (count,):
-            raise ValueError(
-                f"`weighting` must return one weight for each of the {count} players, "
-                f"got shape {found} from {self.name}."
-            )
+        _check_weights(decision.weights, len(players.present), self.name)
         flattest = jnp.asarray(decision.flattest, jnp.result_type(float))
         return decision._replace(flattest=flattest), new_state
+
+
+def _check_weights(weights: Any, count: int, name: str) -> None:
+    """Raises unless a rule of the user's own returned real weights [P]."""
+    if weights is None or isinstance(weights, (list, tuple)):
+        got = f"{type(weights).__name__}, which is no array,"
+    elif jnp.shape(weights) != (count,):
+        got = f"shape {jnp.shape(weights)}"
+    elif jnp.iscomplexobj(weights):
+        got = f"dtype {weights.dtype}"
+    else:
+        return
+    raise ValueError(
+        f"`weighting` must return one weight for each of the {count} players, got "
+        f"{got} from {name}."
+    )
 
 
 def shares(present: Bool[Array, " P"], preference: Any = None) -> Float[Array, " P"]:

@@ -73,18 +73,22 @@ def test_other_errors():
 
 
 @pytest.mark.parametrize(
-    ("rule", "shape"),
+    ("rule", "got"),
     [
-        (lambda gramian: gramian, "(3, 3)"),
-        (lambda gramian: gramian[0, 0], "()"),
-        (lambda gramian: gramian[:2, 0], "(2,)"),
+        (lambda gramian: gramian, "shape (3, 3)"),
+        (lambda gramian: gramian[0, 0], "shape ()"),
+        (lambda gramian: gramian[:2, 0], "shape (2,)"),
+        (lambda gramian: list(gramian[0]), "list, which is no array,"),
+        (lambda gramian: (gramian[0], ()), "tuple, which is no array,"),
+        (lambda _: None, "NoneType, which is no array,"),
+        (lambda gramian: 1j * gramian[0], "dtype complex64"),
     ],
 )
 @pytest.mark.parametrize("scope", [neo.whole_tree, neo.per_leaf], ids=["tree", "leaf"])
-def test_a_rule_of_ones_own_must_return_one_weight_for_each_player(rule, shape, scope):
+def test_a_rule_of_ones_own_must_return_one_weight_for_each_player(rule, got, scope):
     message = (
-        "`weighting` must return one weight for each of the 3 players, got shape "
-        f"{shape} from <lambda>."
+        "`weighting` must return one weight for each of the 3 players, got "
+        f"{got} from <lambda>."
     )
     with pytest.raises(ValueError, match=re.escape(message)):
         reduced(aggregators.aggregate(rule, scope=scope), G)
