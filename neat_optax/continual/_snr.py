@@ -153,11 +153,17 @@ def _note(
 def _estimate_if(
     due: jax.Array, records: tuple[SilenceRecord, ...], quantile: Any, expansion: Any
 ) -> tuple[SilenceRecord, ...]:
-    """The records with thresholds from their counts, and these at zero, if due."""
-    estimate = functools.partial(_estimate, quantile, expansion)
-    return jax.lax.cond(
-        due, lambda: tuple(map(estimate, records)), lambda: tuple(records)
-    )
+    """The records with thresholds from their counts, and these at zero, if due.
+
+    A loop of one turn or none leaves the counts where they are. A branch copies them.
+    """
+    known, *numbers = jax.lax.stop_gradient((records, quantile, expansion))
+    estimate = functools.partial(_estimate, *numbers)
+
+    def turn(_: Any, records: tuple[SilenceRecord, ...]) -> tuple[SilenceRecord, ...]:
+        return tuple(map(estimate, records))
+
+    return jax.lax.fori_loop(0, due.astype(jnp.int32), turn, known)
 
 
 def _estimate(quantile: Any, expansion: Any, record: SilenceRecord) -> SilenceRecord:

@@ -125,5 +125,27 @@ def test_under_inject_hyperparams_the_run_is_the_same(name):
 def test_a_step_without_a_reset_draws_no_weights(name):
     tx, params = build(name), chains.dense_params()
     step = lambda p: tx.update(p, tx.init(p), p, unit_activity=ACTIVITY)  # noqa: E731
-    text = str(jax.make_jaxpr(step)(params))
-    assert text.count(" cond[") == (1 if name == "calibrated_partial_resets" else 3)
+    branches = {"regrama": 3, "self_normalized_resets": 2}.get(name, 1)
+    assert str(jax.make_jaxpr(step)(params)).count(" cond[") == branches
+
+
+def test_thresholds_are_constants_of_derivatives():
+    """A loop of as many turns as it takes has no reverse mode of its own."""
+    params = chains.dense_params()
+
+    def total(expansion, params):
+        tx = neo.continual.self_normalized_resets(
+            optax.sgd(0.1), LAYERS, longest=2, every=1, expansion=expansion
+        )
+        after = params
+        state = tx.init(params)
+        for _ in range(2):
+            updates, state = tx.update(after, state, after, unit_activity=ACTIVITY)
+            after = optax.apply_updates(after, updates)
+        return sum(map(jnp.sum, jax.tree.leaves(after)))
+
+    slopes = running.quick_jit(jax.grad(total, argnums=(0, 1)))(2.0, params)
+    assert float(slopes[0]) == 0
+    kernel = np.asarray(slopes[1]["first"]["kernel"])
+    np.testing.assert_allclose(kernel[:, 0], 0.81, rtol=1e-6)
+    assert np.all(kernel[:, 1] == 0)
