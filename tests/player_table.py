@@ -152,6 +152,7 @@ TABLE = {
     "auto_lambda": Entry(
         aggregators.auto_lambda, {**P, "step_size": 0.1, "optimizer": ADAM}, N
     ),
+    "pike": Entry(aggregators.pike, {**P, "zeta1": 0.05, "zeta2": 0.1}, (*N, "every")),
     "gradnorm": Entry(aggregators.gradnorm, {**P, "alpha": 1.5}, N),
     "grad_norm_balancing": Entry(
         aggregators.grad_norm_balancing,

@@ -100,6 +100,8 @@ from neat_optax.aggregators._pcgrad import pcgrad as pcgrad
 from neat_optax.aggregators._pcgrad import pcgrad_weighting as pcgrad_weighting
 from neat_optax.aggregators._pcgrad import pcgrad_weights as pcgrad_weights
 from neat_optax.aggregators._per_player import per_player as per_player
+from neat_optax.aggregators._pike import pike as pike
+from neat_optax.aggregators._pike import pike_weights as pike_weights
 from neat_optax.aggregators._pivrg import pivrg as pivrg
 from neat_optax.aggregators._pivrg import pivrg_weights as pivrg_weights
 from neat_optax.aggregators._pmgda import pmgda as pmgda
