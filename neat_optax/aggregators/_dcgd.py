@@ -91,9 +91,9 @@ def dcgd(
 
     References:
       Hwang and Lim, "Dual Cone Gradient Descent for Training Physics-Informed Neural
-      Networks", 2024, its three algorithms, the center being the one that the authors
-      recommend. Their code adds 1e-8 to the lengths and reports when the two gradients
-      are opposed; here nothing is added, and the update is zero there.
+      Networks", 2024, its three algorithms; the center is the default of the authors'
+      code. It adds 1e-8 to the lengths and reports when the two gradients are opposed;
+      here nothing is added, and the update is zero there.
     """
     _checks.check_choice("variant", variant, VARIANTS)
 
