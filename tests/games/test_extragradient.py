@@ -46,26 +46,27 @@ def test_with_sgd_it_is_a_power_of_a_matrix():
 
 
 def adam():
-    """Adam with moments of its own, in float64."""
+    """Adam with decay of the weights, in float64."""
     m, v, t = np.zeros(2), np.zeros(2), 0
 
-    def update(g):
+    def update(g, z):
         nonlocal m, v, t
         m, v, t = 0.5 * m + 0.5 * g, 0.9 * v + 0.1 * g**2, t + 1
-        return -RATE * m / (1 - 0.5**t) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
+        step = m / (1 - 0.5**t) / (np.sqrt(v / (1 - 0.9**t)) + 1e-8)
+        return -RATE * (step + 0.1 * z)
 
     return update
 
 
-ADAM = functools.partial(optax.adam, RATE, b1=0.5, b2=0.9)
+ADAM = functools.partial(optax.adamw, RATE, b1=0.5, b2=0.9, weight_decay=0.1)
 
 
 def test_extra_adam_has_moments_of_both_gradients():
     found, _ = points(games.extragradient(ADAM()), 6, ahead=True)
     z, update, expected = START, adam(), []
     for _ in range(6):
-        there = z + update(TURN @ z)
-        z = z + update(TURN @ there)
+        there = z + update(TURN @ z, z)
+        z = z + update(TURN @ there, z)
         expected.append(z)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -76,8 +77,8 @@ def test_extra_adam_from_the_past_sees_each_gradient_twice():
     z, there, update, expected = START, START, adam(), []
     for _ in range(6):
         g = TURN @ there
-        z = z + update(g)
-        there = z + update(g)
+        z = z + update(g, z)
+        there = z + update(g, z)
         expected.append(there)
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(found[-1] - state.ahead, z, rtol=1e-4, atol=1e-5)
