@@ -1,8 +1,8 @@
 """Spectral regularization: the largest singular value of each layer stays near one."""
 
-import itertools
+import functools
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -11,11 +11,13 @@ import numpy as np
 import optax
 
 from neat_optax import _checks, _tree
+from neat_optax._alike import map_alike
+from neat_optax._alike import numbers as names
 from neat_optax._citing import cites
 from neat_optax._leaves import Mask, chosen
 from neat_optax._random import as_key, check_key
 from neat_optax._schedules import value_at
-from neat_optax.continual import _isometry, _matrices
+from neat_optax.continual import _matrices
 
 _NAME = "spectral_regularization"
 
@@ -100,18 +102,16 @@ def spectral_regularization(
         _checks.check_update(updates, params, _NAME)
         kernels, others = _chosen(params, mask)
         layers, weights = _matrices.find_layers(params), jax.tree.leaves(params)
-        ends = np.cumsum([0, *_sizes(params, kernels)])
-        pulls, kept = {}, []
-        for n, (a, b) in zip(kernels, itertools.pairwise(ends), strict=True):
-            old = state.vectors[a:b]
-            pulls[n], new = _pull(weights[n], layers.kernels[n], old, power, iterations)
-            kept.append(new.astype(old.dtype))
+        old = np.cumsum(_sizes(params, kernels))[:-1]
+        old = jnp.split(state.vectors, old) if kernels else []
+        parts = {n: (weights[n], v) for n, v in zip(kernels, old, strict=True)}
+        pulls, kept = _pulls(parts, layers.kernels, power, iterations)
         for n in others if biases else ():
             layout = layers.kernels[layers.biases[n]]
             pulls[n] = _pull_of_bias(weights[n], layout, power)
         amount = value_at(strength, state.step)
         updates = _matrices.add(updates, params, pulls, amount)
-        vectors = jnp.concatenate(kept) if kept else state.vectors
+        vectors = jnp.concatenate([state.vectors[:0], *kept])
         step = _tree.increment(state.step)
         return updates, SpectralRegularizationState(step, vectors)
 
@@ -136,41 +136,69 @@ def _sizes(params: optax.Params, numbers: Sequence[int]) -> list[int]:
     return sizes
 
 
-def _pull(
-    kernel: jax.Array,
-    layout: _matrices.Layout,
-    vectors: jax.Array,
+def _pulls(
+    parts: dict[int, tuple[jax.Array, jax.Array]],
+    layouts: Mapping[int, _matrices.Layout],
     power: int,
     iterations: int,
+) -> tuple[dict[int, jax.Array], list[jax.Array]]:
+    """Gradients of kernels by number, and the next vectors in the order of the parts.
+
+    Kernels that look alike are compiled once.
+    """
+    found: dict[int, tuple[jax.Array, jax.Array]] = {}
+    for layout in dict.fromkeys(layouts[n] for n in parts):
+        numbers = [n for n in parts if layouts[n] == layout]
+        pull = functools.partial(_pull, layout, power, iterations)
+        results = map_alike(pull, [parts[n] for n in numbers], names(len(numbers)))
+        found.update(zip(numbers, results, strict=True))
+    return {n: pull for n, (pull, _) in found.items()}, [found[n][1] for n in parts]
+
+
+def _pull(
+    layout: _matrices.Layout,
+    power: int,
+    iterations: int,
+    part: tuple[jax.Array, jax.Array],
 ) -> tuple[jax.Array, jax.Array]:
     """The gradient of one kernel's penalty, and its next vectors."""
+    kernel, vectors = part
     matrices = _tree.widen(_matrices.matrices(kernel, layout))
     if jnp.iscomplexobj(matrices):
         vectors = jax.lax.complex(*jnp.split(vectors, 2))
-    start = vectors.reshape(len(matrices), -1, 1).astype(matrices.dtype)
-    start = _tree.varying_like(_isometry.normalized(start, (1, 2)), matrices)
-    right = _iterated(matrices, start, iterations)
-    image = jnp.matmul(matrices, right, precision="highest")
-    left = _isometry.normalized(image, (1, 2))
-    largest = jnp.real(jnp.sum(jnp.conj(left) * image, axis=(1, 2), keepdims=True))
+    start = vectors.reshape(len(matrices), 1, -1).astype(matrices.dtype)
+    right = _tree.varying_like(_unit(start)[0], matrices)
+    right = jax.lax.fori_loop(
+        0,
+        iterations,
+        lambda _, vector: _iterated(matrices, vector),
+        right,
+        unroll=iterations == 1,
+    )
+    left, largest = _unit(_images(matrices, right))
     slope = 2 * power * (largest**power - 1) * largest ** (power - 1)
-    pull = _matrices.like_kernel(slope * left * jnp.conj(right.mT), kernel)
-    return jnp.where(jnp.isfinite(pull), pull, 0), _flat(right)
+    pull = _matrices.like_kernel(slope * left * jnp.conj(right), kernel)
+    new = _flat(right).astype(part[1].dtype)
+    return jnp.where(jnp.isfinite(pull), pull, 0), new
 
 
-def _iterated(matrices: jax.Array, start: jax.Array, iterations: int) -> jax.Array:
-    """Right singular vectors [layers, outputs, 1] of the largest singular values."""
-    back = jnp.conj(matrices.mT)
+def _iterated(matrices: jax.Array, right: jax.Array) -> jax.Array:
+    """One round for right singular vectors [layers, 1, outputs]; zero teaches none."""
+    left, _ = _unit(_images(matrices, right))
+    new, length = _unit(jnp.sum(jnp.conj(matrices) * left, axis=1, keepdims=True))
+    return jnp.where(jnp.isfinite(length) & (length > 0), new, right)
 
-    def iterate(_: jax.Array, vector: jax.Array) -> jax.Array:
-        image = jnp.matmul(matrices, vector, precision="highest")
-        left = _isometry.normalized(image, (1, 2))
-        new = jnp.matmul(back, left, precision="highest")
-        new = _isometry.normalized(new, (1, 2))
-        found = jnp.isfinite(new) & jnp.any(new != 0, axis=(1, 2), keepdims=True)
-        return jnp.where(jnp.all(found, axis=(1, 2), keepdims=True), new, vector)
 
-    return jax.lax.fori_loop(0, iterations, iterate, start)
+def _images(matrices: jax.Array, right: jax.Array) -> jax.Array:
+    """The images [layers, inputs, 1] of vectors [layers, 1, outputs]."""
+    return jnp.sum(matrices * right, axis=2, keepdims=True)
+
+
+def _unit(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """Vectors of length 1 for each layer, and the lengths that they had."""
+    squares = jnp.real(x * jnp.conj(x))
+    length = _tree.root(jnp.sum(squares, axis=(1, 2), keepdims=True))
+    return _tree.safe_divide(x, length), length
 
 
 def _flat(vectors: jax.Array) -> jax.Array:

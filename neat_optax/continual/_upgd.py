@@ -1,5 +1,6 @@
 """Utility-based perturbed gradient descent: useful weights are held, others shaken."""
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
@@ -8,6 +9,7 @@ import optax
 from jax.typing import ArrayLike
 
 from neat_optax import _checks, _tree
+from neat_optax._alike import alike
 from neat_optax._citing import cites
 from neat_optax._leaves import Mask, as_mask, chosen, zeros
 from neat_optax._random import check_key, key_at
@@ -123,9 +125,9 @@ def scale_by_upgd(
         kept, moves = map(treedef.flatten_up_to, (utility, directed))
         scaled = scale(params, [kept[n] for n in numbers], numbers, seen)
         size, drawn = value_at(noise, state.step), key_at(key, state.step)
-        for n, one in zip(numbers, scaled, strict=True):
-            shaken = _shaken(size, jax.random.fold_in(drawn, n), moves[n])
-            moves[n] = _held(moves[n], shaken, jax.nn.sigmoid(one), protect)
+        shaken = _shaken(size, drawn, [(n, moves[n]) for n in numbers])
+        for n, one, noises in zip(numbers, scaled, shaken, strict=True):
+            moves[n] = _held(moves[n], noises, jax.nn.sigmoid(one), protect)
         return treedef.unflatten(moves), ScaleByUpgdState(step, utility, seen, rest)
 
     return optax.GradientTransformationExtraArgs(init_fn, update_fn)
@@ -222,11 +224,26 @@ def _remember(
     return treedef.unflatten(memory)
 
 
-def _shaken(size: Any, key: jax.Array, like: jax.Array) -> ArrayLike:
-    """Noise of a size; nothing is drawn for a plain zero."""
+def _shaken(
+    size: Any, key: jax.Array, arrays: list[tuple[int, jax.Array]]
+) -> list[ArrayLike]:
+    """Noise of a size for each numbered array; nothing is drawn for a plain zero."""
     if not isinstance(size, jax.Array) and size == 0:
-        return 0.0
-    return size * jax.random.normal(key, like.shape, _tree.widen(like).dtype)
+        return [0.0] * len(arrays)
+    shaken: list[ArrayLike] = [0.0] * len(arrays)
+    for group in alike([array for _, array in arrays]):
+        like = arrays[group[0]][1]
+        draw = functools.partial(_drawn, key, like.shape, _tree.widen(like).dtype)
+        drawn = jax.lax.map(draw, jnp.array([arrays[g][0] for g in group]))
+        for place, g in enumerate(group):
+            shaken[g] = size * drawn[place]
+    return shaken
+
+
+def _drawn(
+    key: jax.Array, shape: tuple[int, ...], dtype: Any, number: jax.Array
+) -> jax.Array:
+    return jax.random.normal(jax.random.fold_in(key, number), shape, dtype)
 
 
 def _held(
