@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, NamedTuple
 
+from neat_optax import _checks
+
 _HINT = 'the command line needs the extra "train": pip install "neat-optax[train]"'
 _PROGRAM = "neat-optax"
 _NO_MEMORY = "RESOURCE_EXHAUSTED"
@@ -58,6 +60,7 @@ _COMMANDS = {
         "Lists the runs of a folder, the one that was started last at the end.",
     ),
 }
+_ALIASES = {"compare": "report"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -99,8 +102,8 @@ def _find(place: str) -> Any:
 
 def _parse(given: list[str]) -> tuple[str, Any]:
     """A command, and its options: those of a file or a run, and over them the given."""
-    known = bool(given) and given[0] in _COMMANDS
-    name, rest = (given[0], given[1:]) if known else (_choose(given), [])
+    asks = bool(given) and not given[0].startswith("-")
+    name, rest = (_name(given[0]), given[1:]) if asks else (_choose(given), [])
     kind = _find(_COMMANDS[name].options)
     asked = _read(kind, rest, name)
     if getattr(asked, "resume", None) is not None:
@@ -112,6 +115,12 @@ def _parse(given: list[str]) -> tuple[str, Any]:
     else:
         return name, asked
     return name, _over(file, rest, name)
+
+
+def _name(given: str) -> str:
+    name = _ALIASES.get(given, given)
+    _checks.check_choice("command", name, tuple(_COMMANDS))
+    return name
 
 
 def _choose(given: list[str]) -> str:

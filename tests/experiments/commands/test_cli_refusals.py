@@ -105,7 +105,6 @@ def test_a_bad_file_gives_one_line_and_leaves_nothing(
         ("train --epochs", "Missing value for argument '--epochs'."),
         ("train --neuroplastic 3", "Unrecognized options: --neuroplastic, 3"),
         ("", "Expected one of {train, compact, evolve, report, runs}."),
-        ("trian", "Unrecognized options: trian"),
         ("compact", "RUN"),
         ("evolve --goal high", "parsing --goal: "),
     ],
@@ -118,6 +117,12 @@ def test_what_cannot_be_parsed_gives_one_line(arguments, message, tmp_path, caps
     assert re.fullmatch("neat-optax: error: [^│─]*[^│─ ]\n", line)
     assert re.search(re.escape(message).replace(r"\.\*", ".*"), line)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_command_that_is_close_is_named(capsys):
+    assert main(["trian", "--epochs", "1"]) == 2
+    message = "`command` must be one of train, compact, evolve, report, runs, got trian"
+    assert_one_line(capsys.readouterr().err, f"{message}; did you mean train?")
 
 
 def test_the_package_is_a_command(monkeypatch, capsys):

@@ -96,8 +96,9 @@ def test_what_cannot_be_compared_gives_one_line(
     assert (tmp_path / "made.csv").read_text() == "mine"
 
 
-def test_a_run_is_needed(capsys):
-    assert main(["report"]) == 2
+@pytest.mark.parametrize("name", ["report", "compare"])
+def test_a_run_is_needed(name, capsys):
+    assert main([name]) == 2
     assert "`run` must be given at least once" in capsys.readouterr().err
 
 
