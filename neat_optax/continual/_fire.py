@@ -78,7 +78,8 @@ def fire(
       every: steps from one change to the next. By default the extra argument
         `new_task=` of update says at each step, as True or False or an array [] of it,
         whether the task changes after it.
-      iterations: as in `fire_weights`.
+      iterations: as in `fire_weights`. Under `optax.inject_hyperparams` it belongs in
+        `static_args`.
       mask: as there.
 
     Returns:

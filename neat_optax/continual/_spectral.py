@@ -56,7 +56,8 @@ def spectral_regularization(
     Args:
       strength: :math:`\lambda` at least 0, or a schedule.
       power: :math:`k`, an integer of at least 1.
-      iterations: rounds of power iteration in a step.
+      iterations: rounds of power iteration in a step. Under
+        `optax.inject_hyperparams` it belongs in `static_args`, and so does `power`.
       biases: whether the biases beside kernels are pulled to zero.
       key: a random key or a seed, for the first vectors.
       mask: which parameters are pulled, as in `l2_to_init`. Scales of normalization

@@ -62,7 +62,8 @@ def swr(
       score: a score of `sparsity`, or a function of the weights alone: `magnitude`;
         `saliency`, which is the authors' gradient utility and needs `grad=`, as
         `pass_gradient` passes it; or `random(seed)`.
-      decay: :math:`\beta` in [0, 1), a plain number. With 0 nothing is kept.
+      decay: :math:`\beta` in [0, 1), a plain number. With 0 nothing is kept. Under
+        `optax.inject_hyperparams` it belongs in `static_args`.
       key: a random key or a seed; the step is folded into it.
       mask: which parameters take part, as in `l2_to_init`.
 
