@@ -5,10 +5,11 @@
 `gaussians` trains a generator and a discriminator with each method, the same optimizer
 after each, and prints how many of the eight modes the generator covers for each seed.
 A mode is covered if at least 2 % of its samples lie within three standard deviations
-of the center. The strength of `sga` was chosen on another seed. `cost` compares the CPU time of a
-compiled step, and of its gradients alone with one batch, with that of the plain
-simultaneous gradient: candidates take turns, a ratio is the median over rounds. Run
-that with XLA_FLAGS=--xla_cpu_multi_thread_eigen=false, as other threads wait busily.
+of the center. The strength of `sga` was chosen on another seed. `cost` compares the CPU
+time of a compiled step, and of its gradients alone with one batch, with that of the
+plain simultaneous gradient: candidates take turns, a ratio is the median over rounds.
+Run that with XLA_FLAGS=--xla_cpu_multi_thread_eigen=false, as other threads wait
+busily.
 """
 
 import argparse
