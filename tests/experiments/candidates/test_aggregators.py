@@ -58,6 +58,7 @@ NO_CANDIDATES = {
     "constant": "its weights are the user's; equal ones are the mean",
     "divide_by_losses": "a part of DB-MTL before the reduction",
     "per_player": "a shell around another transformation",
+    "pivrg": "its scores are the user's; without them it is FairGrad",
     "track_gradient": "a part of MoCo before the reduction",
 }
 
