@@ -25,7 +25,8 @@ given = {
     "famo": (row, row), "gls": (row,), "cosmos": (row,), "pbi": (row,),
     "epo": (square, row), "pmgda": (square, row), "go4align": (row, row),
     "softadapt": (row,), "relobralo": (row, row),
-    "stch": (row,), "uncertainty": (row,),
+    "stch": (row,), "uncertainty": (row,), "balancing": (row,),
+    "pike": (row, row, row, 1.0, 1.0), "sven": (square, row),
     "imtl_l": (row,), "clip_example_norms": (square, 1.0),
 }
 names = [n.removesuffix("_weights") for n in dir(aggregators) if n.endswith("_weights")]
