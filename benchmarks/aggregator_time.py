@@ -6,9 +6,11 @@ import time
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from gates import Gate
 
 import neat_optax as neo
+import player_table
 from neat_optax import aggregators
 
 
@@ -141,37 +143,69 @@ def _neat_gates(rounds, columns):
 
 
 def _side_by_side(rounds, columns):
-    """Aggregators of both libraries, each over the plain mean of its own framework."""
-    ours = {
-        "UPGrad": aggregators.upgrad(),
-        "DualProj": aggregators.dual_proj(),
-        "MGDA": aggregators.mgda(),
-        "PCGrad": aggregators.pcgrad(),
-        "CAGrad": aggregators.cagrad(0.5),
-        "NashMTL": aggregators.nash_mtl(),
-        "IMTLG": aggregators.imtl_g(),
-        "ConFIG": aggregators.conflict_free(),
-        "AlignedMTL": aggregators.aligned_mtl(),
-        "FairGrad": aggregators.fairgrad(1.0),
-        "GradDrop": aggregators.graddrop(key=0),
-        "TrimmedMean": aggregators.trimmed_mean(1),
-        "Krum": aggregators.krum(1),
-        "GeometricMedian": aggregators.geometric_median(),
-    }
+    """Every aggregator over the plain mean, and TorchJD's over TorchJD's mean."""
     for players in (8, 32):
         matrix = conflicting(players, columns)
         functions = {"mean": _on_device(aggregators.mean(), jnp.asarray(matrix))[0]}
-        for name, transformation in ours.items():
+        for name, transformation in _all_of_ours(players).items():
             functions[name] = _on_device(transformation, jnp.asarray(matrix))[0]
         found = interleaved(functions, rounds)
         # Apart: the threads of one framework still spin when the other is called.
         peers = interleaved(_torchjd_aggregators(matrix, players), rounds)
-        for name in ours:
+        for name in functions:
             figure = f"{found[name]:.2f} ms, {found[name] / found['mean']:.1f}x mean"
             if name in peers:
                 ratio = peers[name] / peers["mean"]
                 figure += f" (TorchJD {peers[name]:.2f} ms, {ratio:.1f}x mean)"
             yield Gate(f"{name}, ({players}, {columns:.0e})", "", figure, None)
+
+
+def _all_of_ours(players):
+    """The first of each kind in the contract's table, called as in TorchJD if it is."""
+    made = {}
+    for entry in player_table.TABLE.values():
+        name = entry.factory.__name__
+        title = IN_TORCHJD.get(name, name)
+        if title in made or vars(aggregators).get(name) is not entry.factory:
+            continue
+        options = dict(entry.kwargs)
+        if "num_players" in options:
+            options["num_players"] = players
+        if "weights" in options:
+            options["weights"] = tuple(np.linspace(-1.0, 1.0, players))
+        made[title] = _with_losses(entry.factory(**options))
+    return made
+
+
+def _with_losses(transformation):
+    def update(gradients, state, params=None, **extra):
+        given = 1 + jnp.arange(len(gradients), dtype=jnp.float32)
+        extra = {"losses": given, "traces": given} | extra
+        return transformation.update(gradients, state, params, **extra)
+
+    return optax.GradientTransformationExtraArgs(transformation.init, update)
+
+
+IN_TORCHJD = {
+    "sum": "Sum",
+    "random": "Random",
+    "upgrad": "UPGrad",
+    "dual_proj": "DualProj",
+    "mgda": "MGDA",
+    "pcgrad": "PCGrad",
+    "gradvac": "GradVac",
+    "cagrad": "CAGrad",
+    "nash_mtl": "NashMTL",
+    "imtl_g": "IMTLG",
+    "conflict_free": "ConFIG",
+    "aligned_mtl": "AlignedMTL",
+    "fairgrad": "FairGrad",
+    "graddrop": "GradDrop",
+    "trimmed_mean": "TrimmedMean",
+    "krum": "Krum",
+    "excess_mtl": "ExcessMTL",
+    "pcd": "PCD",
+}
 
 
 def _torchjd_aggregators(matrix, players):
@@ -180,21 +214,12 @@ def _torchjd_aggregators(matrix, players):
         from torchjd import aggregation as peer
     except ImportError:
         return {}
-    made = {
-        "mean": peer.Mean(),
-        "UPGrad": peer.UPGrad(),
-        "DualProj": peer.DualProj(),
-        "MGDA": peer.MGDA(),
-        "PCGrad": peer.PCGrad(),
-        "CAGrad": peer.CAGrad(c=0.5),
-        "NashMTL": peer.NashMTL(n_tasks=players),
-        "IMTLG": peer.IMTLG(),
-        "ConFIG": peer.ConFIG(),
-        "AlignedMTL": peer.AlignedMTL(),
-        "FairGrad": peer.FairGrad(alpha=1.0),
-        "GradDrop": peer.GradDrop(),
-        "TrimmedMean": peer.TrimmedMean(1),
-        "Krum": peer.Krum(1),
+    options = {
+        "CAGrad": {"c": 0.5},
+        "NashMTL": {"n_tasks": players},
+        "FairGrad": {"alpha": 1.0},
+        "TrimmedMean": {"trim_number": 1},
+        "Krum": {"n_byzantine": 1},
     }
     tensor = torch.tensor(matrix)
 
@@ -202,4 +227,6 @@ def _torchjd_aggregators(matrix, players):
         with torch.no_grad():
             return aggregator(tensor)
 
+    made = {n: getattr(peer, n)(**options.get(n, {})) for n in IN_TORCHJD.values()}
+    made["mean"] = peer.Mean()
     return {name: lambda a=a: call(a) for name, a in made.items()}

@@ -79,3 +79,4 @@ def test_factories_and_what_they_make_have_entries_of_the_file():
     assert [
         key for key, text in known.items() if text.count("{") != text.count("}")
     ] == []
+    assert list(known) == sorted(known)

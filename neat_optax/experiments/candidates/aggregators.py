@@ -191,6 +191,12 @@ _CANDIDATES = {
         CONTROL,
         "ReLoBRaLo: averages of ratios of losses",
     ),
+    "grad-norm-balancing": _against_mean(
+        aggregators.grad_norm_balancing, "equal norms, on average"
+    ),
+    "dcgd": _against_mean(aggregators.dcgd, "DCGD: the sum, held in the dual cone"),
+    "sven": _against_mean(aggregators.sven, "Sven: pseudo-inverse times the losses"),
+    "auto-lambda": _against_mean(aggregators.auto_lambda, "Auto-Lambda, first order"),
     "go4align": _against_mean(aggregators.go4align, "GO4Align: weights of groups"),
     "uncertainty": _against_mean(aggregators.uncertainty, "learned variances"),
     "krum": _against_mean(_krum, "Krum, one player not trusted"),

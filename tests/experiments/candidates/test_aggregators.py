@@ -57,7 +57,9 @@ NO_CANDIDATES = {
     "aggregate": "a shell around a weighting",
     "constant": "its weights are the user's; equal ones are the mean",
     "divide_by_losses": "a part of DB-MTL before the reduction",
+    "ntk": "its traces are the user's",
     "per_player": "a shell around another transformation",
+    "pike": "its exponents have the unit of the user's gradients",
     "pivrg": "its scores are the user's; without them it is FairGrad",
     "track_gradient": "a part of MoCo before the reduction",
 }
