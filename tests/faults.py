@@ -245,10 +245,7 @@ FAULTS = [
         "neat_optax/conflict/_decide.py",
         "return decided, _tree.cast_like(new_state, state)",
         "return decided, new_state",
-        (
-            "tests/test_contract.py",
-            "tests/conflict/test_decide.py",
-        ),
+        ("tests/conflict/test_decide.py",),
     ),
     Fault(
         "absent-in-averages",
