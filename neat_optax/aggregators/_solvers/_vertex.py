@@ -45,8 +45,7 @@ def best_vertex(
 ) -> Vertex:
     """Solves the program; the point is exact to rounding of one linear system.
 
-    Entering and leaving columns are chosen by Bland's rule, which cannot cycle. What
-    the basis is counts as constant in derivatives.
+    What the basis is counts as constant in derivatives.
 
     Args:
       gains: `c` [N].
