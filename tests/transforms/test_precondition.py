@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from sklearn import linear_model
 
 import neat_optax as neo
 import running
@@ -143,6 +142,8 @@ def _fit(tx, features, targets, steps=3000):
 
 def test_a_proximal_step_in_the_metric_has_the_solution_of_the_lasso():
     """With a preconditioner as without. Outside of its metric it goes elsewhere."""
+    from sklearn import linear_model  # its import takes time
+
     features, targets = _regression()
     lasso = linear_model.Lasso(0.3, fit_intercept=False, tol=1e-12, max_iter=10**5)
     expected = lasso.fit(features, targets).coef_
