@@ -68,6 +68,7 @@ PRUNED = evo.prune_population(CHAIN, 0.5)
 
 
 @pytest.mark.slow
+@running.quickly()  # as the next test, which shares its run
 def test_sparsity_is_recorded_where_something_is_pruned():
     assert "sparsity" not in run(breeder=CHAIN).history
     whole = run(breeder=PRUNED).history
