@@ -73,7 +73,7 @@ def swr(
 
     Raises:
       ValueError: unless one of `fraction` and `threshold` is given; at update, if what
-        the score needs is missing.
+        the score needs is missing, or for a fraction of more than 2^31 - 1 weights.
 
     Example:
       >>> import jax.numpy as jnp, optax
@@ -141,6 +141,7 @@ def _rule(fraction: Any, threshold: Any) -> tuple[Callable[..., jax.Array], Any]
 
 def _lowest(fraction: jax.Array, key: jax.Array, utility: jax.Array) -> jax.Array:
     """A share of the entries, its odd part by chance; among equals the earlier ones."""
+    _checks.check_total("params", "weights in each array", utility.size)
     share = fraction * utility.size
     more = jax.random.bernoulli(key, share - jnp.floor(share))
     count = jnp.floor(share).astype(jnp.int32) + more
