@@ -5,7 +5,7 @@ r"""The gates of the aggregators: accuracy, conflict, and time.
 Accuracy is that of the transformations in float32 on the recorded matrices of the
 tests and on random ones, against exact solutions in float64. Times are medians of
 interleaved rounds in one process, each next to the plain mean or the Gramian of its own
-framework. With the extra "bench", TorchJD's aggregators run on the same matrices.
+framework. With the extras "test" and "bench", TorchJD's run on the same matrices.
 
 For the figures of one thread:
 
