@@ -34,7 +34,8 @@ def extragradient(
     see both gradients. Schedules and counters of the optimizer count both phases too.
 
     `update` takes `grad_fn`, a function from parameters to gradients, for the second
-    phase; it may use another batch. Costs twice a plain step.
+    phase; it may use another batch. Costs twice a plain step. Inside `nnx.Optimizer`,
+    parameters are plain arrays, and so must be what `grad_fn` returns: `nnx.as_pure`.
 
     Args:
       optimizer: any optax optimizer, learning rate included.

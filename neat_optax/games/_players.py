@@ -23,14 +23,15 @@ def seated(loss_fn: Any, has_aux: bool, players: Any, args: Any, kwargs: Any) ->
     """The players of one call, and the losses as a function of their parameters.
 
     Raises:
-      ValueError: if `players` is no list, tuple or dictionary, or has none in it.
+      ValueError: if `players` is no plain list, tuple or dictionary, or is empty.
     """
-    if not isinstance(players, Sequence | Mapping) or not players:
+    given, structure = jax.tree.flatten(players, lambda node: node is not players)
+    listed = isinstance(players, Sequence | Mapping) and len(given) == len(players)
+    if not listed or not given:  # Flax's containers hold more than their entries
         raise ValueError(
             "`players` must be a list, tuple or dictionary with a tree of parameters "
-            f"for each player, got {players!r}."
+            f"for each player, got {_kind(players)}."
         )
-    given, structure = jax.tree.flatten(players, lambda node: node is not players)
     opened = [_modules.opened(player, "players") for player in given]
     for player in opened:
         for leaf in jax.tree.leaves(player.params):
@@ -55,6 +56,12 @@ def seated(loss_fn: Any, has_aux: bool, players: Any, args: Any, kwargs: Any) ->
 
     params = [player.params for player in opened]
     return Seats(params, structure.unflatten, structure.flatten_up_to, evaluate, keep)
+
+
+def _kind(players: Any) -> str:
+    """A short word for what is no container of players."""
+    empty = isinstance(players, Sequence | Mapping) and not players
+    return repr(players) if empty else type(players).__name__
 
 
 def _naming(loss_fn: Any, has_aux: bool, players: Any) -> Any:

@@ -142,6 +142,7 @@ def test_one_optimizer_for_all_or_one_for_each():
     [
         (X, FORMS["array"], "`players` must be a list, tuple or dictionary"),
         ({}, FORMS["array"], "`players` must be a list, tuple or dictionary"),
+        (nnx.Dict(x=X, y=Y), FORMS["list"], "for each player, got Dict."),
         ({"x": X, "y": 1}, FORMS["list"], "`players` must have floating"),
         ({"x": X, "y": Y + 1j}, FORMS["list"], "`players` must have real leaves"),
         ({"x": X, "y": Y}, lambda z, s: [first(z, s)], "of the 2 players, got 1"),
