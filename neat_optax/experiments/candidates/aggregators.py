@@ -106,8 +106,10 @@ def _before_adam(make: Callable[[Setting, int], optax.GradientTransformation]):
         num_players = setting.task.num_players
         if num_players is None:
             raise ValueError("`task` must have players for an aggregator, got none.")
-        watched = next_to_mean(make(setting, num_players), num_players)
-        return optax.chain(setting.task.aggregate(watched), optax.adam(rate))
+        own = make(setting, num_players)
+        if setting.watched:
+            own = next_to_mean(own, num_players)
+        return optax.chain(setting.task.aggregate(own), optax.adam(rate))
 
     return build
 

@@ -28,6 +28,12 @@ def nothing(params: Any, split: Any) -> dict[str, jax.Array]:
     return {}
 
 
+def nothing_recorded(opt_state: Any) -> dict[str, jax.Array]:
+    """What is kept of a step where nothing is recorded."""
+    del opt_state
+    return {}
+
+
 class Setting(NamedTuple):
     """What a candidate may know of the run, besides its learning rate."""
 
@@ -36,6 +42,7 @@ class Setting(NamedTuple):
     steps: int  # of the whole run
     key: jax.Array  # the seed's own, for whatever is random
     neuroplastic: dict[str, Any]  # options of the recipe of that name
+    watched: bool = True  # whether it records what it did, which takes time
 
 
 class Candidate(NamedTuple):

@@ -33,11 +33,13 @@ DECAY = 1e-2
 
 
 def _corrected(recipe: Callable) -> Callable:
-    return lambda rate, setting: recipe(rate, alpha=setting.alpha, monitor=True)
+    return lambda rate, setting: recipe(
+        rate, alpha=setting.alpha, monitor=setting.watched
+    )
 
 
 def _uncorrected(recipe: Callable) -> Callable:
-    return lambda rate, _: recipe(rate, alpha=0.0, monitor=True)
+    return lambda rate, setting: recipe(rate, alpha=0.0, monitor=setting.watched)
 
 
 def _watched(build: Callable) -> Callable:
@@ -45,6 +47,8 @@ def _watched(build: Callable) -> Callable:
     watch = neat_correction(0.0, opponent=gradient_ema(BETA), monitor=True)
 
     def watched(rate: optax.ScalarOrSchedule, setting: Setting):
+        if not setting.watched:
+            return build(rate, setting)
         return monitor_update(optax.chain(watch, build(rate, setting)))
 
     return watched

@@ -2,12 +2,16 @@
 
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 
-from neat_optax.experiments.candidates.candidate import SCHEDULES, Setting
+from neat_optax.experiments.candidates.candidate import (
+    SCHEDULES,
+    Setting,
+    nothing_recorded,
+)
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets as data_sets
 from neat_optax.experiments.data import streams
@@ -25,6 +29,18 @@ CHECKPOINT_EVERY = 5
 Tick = Callable[[str, int], None]
 """Gets a candidate and how many epochs it has behind it. What it raises for Ctrl-C goes
 on when these are saved."""
+
+
+class Plan(Protocol):
+    """How long a candidate is trained, at which rates and with how many seeds."""
+
+    @property
+    def num_epochs(self) -> int: ...  # noqa: D102
+    @property
+    def seeds(self) -> int: ...  # noqa: D102
+    @property
+    def checkpoint_every(self) -> int | None: ...  # noqa: D102
+    def rates(self, name: str, /) -> tuple[float, ...]: ...  # noqa: D102
 
 
 def load(config: TrainConfig) -> data_sets.Data:
@@ -59,7 +75,7 @@ def run(
     task = _make_task(data, config)
     for name in config.names:
         trainer = make_candidate(name, config, task, data)
-        trained = _train(name, trainer, config, folder, metrics, tick)
+        trained = train_candidate(name, trainer, config, folder, tick, metrics)
         reports[name] = report(trained, trainer, config, data.test)
     folder.wait()  # a run that has its result has its last checkpoints
     result = {
@@ -83,23 +99,36 @@ def _make_task(data: data_sets.Data, config: TrainConfig) -> Task:
 
 
 def make_candidate(
-    name: str, config: TrainConfig, task: Task, data: data_sets.Data
+    name: str,
+    config: TrainConfig,
+    task: Task,
+    data: data_sets.Data,
+    *,
+    watched: bool = True,
 ) -> Trainer:
-    """The trainer of one candidate, over all its rates and seeds."""
+    """The trainer of one candidate, over all its rates and seeds.
+
+    Args:
+      name: of the candidate.
+      config: what is asked for.
+      task: from `make_task`.
+      data: what to train on and validate with.
+      watched: whether it records what it did.
+    """
     lineup = config.lineup
     build = lineup.candidates[name].build
     steps = config.num_epochs * (len(data.train.y) // config.batch_size)
     rate_of = SCHEDULES[config.schedule]
 
     def optimizer(rate: Any, key: jax.Array):
-        setting = Setting(config.alpha, task, steps, key, config.neuroplastic)
+        setting = Setting(config.alpha, task, steps, key, config.neuroplastic, watched)
         return build(rate_of(rate, steps), setting)
 
     return make_trainer(
         optimizer,
         task,
         data,
-        measures=lineup.measures,
+        measures=lineup.measures if watched else nothing_recorded,
         at_end=streams.health(task) if config.stream else lineup.at_end,
         view=streams.task_view(config.stream, config.epochs),
         in_turn=lineup.in_turn,
@@ -109,16 +138,27 @@ def make_candidate(
     )
 
 
-def _train(
+def train_candidate(
     name: str,
     trainer: Trainer,
-    config: TrainConfig,
+    config: Plan,
     folder: RunFolder,
-    metrics: Metrics,
     tick: Tick,
+    metrics: Metrics | None = None,
 ) -> Trained:
+    """Trains a candidate from its last checkpoint on, over all rates and seeds.
+
+    Args:
+      name: of the candidate.
+      trainer: its own.
+      config: how long, at which rates and with how many seeds.
+      folder: of its checkpoints.
+      tick: called after each epoch.
+      metrics: gets a line for each epoch; None for none.
+    """
     done, replicas, rows = folder.restore(name, trainer.init())
-    metrics.begin(name, rows)
+    if metrics is not None:
+        metrics.begin(name, rows)
     if done:
         tick(name, done)
     every = config.checkpoint_every or CHECKPOINT_EVERY
@@ -131,7 +171,8 @@ def _train(
             key: np.reshape(x, shape).tolist() for key, x in measures.items()
         }
         rows.append({**row, "seconds": time.perf_counter() - start})
-        metrics.add()
+        if metrics is not None:
+            metrics.add()
         done = epoch + 1
         saved = done == config.num_epochs or done % every == 0
         if saved:

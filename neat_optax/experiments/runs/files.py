@@ -20,6 +20,7 @@ runs/<name>/config.json     what was asked for, written first
 
 import json
 import pathlib
+import shutil
 import weakref
 from typing import Any
 
@@ -103,6 +104,11 @@ class RunFolder:
         self._change_writer(None)
         folder = self._checkpoints(optimizer)
         return checkpoints.restore(folder, like) or (0, like, [])
+
+    def forget(self, optimizer: str) -> None:
+        """Deletes the checkpoints of a candidate that needs them no more."""
+        self._change_writer(None)
+        shutil.rmtree(self._checkpoints(optimizer), ignore_errors=True)
 
     def _change_writer(self, writer: checkpoints.Writer | None) -> None:
         before, self._writer = self._writer, writer

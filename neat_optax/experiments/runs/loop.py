@@ -14,6 +14,7 @@ import optax
 from flax import nnx
 
 from neat_optax import training
+from neat_optax._timing import Step
 from neat_optax.experiments.candidates.candidate import AtEnd, Measures, nothing
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
@@ -37,6 +38,7 @@ class Trainer(NamedTuple):
     like: Callable[[], Replicas]  # its shapes and dtypes, without compiling
     epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
     scores: Callable[[Any, Split], dict[str, jax.Array]]
+    step: Callable[[], Step]  # one step of the first replica
 
 
 def make_trainer(
@@ -100,6 +102,16 @@ def make_trainer(
             row |= {f"{part}_{name}": x for name, x in scores.items()}
         return replica, {**row, **at_end(replica.params, validation)}
 
+    def first_step() -> Step:
+        replica = jax.tree.map(lambda x: x[0], init_all(seed_numbers, rate_numbers))
+
+        def step(replica: Replicas, batch: Split):
+            built = _step(task, optimizer(seed_numbers[0], rate_numbers[0]), measures)
+            state, _ = built.update(_begin(replica), batch)
+            return state.params, state.opt_state
+
+        return Step(step, (replica, jax.tree.map(lambda x: x[:batch_size], parts[0])))
+
     init_all = jax.jit(jax.vmap(init_one), compiler_options=_COMPILED_FAST)
     epoch_all = jax.jit(_over_replicas(epoch_one, in_turn), donate_argnums=0)
     return Trainer(
@@ -109,6 +121,7 @@ def make_trainer(
             replicas, seed_numbers, rate_numbers, number, parts
         ),
         scores=jax.jit(jax.vmap(task.scores, (0, None))),
+        step=first_step,
     )
 
 

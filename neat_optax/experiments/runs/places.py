@@ -13,6 +13,7 @@ from neat_optax.experiments.runs.checkpoints import OPTION
 from neat_optax.experiments.runs.reading import CONFIG, RESULT
 from neat_optax.experiments.runs.writing import temporary
 
+_SUBJECTS = ("task", "study")
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
@@ -62,7 +63,7 @@ def check_usable(path: pathlib.Path, config: dict[str, Any]) -> None:
 
 def _subject(config: dict[str, Any]) -> str:
     """The option by which runs of a command are called."""
-    return "task" if "task" in config else "dataset"
+    return next((name for name in _SUBJECTS if name in config), "dataset")
 
 
 def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:

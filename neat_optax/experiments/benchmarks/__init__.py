@@ -1,0 +1,1 @@
+"""Benchmarks: methods tuned equally, held against controls, with their intervals."""

@@ -1,0 +1,127 @@
+"""From outcomes to what may be said: differences, their intervals, one sentence."""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from neat_optax.experiments.benchmarks.study import Score
+from neat_optax.experiments.reports.statistics import Interval, in_points, paired
+
+BETTER, WORSE, OPEN = "better", "worse", "open"
+
+
+class Comparison(NamedTuple):
+    """A method against the control, seed by seed."""
+
+    difference: Interval  # of all comparisons at once with 95 %; ratios if asked for
+    verdict: str
+
+
+def compare(
+    scores: Mapping[str, Sequence[float]], control: str, score: Score
+) -> dict[str, Comparison]:
+    """Every other method against the control.
+
+    Args:
+      scores: of each method, by seed.
+      control: one of them.
+      score: what they are.
+    """
+    others = [name for name in scores if name != control]
+    return {
+        name: one(scores[name], scores[control], score, len(others)) for name in others
+    }
+
+
+def one(
+    values: Sequence[float],
+    control: Sequence[float],
+    score: Score,
+    comparisons: int = 1,
+) -> Comparison:
+    """One method against another, where so many comparisons are made at once.
+
+    A value that is not finite is the worst there is: the interval is unknown, and the
+    verdict that of the mean.
+    """
+    if not np.all(np.isfinite([*values, *control])):
+        lost = not np.all(np.isfinite(values))
+        unknown = Interval(math.nan, math.nan, math.nan)
+        return Comparison(unknown, WORSE if lost else OPEN)
+    read = _log if score.as_ratio else float
+    own, theirs = [read(x) for x in values], [read(x) for x in control]
+    found = paired(own, theirs, comparisons)
+    sign = 1 if score.larger_is_better else -1
+    low, high = sorted((sign * found.low, sign * found.high))
+    verdict = BETTER if low > 0 else WORSE if high < 0 else OPEN
+    if score.as_ratio:
+        found = Interval(*map(math.exp, found))
+    return Comparison(found, verdict)
+
+
+def in_order(means: Mapping[str, float], score: Score) -> list[str]:
+    """Names, the best first; what is not finite comes last."""
+    sign = -1 if score.larger_is_better else 1
+    return sorted(
+        means,
+        key=lambda name: sign * means[name] if math.isfinite(means[name]) else math.inf,
+    )
+
+
+def conclude(
+    outcomes: Mapping[str, Mapping[str, Any]], controls: Sequence[str], score: Score
+) -> str:
+    """The sentence that says which method helps, or that none was found.
+
+    Args:
+      outcomes: of each method its `scores`, `mean` and `verdict`.
+      controls: those that stand for doing nothing, the one of the verdicts first.
+      score: what is compared.
+    """
+    first = controls[0]
+    means = {name: x["mean"] for name, x in outcomes.items()}
+    ranked = [name for name in in_order(means, score) if name not in controls]
+    better = [name for name in ranked if outcomes[name]["verdict"] == BETTER]
+    lost = [name for name in ranked if outcomes[name]["verdict"] == WORSE]
+    count = len(outcomes) - 1
+    if not better:
+        says = f"None of {count} methods beats {first} beyond its interval"
+        return f"{says}{_worse(lost)}."
+    best = better[0]
+    parts = [f"{best} helps: {_figures(best, first, outcomes, score)}"]
+    rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
+    if rivals:
+        rival = in_order({name: means[name] for name in rivals}, score)[0]
+        own, theirs = outcomes[best]["scores"], outcomes[rival]["scores"]
+        beaten = one(own, theirs, score).verdict == BETTER
+        parts.append(f"{rival} does too, and is {'' if beaten else 'not '}beaten by it")
+    if better[1:]:
+        parts.append(f"so do {', '.join(better[1:])}")
+    return f"{'; '.join(parts)}{_worse(lost)}."
+
+
+def _figures(
+    name: str, control: str, outcomes: Mapping[str, Mapping[str, Any]], score: Score
+) -> str:
+    own, theirs = outcomes[name]["mean"], outcomes[control]["mean"]
+    return f"{score.name} {own:.4g} against {theirs:.4g} of {control}"
+
+
+def _worse(names: Sequence[str]) -> str:
+    return f"; worse than it: {', '.join(names)}" if names else ""
+
+
+def show_difference(difference: Interval, score: Score) -> str:
+    """A difference with its interval, as tables show it."""
+    if not math.isfinite(difference.mean):
+        return "not finite"
+    if score.as_ratio:
+        return "×{:.3g} [{:.3g}, {:.3g}]".format(*difference)
+    mean, low, high = (in_points(x) for x in difference)
+    return f"{mean} [{low}, {high}]"
+
+
+def _log(value: float) -> float:
+    return math.log(max(value, 1e-300))

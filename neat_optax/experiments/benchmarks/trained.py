@@ -1,0 +1,71 @@
+"""Studies on the data sets, networks and candidates of `neat-optax train`."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from neat_optax._timing import Step
+from neat_optax.experiments.benchmarks.study import Probe, Score, Study
+from neat_optax.experiments.commands.config import TrainConfig
+from neat_optax.experiments.data.datasets import Data
+from neat_optax.experiments.data.tasks import Task
+from neat_optax.experiments.runs import experiment
+
+ACCURACY = Score("accuracy", "accuracy", "validation_accuracy")
+
+
+def of_train(
+    name: str,
+    about: str,
+    config: TrainConfig,
+    data: Data,
+    task: Task,
+    *,
+    controls: Iterable[str],
+    score: Score = ACCURACY,
+    measures: Mapping[str, str],
+    probe: Callable[[], Probe] | None = None,
+    notes: str = "",
+) -> Study:
+    """The study that compares what `neat-optax train` would train.
+
+    Args:
+      name: of the study.
+      about: what is trained on what, in one sentence.
+      config: whose candidates are the methods; the first control is put first.
+      data: the parts.
+      task: what is trained.
+      controls: candidates that stand for doing nothing.
+      score: of the task that methods are compared by.
+      measures: as in `Study`.
+      probe: as in `Study`.
+      notes: as in `Study`.
+    """
+    controls = tuple(controls)
+    names = dict.fromkeys((controls[0], *config.names))
+
+    def trainer(method: str, watched: bool = True):
+        return experiment.make_candidate(method, config, task, data, watched=watched)
+
+    def step(method: str) -> Step:
+        return trainer(method, watched=False).step()
+
+    checked: Mapping[str, Any] = config.settings()
+    dropped = (config.lineup.kind + "s", "seeds")
+    settings = {key: x for key, x in checked.items() if key not in dropped}
+    return Study(
+        name=name,
+        about=about,
+        methods={method: config.rates(method) for method in names},
+        controls=controls,
+        trainer=trainer,
+        held_out=data.test,
+        score=score,
+        seeds=config.seeds,
+        num_epochs=config.num_epochs,
+        settings=settings,
+        measures=measures,
+        step=step,
+        probe=probe,
+        notes=notes,
+        checkpoint_every=config.checkpoint_every,
+    )
