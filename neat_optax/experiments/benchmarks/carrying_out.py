@@ -62,7 +62,7 @@ def _outcome(name: str, study: Study, folder: RunFolder, tick: Tick) -> dict[str
 
 
 def _judged(trained: Trained, trainer: Trainer, study: Study) -> dict[str, Any]:
-    """Selects a trial by its mean on validation data, and only then looks at the test."""
+    """Selects a trial by its mean on validation data, and only then tests it."""
     score, rows = study.score, trained.rows
     judged = rows if score.over_run else rows[-1:]
     validation = np.mean([row[score.validation] for row in judged], axis=0)

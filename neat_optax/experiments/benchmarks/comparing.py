@@ -118,7 +118,7 @@ def show_difference(difference: Interval, score: Score) -> str:
     if not math.isfinite(difference.mean):
         return "not finite"
     if score.as_ratio:
-        return "×{:.3g} [{:.3g}, {:.3g}]".format(*difference)
+        return "x{:.3g} [{:.3g}, {:.3g}]".format(*difference)
     mean, low, high = (in_points(x) for x in difference)
     return f"{mean} [{low}, {high}]"
 

@@ -1,6 +1,7 @@
 """What a benchmark is made of: studies, each of methods on one problem."""
 
 import dataclasses
+import pathlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -106,11 +107,16 @@ class Table(NamedTuple):
 
 
 class Benchmark(NamedTuple):
-    """Studies that answer one question, small or in the papers' sizes."""
+    """Studies that answer one question, small or in the papers' sizes.
+
+    Attributes:
+      about: the question.
+      studies: from `full` and a folder of data to the studies.
+      pictures: draws into a folder from the result.
+      tables: from `full` and the results of the studies to figures of another kind.
+    """
 
     about: str
-    studies: Callable[[bool, str | None], list[Study]]  # of `full` and a data folder
-    pictures: Callable[[dict[str, Any], Any], None] | None = None  # result and folder
-    tables: Callable[[bool, dict[str, Any]], list[Table]] | None = (
-        None  # and its studies
-    )
+    studies: Callable[[bool, str | None], list[Study]]
+    pictures: Callable[[dict[str, Any], pathlib.Path], None] | None = None
+    tables: Callable[[bool, dict[str, Any]], list[Table]] | None = None

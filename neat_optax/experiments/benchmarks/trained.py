@@ -47,7 +47,9 @@ def of_train(
         return experiment.make_candidate(method, config, task, data, watched=watched)
 
     def step(method: str) -> Step:
-        return trainer(method, watched=False).step()
+        make = trainer(method, watched=False).step
+        assert make is not None
+        return make()
 
     checked: Mapping[str, Any] = config.settings()
     dropped = (config.lineup.kind + "s", "seeds")

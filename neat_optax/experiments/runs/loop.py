@@ -38,7 +38,7 @@ class Trainer(NamedTuple):
     like: Callable[[], Replicas]  # its shapes and dtypes, without compiling
     epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
     scores: Callable[[Any, Split], dict[str, jax.Array]]
-    step: Callable[[], Step]  # one step of the first replica
+    step: Callable[[], Step] | None = None  # one step of the first replica
 
 
 def make_trainer(
