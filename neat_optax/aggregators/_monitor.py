@@ -44,7 +44,7 @@ def record_players(
 ) -> PlayerRecord:
     """What is recorded of one scope."""
     rows = correlation(players.gramian)
-    pairs, conflicting, worst = _pairs(rows)
+    pairs, conflicting, worst = opposed_pairs(rows)
     nearest = min_norm(rows, players.present)
     smallest = jnp.min(jnp.where(players.present, rows.norms, jnp.inf))
     alignment, coherence = _compare(rows, decision.weights)
@@ -63,7 +63,7 @@ def record_players(
     return jax.tree.map(lambda x: x.astype(jnp.float32), values)
 
 
-def _pairs(rows: Correlation):
+def opposed_pairs(rows: Correlation):
     """Number of pairs of players that are not zero, of opposed ones, worst cosine."""
     count = len(rows.norms)
     above = jnp.arange(count)[:, None] < jnp.arange(count)[None, :]

@@ -21,6 +21,7 @@ from neat_optax.experiments.runs.experiment import Tick, train_candidate
 from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.loop import Trainer
 from neat_optax.experiments.runs.provenance import environment
+from neat_optax.experiments.runs.reading import RESULT
 from neat_optax.experiments.runs.selection import Trained, at_rate
 from neat_optax.experiments.runs.writing import folder_name, plain
 
@@ -44,8 +45,19 @@ def carry_out(study: Study, root: pathlib.Path, tick: Tick) -> dict[str, Any]:
         outcomes = {name: _outcome(name, study, folder, tick) for name in study.methods}
         spent = _costs(study, folder)
         found = plain({**_described(study), **_compared(study, outcomes, spent)})
-        folder.write("study.json", found)
+        folder.write(RESULT, found)
     return found
+
+
+def carried_out(study: Study, root: pathlib.Path) -> dict[str, Any] | None:
+    """What a study has come to, or None if it is not finished.
+
+    Args:
+      study: which.
+      root: where its folder is.
+    """
+    file = root / study.name / RESULT
+    return read_json(file, OPTION) if file.exists() else None
 
 
 def _outcome(name: str, study: Study, folder: RunFolder, tick: Tick) -> dict[str, Any]:
@@ -71,7 +83,7 @@ def _judged(trained: Trained, trainer: Trainer, study: Study) -> dict[str, Any]:
         scores = np.mean([row[score.test][best] for row in rows], axis=0)
     else:
         chosen = at_rate(trained.replicas, best, study.seeds)
-        scores = np.asarray(trainer.scores(chosen.params, study.held_out)[score.test])
+        scores = np.asarray(trainer.scores(trainer.served(chosen), study.held_out)[score.test])
     curves = {
         key: np.mean([row[key][best] for row in rows], axis=1)
         for key in rows[0]

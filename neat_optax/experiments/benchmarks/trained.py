@@ -5,6 +5,7 @@ from typing import Any
 
 from neat_optax._timing import Step
 from neat_optax.experiments.benchmarks.study import Probe, Score, Study
+from neat_optax.experiments.candidates.candidate import Lineup
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.datasets import Data
 from neat_optax.experiments.data.tasks import Task
@@ -21,6 +22,8 @@ def of_train(
     task: Task,
     *,
     controls: Iterable[str],
+    lineup: Lineup | None = None,
+    rates: Mapping[str, tuple[float, ...]] | None = None,
     score: Score = ACCURACY,
     measures: Mapping[str, str],
     probe: Callable[[], Probe] | None = None,
@@ -35,16 +38,32 @@ def of_train(
       data: the parts.
       task: what is trained.
       controls: candidates that stand for doing nothing.
+      lineup: whose candidates of all are the methods, in place of the configuration's.
+      rates: what each tries, in place of what the lineup says.
       score: of the task that methods are compared by.
       measures: as in `Study`.
       probe: as in `Study`.
       notes: as in `Study`.
     """
     controls = tuple(controls)
-    names = dict.fromkeys((controls[0], *config.names))
+    given = config.names if lineup is None else tuple(lineup.candidates)
+    names = tuple(dict.fromkeys((controls[0], *given)))
+    lineup = lineup or config.lineup
+    fixed = rates or {}
+    methods = {
+        x: fixed.get(x) or lineup.rates(x, config.given_rates, names) for x in names
+    }
 
     def trainer(method: str, watched: bool = True):
-        return experiment.make_candidate(method, config, task, data, watched=watched)
+        return experiment.make_candidate(
+            method,
+            config,
+            task,
+            data,
+            watched=watched,
+            lineup=lineup,
+            rates=methods[method],
+        )
 
     def step(method: str) -> Step:
         make = trainer(method, watched=False).step
@@ -52,12 +71,12 @@ def of_train(
         return make()
 
     checked: Mapping[str, Any] = config.settings()
-    dropped = (config.lineup.kind + "s", "seeds")
+    dropped = (lineup.kind + "s", "seeds")
     settings = {key: x for key, x in checked.items() if key not in dropped}
     return Study(
         name=name,
         about=about,
-        methods={method: config.rates(method) for method in names},
+        methods=methods,
         controls=controls,
         trainer=trainer,
         held_out=data.test,

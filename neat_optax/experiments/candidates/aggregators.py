@@ -109,7 +109,7 @@ def _before_adam(make: Callable[[Setting, int], optax.GradientTransformation]):
         own = make(setting, num_players)
         if setting.watched:
             own = next_to_mean(own, num_players)
-        return optax.chain(setting.task.aggregate(own), optax.adam(rate))
+        return optax.chain(setting.task.aggregate(own), setting.optimizer(rate))
 
     return build
 

@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     key: jax.Array  # the seed's own, for whatever is random
     neuroplastic: dict[str, Any]  # options of the recipe of that name
     watched: bool = True  # whether it records what it did, which takes time
+    optimizer: Callable[[Any], Any] = optax.adam  # of a rate; it follows an aggregator
 
 
 class Candidate(NamedTuple):
@@ -54,6 +55,7 @@ class Candidate(NamedTuple):
     about: str
     peers: tuple[str, ...] = ()  # what it is held against too, where they are trained
     did: Callable[[dict[str, Any]], str] | None = None  # instead of the lineup's
+    served: Callable[[Any, Any], Any] | None = None  # of state, params: what is scored
 
 
 class Lineup(NamedTuple):

@@ -2,7 +2,7 @@
 
 Every one measures conflict: those without a correction carry a contest of alpha 0 in
 front, which changes no update. Every corrected one has a control: itself with alpha 0.
-Those about plasticity have theirs in `plasticities`.
+Those about plasticity have theirs in `plasticities`, those of others in `usual`.
 """
 
 from collections.abc import Callable
@@ -13,22 +13,28 @@ import optax
 
 from neat_optax._reading import diagnostics
 from neat_optax.compat._presets import neat_adaptive, neat_adaptive_alpha, neat_lion
+from neat_optax.conflict._alignment import Contest
+from neat_optax.conflict._detect import stateless_rule
 from neat_optax.conflict._monitor import monitor_update
 from neat_optax.conflict._neat import neat, neat_correction
 from neat_optax.conflict._opponents import gradient_ema
-from neat_optax.experiments.candidates import plasticities
+from neat_optax.conflict._rules import neat_rules
+from neat_optax.experiments.candidates import plasticities, usual
 from neat_optax.experiments.candidates.candidate import (
     Candidate,
     Lineup,
     Setting,
     changes_gradient,
 )
-from neat_optax.experiments.candidates.plasticities import ADAM_RATE
+from neat_optax.experiments.candidates.usual import (
+    ADAM_RATE,
+    BETA,
+    HEAVY_BALL_RATE,
+    LION_RATE,
+    sgd,
+)
 
-BETA = 0.9
-NEAT_RATE = 0.2
-HEAVY_BALL_RATE = NEAT_RATE * (1 - BETA)  # the same step: NEAT's momentum is a mean
-LION_RATE = 3e-4
+NEAT_RATE = HEAVY_BALL_RATE / (1 - BETA)  # the same step: NEAT's momentum is a mean
 DECAY = 1e-2
 
 
@@ -58,12 +64,23 @@ def _plain(optimizer: Callable) -> Callable:
     return _watched(lambda rate, _: optimizer(rate))
 
 
-def _sgd(rate: optax.ScalarOrSchedule):
-    return optax.sgd(rate, momentum=BETA)
-
-
 def _adamw(rate: optax.ScalarOrSchedule):
     return optax.adamw(rate, weight_decay=DECAY)
+
+
+def random_signs(key: jax.Array) -> optax.GradientTransformation:
+    """Rule: gives each step's correction a random sign. Comes after what corrects."""
+
+    def rule(contest: Contest) -> Contest:
+        draw = jax.random.fold_in(key, contest.step)
+        return contest.scaled(jax.random.rademacher(draw, (), contest.strength.dtype))
+
+    return stateless_rule(rule)
+
+
+def _random_sign(rate: optax.ScalarOrSchedule, setting: Setting):
+    rules = optax.chain(neat_rules(setting.alpha), random_signs(setting.key))
+    return neat(rate, rules=rules, monitor=setting.watched)
 
 
 def _with_control(name: str, control: str, recipe: Callable, rate: float, about: str):
@@ -76,7 +93,10 @@ def _with_control(name: str, control: str, recipe: Callable, rate: float, about:
 _NEAT = ("control",)
 _CANDIDATES = {
     **_with_control("neat", "control", neat, NEAT_RATE, "NEAT against its momentum"),
-    "sgd": Candidate(_plain(_sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD", _NEAT),
+    "random-sign": Candidate(
+        _random_sign, NEAT_RATE, "control", "NEAT, its correction with a random sign"
+    ),
+    "sgd": Candidate(_plain(sgd), HEAVY_BALL_RATE, None, "heavy-ball SGD", _NEAT),
     "adam": Candidate(_plain(optax.adam), ADAM_RATE, None, "Adam", _NEAT),
     "adamw": Candidate(
         _plain(_adamw),
@@ -139,7 +159,7 @@ OPTIMIZERS = Lineup(
     candidates=_CANDIDATES
     | {
         name: known._replace(build=_watched(known.build))
-        for name, known in plasticities.CANDIDATES.items()
+        for name, known in (usual.CANDIDATES | plasticities.CANDIDATES).items()
     },
     default=("neat", "control", "sgd", "adam"),
     measures=_measures,

@@ -9,8 +9,8 @@ import optax
 import neat_optax as neo
 from neat_optax import _checks
 from neat_optax.experiments.candidates.candidate import Candidate, Setting
+from neat_optax.experiments.candidates.usual import ADAM_RATE
 
-ADAM_RATE = 3e-3
 NEUROPLASTIC_RATE = 0.5
 _PEERS = ("neuroplastic-off", "sgd", "adam", "adamw")
 _ALONE = dict(activity_weight=0, gradient_weight=1, memory_weight=0)

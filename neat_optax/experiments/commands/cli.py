@@ -1,4 +1,4 @@
-"""The command line: `neat-optax train`, `compact`, `evolve`, `report` and `runs`."""
+"""The command line: `neat-optax train`, `evolve`, `bench` and others."""
 
 import contextlib
 import dataclasses
@@ -53,6 +53,11 @@ _COMMANDS = {
         "report_command:ReportOptions",
         "report_command:report",
         "Puts the results of finished runs into one table.",
+    ),
+    "bench": _Command(
+        "bench_command:BenchOptions",
+        "bench_command:bench",
+        "Holds methods against their controls: equal tuning, seeds, intervals.",
     ),
     "runs": _Command(
         "runs_command:RunsOptions",

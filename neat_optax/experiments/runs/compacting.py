@@ -132,13 +132,13 @@ def _restore(run: Finished, name: str, data: Data) -> Any:
     """The parameters at the selected rate, with a leading axis of seeds."""
     config, report = run.config, run.reports[name]
     task = make_task(data, config.players, config.num_players)
-    like = make_candidate(name, config, task, data).like()
+    trainer = make_candidate(name, config, task, data)
     folder = run.path / "checkpoints" / folder_name(name)
-    restored = checkpoints.restore(folder, like, config.num_epochs)
+    restored = checkpoints.restore(folder, trainer.like(), config.num_epochs)
     if restored is None:
         raise ValueError(f"`run` must hold a checkpoint of {name}, got {run.path}.")
     best = report["learning_rates_tried"].index(report["learning_rate"])
-    return at_rate(restored[1], best, config.seeds).params
+    return trainer.served(at_rate(restored[1], best, config.seeds))
 
 
 def _compact_one(model: nnx.Module, data: Data) -> tuple[Any, dict[str, Any]]:

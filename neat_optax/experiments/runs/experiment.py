@@ -9,6 +9,7 @@ import numpy as np
 
 from neat_optax.experiments.candidates.candidate import (
     SCHEDULES,
+    Lineup,
     Setting,
     nothing_recorded,
 )
@@ -105,6 +106,8 @@ def make_candidate(
     data: data_sets.Data,
     *,
     watched: bool = True,
+    lineup: Lineup | None = None,
+    rates: tuple[float, ...] | None = None,
 ) -> Trainer:
     """The trainer of one candidate, over all its rates and seeds.
 
@@ -114,15 +117,17 @@ def make_candidate(
       task: from `make_task`.
       data: what to train on and validate with.
       watched: whether it records what it did.
+      lineup: whom the name names; those of the configuration unless given.
+      rates: the learning rates to try; those of the configuration unless given.
     """
-    lineup = config.lineup
-    build = lineup.candidates[name].build
+    lineup = lineup or config.lineup
+    candidate = lineup.candidates[name]
     steps = config.num_epochs * (len(data.train.y) // config.batch_size)
     rate_of = SCHEDULES[config.schedule]
 
     def optimizer(rate: Any, key: jax.Array):
         setting = Setting(config.alpha, task, steps, key, config.neuroplastic, watched)
-        return build(rate_of(rate, steps), setting)
+        return candidate.build(rate_of(rate, steps), setting)
 
     return make_trainer(
         optimizer,
@@ -131,9 +136,10 @@ def make_candidate(
         measures=lineup.measures if watched else nothing_recorded,
         at_end=streams.health(task) if config.stream else lineup.at_end,
         view=streams.task_view(config.stream, config.epochs),
+        served=candidate.served,
         in_turn=lineup.in_turn,
         seeds=config.seeds,
-        rates=config.rates(name),
+        rates=rates or config.rates(name),
         batch_size=config.batch_size,
     )
 

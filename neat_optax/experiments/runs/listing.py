@@ -18,6 +18,8 @@ from neat_optax.experiments.runs.reading import (
 )
 
 METRICS = "metrics.jsonl"
+_COMMANDS = {"study": "bench", "task": "evolve"}
+_SUBJECTS = {"bench": "study", "evolve": "task", "train": "dataset"}
 _SCORE = "validation_accuracy"
 
 
@@ -68,8 +70,8 @@ def describe(path: pathlib.Path, root: pathlib.Path) -> Listed:
         best = _best_result(read_run(path)) if is_finished(path) else _best_row(rows)
     except ValueError:
         return Listed(name, "", "", started, "damaged", 0, "", None)
-    command = "evolve" if "task" in config else "train"
-    subject = config["task"] if command == "evolve" else config.get("dataset", "")
+    command = next((x for key, x in _COMMANDS.items() if key in config), "train")
+    subject = str(config.get(_SUBJECTS[command], ""))
     return Listed(name, command, subject, started, state, len(rows), *best)
 
 

@@ -31,6 +31,10 @@ class Replicas(NamedTuple):
     opt_state: Any
 
 
+def _params(replicas: Replicas) -> Any:
+    return replicas.params
+
+
 class Trainer(NamedTuple):
     """Jitted functions over all replicas at once."""
 
@@ -39,6 +43,7 @@ class Trainer(NamedTuple):
     epoch: Callable[[Replicas, int], tuple[Replicas, dict[str, jax.Array]]]
     scores: Callable[[Any, Split], dict[str, jax.Array]]
     step: Callable[[], Step] | None = None  # one step of the first replica
+    served: Callable[[Replicas], Any] = _params  # the parameters that are scored
 
 
 def make_trainer(
@@ -49,6 +54,7 @@ def make_trainer(
     measures: Measures,
     at_end: AtEnd = nothing,
     view: Callable[[Any, Any, Split], Split] | None = None,
+    served: Callable[[Any, Any], Any] | None = None,
     in_turn: bool = False,
     seeds: int,
     rates: tuple[float, ...],
@@ -65,6 +71,8 @@ def make_trainer(
         each epoch.
       view: from a seed, the number of an epoch and examples to what that seed sees of
         them in that epoch. With one, every epoch is tested too.
+      served: from the optimizer's state and the parameters to those that are scored;
+        without it, the parameters themselves.
       in_turn: whether a CPU trains replicas one by one.
       seeds: number of seeds; the same seed starts from the same weights and sees the
         same batches at every rate and with every optimizer.
@@ -75,6 +83,9 @@ def make_trainer(
     rate_numbers = jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)
     seen = data[:2] if view is None else data
     parts = jax.tree.map(jnp.asarray, seen)
+
+    def serve(replica: Replicas) -> Any:
+        return served(replica.opt_state, replica.params) if served else replica.params
 
     def optimizer(seed: jax.Array, rate: jax.Array):
         return build(rate, jax.random.fold_in(jax.random.key(2), seed))
@@ -96,11 +107,12 @@ def make_trainer(
         state, history = training.scan_steps(step.update, _begin(replica), train, order)
         replica = Replicas(state.params, state.opt_state)
         row = {name: jnp.mean(values) for name, values in history.items()}
+        params = serve(replica)
         held_out = {"validation": validation, **({"test": test[0]} if test else {})}
         for part, split in held_out.items():
-            scores = task.scores(replica.params, split)
+            scores = task.scores(params, split)
             row |= {f"{part}_{name}": x for name, x in scores.items()}
-        return replica, {**row, **at_end(replica.params, validation)}
+        return replica, {**row, **at_end(params, validation)}
 
     def first_step() -> Step:
         replica = jax.tree.map(lambda x: x[0], init_all(seed_numbers, rate_numbers))
@@ -122,6 +134,7 @@ def make_trainer(
         ),
         scores=jax.jit(jax.vmap(task.scores, (0, None))),
         step=first_step,
+        served=jax.vmap(serve),
     )
 
 

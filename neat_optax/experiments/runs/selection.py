@@ -50,7 +50,7 @@ def report(
         scores = _stream_scores(curves)
     else:
         chosen = at_rate(trained.replicas, best, config.seeds)
-        scores = _test_scores(trainer.scores(chosen.params, test))
+        scores = _test_scores(trainer.scores(trainer.served(chosen), test))
     return {
         "learning_rate": trained.rates[best],
         "learning_rates_tried": trained.rates,

@@ -1,0 +1,157 @@
+"""A short training on a copy, and the inner products that are met on its way."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+
+from neat_optax import _factored, _tree
+from neat_optax._leaves import per_leaf
+from neat_optax.advice._problem import Point, Problem, finite_losses
+from neat_optax.aggregators._correlation import correlation
+from neat_optax.aggregators._gramian import (
+    Extras,
+    group_leaves,
+    measure_gramian,
+    one_player,
+)
+from neat_optax.aggregators._monitor import opposed_pairs
+from neat_optax.aggregators._weighting import Players
+
+DECAY = 0.999
+"""Of the second moment, as in Adam."""
+EPS = 1e-8
+
+
+class Products(NamedTuple):
+    """Inner products between players over all parameters, at each step.
+
+    Attributes:
+      own: [T, P, P] on one batch.
+      cross: [T, P, P] of one batch's gradients with those of another.
+    """
+
+    own: np.ndarray
+    cross: np.ndarray
+
+
+class Probed(NamedTuple):
+    """What a probe has met. `cross` products are the `own` ones where nothing is drawn.
+
+    Attributes:
+      losses: [T, P] before each step.
+      plain: inner products.
+      metric: the same, each product of two entries divided by Adam's root mean square.
+      conflicts: [T, S] the share of pairs of players that are opposed in each array.
+      norms: [T, S, P] of each array's gradients.
+      paths: the names of the arrays.
+    """
+
+    losses: np.ndarray
+    plain: Products
+    metric: Products
+    conflicts: np.ndarray
+    norms: np.ndarray
+    paths: tuple[str, ...]
+
+
+class _Carry(NamedTuple):
+    point: Point
+    opt_state: Any
+    moment: Any  # of the mean gradient's squares
+    step: jax.Array
+
+
+def probe(
+    problem: Problem, optimizer: optax.GradientTransformation, steps: int
+) -> Probed:
+    """Trains a copy with the players' mean, and measures at every step.
+
+    Args:
+      problem: what is trained.
+      optimizer: what follows the mean.
+      steps: how many.
+    """
+    step = jax.jit(_make_step(problem, optimizer))
+    params = problem.start.params
+    moment = jax.tree.map(lambda p: jnp.zeros_like(p, jnp.float32), params)
+    zero = jnp.zeros((), jnp.int32)
+    carry = _Carry(problem.start, optimizer.init(params), moment, zero)
+    found: list[Any] = []
+    for number in range(steps):
+        pair = problem.pairs[number % len(problem.pairs)]
+        carry, met = step(carry, *pair)
+        found.append(jax.tree.map(np.asarray, met))
+        if not number:
+            finite_losses(found[0][0][None])
+    parts = [np.stack(part) for part in zip(*map(_flat, found), strict=True)]
+    losses, own, cross, own_metric, cross_metric, conflicts, norms = parts
+    return Probed(
+        losses,
+        Products(own, cross),
+        Products(own_metric, cross_metric),
+        conflicts,
+        norms,
+        tuple(_tree.leaf_names(params)),
+    )
+
+
+def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any:
+    def step(carry: _Carry, first: Any, second: Any) -> tuple[_Carry, Any]:
+        losses, rows, rest = problem.gradients(carry.point, first)
+        others = rows
+        if second is not None:
+            others = problem.gradients(carry.point, second)[1]
+        mean = jax.tree.map(lambda g: jnp.mean(g, axis=0), rows)
+        moment = jax.tree.map(
+            lambda v, g: DECAY * v + (1 - DECAY) * jnp.square(jnp.abs(g)),
+            carry.moment,
+            mean,
+        )
+        number = carry.step + 1
+        metric = jax.tree.map(
+            lambda v: _tree.root(v / (1 - DECAY**number)) + EPS, moment
+        )
+        plain = _measured(rows, others, None)
+        met = _summed(plain), _summed(_measured(rows, others, metric)), _apart(plain)
+        params = carry.point.params
+        updates, state = optimizer.update(mean, carry.opt_state, params)
+        moved = Point(optax.apply_updates(params, updates), rest)
+        return _Carry(moved, state, moment, number), (losses, *met)
+
+    return step
+
+
+def _measured(rows: Any, others: Any, metric: Any) -> Players:
+    """The players of every array, with the products of both batches."""
+    leaves = _factored.flatten(rows)[0]
+    given = {"second_batch": others, "metric": metric}
+    extras = Extras.read(given, rows, len(leaves[0]))
+    groups = group_leaves(rows, extras, per_leaf.owners(one_player(rows)))
+    return measure_gramian(groups, extras, jnp.zeros((), jnp.int32)).players
+
+
+def _summed(players: Players) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Own and cross products over all arrays, and the scale they are divided by."""
+    largest = jnp.max(players.scale)
+    shares = jnp.square(players.scale / largest)[:, None, None]
+    own, cross = jnp.sum(shares * players.gramian, 0), jnp.sum(shares * players.cross, 0)
+    return own, cross, largest
+
+
+def _apart(players: Players) -> tuple[jax.Array, jax.Array]:
+    """[S]: share of opposed pairs; [S, P]: norms."""
+    rows = jax.vmap(correlation)(players.gramian)
+    pairs, opposed, _ = jax.vmap(opposed_pairs)(rows)
+    return _tree.safe_divide(opposed, pairs), rows.norms * players.scale[:, None]
+
+
+def _flat(met: Any) -> tuple[np.ndarray, ...]:
+    """In float64, which holds what float32 had to be scaled for."""
+    losses, plain, metric, (conflicts, norms) = met
+    products = []
+    for own, cross, scale in (plain, metric):
+        products += [np.asarray(x, np.float64) * float(scale) ** 2 for x in (own, cross)]
+    return losses, *products, conflicts, norms

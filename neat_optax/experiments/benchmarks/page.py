@@ -1,0 +1,142 @@
+"""What a person reads of benchmarks: tables, intervals drawn, and one page of them."""
+
+import math
+import pathlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from neat_optax.experiments.benchmarks.comparing import (
+    BETTER,
+    WORSE,
+    in_order,
+    show_difference,
+)
+from neat_optax.experiments.benchmarks.study import Score, Table
+from neat_optax.experiments.reports.statistics import Interval
+
+COLUMNS = 3
+COLORS = {BETTER: "C2", WORSE: "C3"}
+
+
+def result(
+    name: str,
+    full: bool,
+    about: str,
+    studies: Mapping[str, Any],
+    tables: Sequence[Table],
+) -> dict[str, Any]:
+    """The content of a benchmark's file of results."""
+    return {
+        "benchmark": name,
+        "form": "full" if full else "small",
+        "about": about,
+        "studies": dict(studies),
+        "tables": [table._asdict() for table in tables],
+    }
+
+
+def table(study: Mapping[str, Any]) -> str:
+    """The table of a study in Markdown, the best method first, controls marked."""
+    score = Score(**study["score"])
+    costs = any(row["cost"] for row in study["methods"].values())
+    head = ["method", "rate", score.name, f"difference to {study['controls'][0]}", ""]
+    head += [*study["shown"], *(["time", "memory"] if costs else [])]
+    rows = [_row(name, study, score, costs) for name in _ranked(study, score)]
+    return markdown(head, rows)
+
+
+def markdown(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _ranked(study: Mapping[str, Any], score: Score) -> list[str]:
+    means = {name: _number(x["mean"]) for name, x in study["methods"].items()}
+    return in_order(means, score)
+
+
+def _row(name: str, study: Mapping[str, Any], score: Score, costs: bool) -> list[str]:
+    row = study["methods"][name]
+    marked = f"*{name}*" if name in study["controls"] else name
+    difference = ""
+    if row["difference"] is not None:
+        difference = show_difference(_interval(row["difference"]), score)
+    cells = [marked, f"{row['learning_rate']:g}", _score(row, score), difference]
+    cells += [row["verdict"] or "control"]
+    cells += [_measure(row["measures"].get(key)) for key in study["shown"].values()]
+    if costs:
+        spent = row["cost"] or {}
+        cells += [_times(spent.get("time")), _times(spent.get("memory"))]
+    return cells
+
+
+def _score(row: Mapping[str, Any], score: Score) -> str:
+    mean, low, high = _interval(row["interval"])
+    if score.as_ratio:
+        return f"{mean:.3g} [{low:.3g}, {high:.3g}]"
+    return f"{100 * mean:.2f} ± {50 * (high - low):.2f}"
+
+
+def _interval(found: Mapping[str, float | None]) -> Interval:
+    return Interval(*(_number(found[name]) for name in Interval._fields))
+
+
+def _number(value: float | None) -> float:
+    return math.nan if value is None else value
+
+
+def _measure(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"
+
+
+def _times(value: float | None) -> str:
+    return "" if value is None else f"{value:.2f}"
+
+
+def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
+    """Draws the intervals of all studies of a benchmark.
+
+    Args:
+      result: of the benchmark.
+      path: of a .png file.
+    """
+    import matplotlib.figure  # takes time to load
+
+    from neat_optax.experiments.runs.writing import write_with
+
+    studies = result["studies"]
+    if not studies:
+        return
+    columns = min(COLUMNS, len(studies))
+    lines = -(-len(studies) // columns)
+    longest = max(len(study["methods"]) for study in studies.values())
+    size = 5.0 * columns, lines * (1.2 + 0.17 * longest)
+    figure = matplotlib.figure.Figure(size, layout="constrained")
+    panels = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, (name, study) in zip(panels, studies.items(), strict=False):
+        _draw_study(axes, name, study)
+    for axes in panels[len(studies) :]:
+        axes.set_axis_off()
+    write_with(path, lambda file: figure.savefig(file, dpi=70, format="png"))
+
+
+def _draw_study(axes: Any, name: str, study: Mapping[str, Any]) -> None:
+    score = Score(**study["score"])
+    names = [n for n in _ranked(study, score) if study["methods"][n]["difference"]]
+    for place, method in enumerate(names):
+        row = study["methods"][method]
+        mean, low, high = _interval(row["difference"])
+        color = COLORS.get(row["verdict"], "0.5")
+        axes.plot([low, high], [place, place], color=color)
+        axes.plot([mean], [place], "o", color=color, markersize=3)
+    axes.axvline(1.0 if score.as_ratio else 0.0, color="black", linewidth=0.8)
+    if score.as_ratio:
+        axes.set_xscale("log")
+    axes.set_yticks(range(len(names)), names, fontsize="x-small")
+    axes.invert_yaxis()
+    kind = "ratio" if score.as_ratio else "difference"
+    better = "right" if score.larger_is_better else "left"
+    axes.set_title(name)
+    axes.set_xlabel(f"{score.name}, {kind} to {study['controls'][0]}; {better}: better")
+    axes.grid(alpha=0.3)
