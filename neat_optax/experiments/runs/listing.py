@@ -67,7 +67,11 @@ def describe(path: pathlib.Path, root: pathlib.Path) -> Listed:
         config = read_config(path)
         state = "finished" if is_finished(path) else "unfinished"
         rows = _rows(path / METRICS)
-        best = _best_result(read_run(path)) if is_finished(path) else _best_row(rows)
+        if "study" in config:
+            best = "", None  # whose control and score are its own
+        else:
+            done = is_finished(path)
+            best = _best_result(read_run(path)) if done else _best_row(rows)
     except ValueError:
         return Listed(name, "", "", started, "damaged", 0, "", None)
     command = next((x for key, x in _COMMANDS.items() if key in config), "train")

@@ -1,0 +1,37 @@
+"""The pages of evidence are what the committed results make."""
+
+import importlib.util
+import json
+import pathlib
+
+DOCS = pathlib.Path(__file__).parents[1] / "docs"
+SPEC = importlib.util.spec_from_file_location(
+    "make_evidence", DOCS / "make_evidence.py"
+)
+make_evidence = importlib.util.module_from_spec(SPEC)
+SPEC.loader.exec_module(make_evidence)
+RESULTS = make_evidence.results()
+
+
+def test_the_pages_are_what_the_results_make():
+    for file, text in make_evidence.pages(RESULTS).items():
+        assert (DOCS / file).read_text() == text, file
+
+
+def test_every_page_of_evidence_has_its_results():
+    made = {f"{name}.md" for name in RESULTS}
+    assert {path.name for path in (DOCS / "evidence").glob("*.md")} == made
+
+
+def test_every_study_has_seeds_trials_and_its_controls():
+    for result in RESULTS.values():
+        for name, study in result["studies"].items():
+            assert study["options"]["seeds"] >= 5, name
+            assert set(study["controls"]) <= set(study["methods"]), name
+            tried = {len(row["rates"]) for row in study["methods"].values()}
+            assert tried == {study["options"]["trials"]}, name
+
+
+def test_results_are_of_the_small_form():
+    files = make_evidence.RESULTS.glob("*.json")
+    assert {json.loads(file.read_text())["form"] for file in files} <= {"small"}
