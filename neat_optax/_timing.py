@@ -1,5 +1,6 @@
 """What compiled steps cost: time side by side, and memory as the compiler plans it."""
 
+import functools
 import random
 import statistics
 import time
@@ -7,6 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import jax
+
+SLOT = 0.01
+"""Seconds that a step has in a round."""
+MOST_CALLS = 50
 
 
 class Step(NamedTuple):
@@ -38,27 +43,42 @@ def costs(
 ) -> dict[str, Cost]:
     """Times steps in turn, in an order that is random in every round.
 
-    Each round calls every step once, so that what slows the machine for a while slows
-    all of them, and ratios within a round stay.
+    What slows the machine for a while slows all steps of a round, and ratios within a
+    round stay. A step's time in a round is the shortest of as many calls as fit into
+    a hundredth of a second.
 
     Args:
-      steps: by name; each is compiled, and called once before the rounds.
-      rounds: number of timed calls of each.
+      steps: by name; each is compiled, and called before the rounds.
+      rounds: number of them.
       seed: of the order.
     """
     compiled = {
-        name: jax.jit(x.fn).lower(*x.args).compile() for name, x in steps.items()
+        name: jax.jit(step.fn).lower(*step.args).compile()
+        for name, step in steps.items()
     }
+    calls = {
+        name: functools.partial(compiled[name], *steps[name].args) for name in steps
+    }
+    numbers = {name: _number(call) for name, call in calls.items()}
     times: dict[str, list[float]] = {name: [] for name in steps}
     order, draw = list(steps), random.Random(seed)
-    for number in range(rounds + 1):
+    for _ in range(rounds):
         draw.shuffle(order)
         for name in order:
-            start = time.perf_counter()
-            jax.block_until_ready(compiled[name](*steps[name].args))
-            if number:
-                times[name].append(time.perf_counter() - start)
+            times[name].append(min(_time(calls[name]) for _ in range(numbers[name])))
     return {name: Cost(tuple(times[name]), _bytes(compiled[name])) for name in steps}
+
+
+def _number(call: Callable[[], Any]) -> int:
+    """How many calls fit into a slot; the first is none of them."""
+    _time(call)
+    return max(1, min(MOST_CALLS, round(SLOT / _time(call))))
+
+
+def _time(call: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    jax.block_until_ready(call())
+    return time.perf_counter() - start
 
 
 def _bytes(compiled: Any) -> int:
