@@ -83,7 +83,8 @@ def _judged(trained: Trained, trainer: Trainer, study: Study) -> dict[str, Any]:
         scores = np.mean([row[score.test][best] for row in rows], axis=0)
     else:
         chosen = at_rate(trained.replicas, best, study.seeds)
-        scores = np.asarray(trainer.scores(trainer.served(chosen), study.held_out)[score.test])
+        served = trainer.served(chosen)
+        scores = np.asarray(trainer.scores(served, study.held_out)[score.test])
     curves = {
         key: np.mean([row[key][best] for row in rows], axis=1)
         for key in rows[0]

@@ -132,7 +132,7 @@ def make_trainer(
         epoch=lambda replicas, number: epoch_all(
             replicas, seed_numbers, rate_numbers, number, parts
         ),
-        scores=jax.jit(jax.vmap(task.scores, (0, None))),
+        scores=jax.jit(_over_params(task.scores, in_turn)),
         step=first_step,
         served=jax.vmap(serve),
     )
@@ -156,6 +156,13 @@ def _over_replicas(epoch_one: Callable, in_turn: bool) -> Callable:
         )
 
     return one_by_one
+
+
+def _over_params(scores: Callable, in_turn: bool) -> Callable:
+    """The scores of all replicas, mapped as their epochs are."""
+    if not in_turn or jax.default_backend() != "cpu":
+        return jax.vmap(scores, (0, None))
+    return lambda params, split: jax.lax.map(lambda x: scores(x, split), params)
 
 
 def _step(
