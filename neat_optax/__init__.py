@@ -2,6 +2,7 @@
 
 from importlib.metadata import version as _version
 
+from neat_optax import advice as advice
 from neat_optax import aggregators as aggregators
 from neat_optax import compat as compat
 from neat_optax import continual as continual
@@ -10,6 +11,7 @@ from neat_optax import games as games
 from neat_optax import opponents as opponents
 from neat_optax import plasticity as plasticity
 from neat_optax import players as players
+from neat_optax import plot as plot
 from neat_optax import sparsity as sparsity
 from neat_optax._citing import cite as cite
 from neat_optax._leaves import Scope as Scope
@@ -20,6 +22,7 @@ from neat_optax._leaves import whole_tree as whole_tree
 from neat_optax._reading import Diagnostic as Diagnostic
 from neat_optax._reading import diagnostics as diagnostics
 from neat_optax._recording import restart_means as restart_means
+from neat_optax.advice._doctor import doctor as doctor
 from neat_optax.conflict._alignment import Alignment as Alignment
 from neat_optax.conflict._alignment import Contest as Contest
 from neat_optax.conflict._contest import contest as contest

@@ -3,7 +3,7 @@
 import os
 from typing import Any
 
-_HINT = 'needs the extra "train": pip install "neat-optax[train]"'
+HINT = 'needs the extra "train": pip install "neat-optax[train]"'
 
 
 class Bar:
@@ -26,7 +26,7 @@ class Bar:
                 TimeRemainingColumn,
             )
         except ImportError as error:
-            raise ImportError(f"{who} {_HINT}") from error
+            raise ImportError(f"{who} {HINT}") from error
         self._bar = Progress(
             TextColumn(unit),
             MofNCompleteColumn(),
@@ -61,5 +61,5 @@ def event_writer(who: str, folder: str | os.PathLike[str], **options: Any) -> An
     try:
         import tensorboardX
     except ImportError as error:
-        raise ImportError(f"{who} {_HINT}") from error
+        raise ImportError(f"{who} {HINT}") from error
     return tensorboardX.SummaryWriter(str(folder), **options)

@@ -12,6 +12,7 @@ import neat_optax as neo
 
 PROJECT = pathlib.Path(__file__).parents[1]
 PAGES = {
+    "neat_optax.advice": "doctor.md",
     "neat_optax.aggregators": "aggregators.md",
     "neat_optax.sparsity": "sparsity.md",
     "neat_optax.plasticity": "plasticity.md",

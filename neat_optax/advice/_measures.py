@@ -6,13 +6,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax._intervals import LEVEL, Interval, interval
-from neat_optax.advice._probing import Probed, Products
+from neat_optax._intervals import LEVEL, Interval
+from neat_optax.advice._probing import Probed
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
 
 BLOCKS = 10
 """Steps beside each other are alike: intervals are those of the means of so many."""
+FAINT = 0.1
+"""Cosines nearer to 0 are no conflict worth a correction."""
 LEAST_SIGNAL = 0.05
 """Reliability below which a gradient is taken for noise and no cosine is corrected."""
 
@@ -28,6 +30,9 @@ class Geometry(NamedTuple):
       between: share of ordered pairs opposed where each has a batch of its own.
       within: share of players opposed to themselves on another batch: the noise.
       excess: `between` minus `within`, over steps.
+      opposed: [P, P] bool, pairs whose mean cosine on two batches is negative beyond
+        its spread over steps, and whose `expected` one is below -0.1. Where gradients
+        are at right angles half of the products are negative, and this is False.
       gain: [P] cosine of each player's gradient with the mean of all on another batch.
     """
 
@@ -37,7 +42,14 @@ class Geometry(NamedTuple):
     between: float
     within: float
     excess: Interval
+    opposed: np.ndarray
     gain: tuple[Interval, ...]
+
+    @property
+    def opposed_pairs(self) -> tuple[int, int]:
+        """How many pairs are opposed beyond noise, and how many there are."""
+        count = len(self.opposed)
+        return int(self.opposed.sum()) // 2, count * (count - 1) // 2
 
     @property
     def harmed(self) -> tuple[int, ...]:
@@ -101,10 +113,10 @@ def measure(
       costs: what candidates cost.
       trial: how candidates did.
     """
-    squares = np.diagonal(probed.plain.own, axis1=1, axis2=2)
-    norms = np.sqrt(np.maximum(squares, 0))
-    plain = geometry(probed.plain)
-    repeated = _cosines(probed.plain.cross, *_both_norms(probed.plain))
+    count = len(players)
+    own = probed.plain[:, :count, :count]
+    norms = _norms(own)
+    plain = geometry(probed.plain, count)
     shares, lengths = probed.conflicts.mean(axis=0), np.median(probed.norms, axis=0)
     return Measures(
         players=players,
@@ -113,10 +125,10 @@ def measure(
         losses=(probed.losses[0], probed.losses[-1]),
         norms=np.median(norms, axis=0),
         norm_ratio=_ratio(norms),
-        reliability=np.diagonal(repeated, axis1=1, axis2=2).mean(axis=0),
+        reliability=np.mean(_diagonals(_crossed(probed.plain, count)), axis=0),
         plain=plain,
-        metric=geometry(probed.metric),
-        stationarity=_stationarity(probed.plain.own),
+        metric=geometry(probed.metric, count),
+        stationarity=_stationarity(own),
         layers={
             path: (float(share), row)
             for path, share, row in zip(probed.paths, shares, lengths, strict=True)
@@ -126,44 +138,123 @@ def measure(
     )
 
 
-def geometry(products: Products) -> Geometry:
-    """How players stand to each other, from the inner products of all steps."""
-    own, other = _both_norms(products)
-    count = own.shape[1]
+def geometry(products: np.ndarray, count: int) -> Geometry:
+    """How players stand to each other.
+
+    Args:
+      products: [T, R, R] as in `Probed`.
+      count: of players.
+    """
     apart = ~np.eye(count, dtype=bool)
-    cosines = _cosines(products.own, own, own)
-    crossed = _cosines(products.cross, own, other)
+    cosines, crossed = step_cosines(products, count), _crossed(products, count)
+    symmetric = (crossed + crossed.transpose(0, 2, 1)) / 2
+    expected = _without_noise(symmetric.mean(axis=0))
+    mean, reach = _spread(symmetric)
     between = _share(crossed[:, apart] < 0)
-    within = _share(np.diagonal(crossed, axis1=1, axis2=2) < 0)
+    within = _share(_diagonals(crossed) < 0)
     return Geometry(
         cosines=cosines.mean(axis=0),
-        expected=_without_noise(crossed.mean(axis=0)),
+        expected=expected,
         conflict=float(_share(cosines[:, apart] < 0).mean()),
         between=float(between.mean()),
         within=float(within.mean()),
         excess=over_steps(between - within),
-        gain=_gains(products, other),
+        opposed=(mean + reach < 0) & (expected < -FAINT),
+        gain=_gains(products, count),
     )
 
 
 def over_steps(values: np.ndarray, comparisons: int = 1) -> Interval:
     """The mean over steps, with the interval of means over blocks of them."""
+    mean, reach = _spread(values, comparisons)
+    return Interval(float(mean), float(mean - reach), float(mean + reach))
+
+
+def _spread(values: np.ndarray, comparisons: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    """Of a series [T, ...] the mean, and how far its interval reaches."""
+    from scipy import special  # its import takes time
+
     parts = np.array_split(values, min(BLOCKS, len(values)))
-    level = 1 - (1 - LEVEL) / comparisons
-    return interval([float(part.mean()) for part in parts], level)
+    means = np.stack([part.mean(axis=0) for part in parts])
+    share = 1 - (1 - LEVEL) / comparisons / 2
+    error = means.std(axis=0, ddof=1) / len(means) ** 0.5
+    return means.mean(axis=0), special.stdtrit(len(means) - 1, share) * error
 
 
-def _both_norms(products: Products) -> tuple[np.ndarray, np.ndarray]:
-    """[T, P] lengths on the first batch, and on the second, which is like it.
-
-    The second batch's are not measured: at the same parameters they are those of the
-    first batch of the neighboring step, but for what a step changes.
-    """
-    own = np.sqrt(np.maximum(np.diagonal(products.own, axis1=1, axis2=2), 0))
-    if products.own is products.cross:
-        return own, own
-    return own, own
+def _gains(products: np.ndarray, count: int) -> tuple[Interval, ...]:
+    """Cosine of each player on one batch with the mean of all on the other."""
+    first = np.sqrt(np.maximum(products[:, :count, :count].sum(axis=(1, 2)), 0))
+    lengths = _norms(products)[:, -count:]
+    found = _divided(_off(products, count).sum(axis=1), first[:, None] * lengths)
+    return tuple(over_steps(column, count) for column in found.T)
 
 
-def _cosines(products: np.ndarray, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    return _ratio_or_zero(products, rows[:, :, None] * columns[:, None, :])
+def _without_noise(symmetric: np.ndarray) -> np.ndarray:
+    """Spearman's correction: cosines over the root of both players' reliabilities."""
+    reliable = np.diagonal(symmetric)
+    signal = np.where(reliable > LEAST_SIGNAL, reliable, 0)
+    corrected = _divided(symmetric, np.sqrt(signal[:, None] * signal[None, :]))
+    return np.clip(corrected, -1, 1)
+
+
+def _stationarity(own: np.ndarray) -> float:
+    """The median over steps of the least norm of a convex combination, relative."""
+    largest = np.maximum(np.max(_diagonals(own), axis=1), np.finfo(float).tiny)
+    shown = jnp.asarray(own / largest[:, None, None], jnp.float32)
+    return float(np.median(_least(shown)))
+
+
+@jax.jit
+@jax.vmap
+def _least(gramian: jax.Array) -> jax.Array:
+    rows = correlation(gramian)
+    nearest = min_norm(rows, jnp.ones(len(gramian), bool))
+    return jnp.minimum(nearest.norm / jnp.maximum(jnp.min(rows.norms), 1e-30), 1)
+
+
+def _crossed(products: np.ndarray, count: int) -> np.ndarray:
+    """[T, P, P]: cosines of one batch's gradients with those of the other."""
+    norms = _norms(products)
+    lengths = norms[:, :count, None] * norms[:, None, -count:]
+    return _divided(_off(products, count), lengths)
+
+
+def _off(products: np.ndarray, count: int) -> np.ndarray:
+    """Products of the first players with the last, the same where nothing is drawn."""
+    return products[:, :count, -count:]
+
+
+def step_cosines(products: np.ndarray, count: int) -> np.ndarray:
+    """[T, P, P]: of the players' gradients on one batch."""
+    own = products[:, :count, :count]
+    norms = _norms(own)
+    return _divided(own, norms[:, :, None] * norms[:, None, :])
+
+
+def _norms(products: np.ndarray) -> np.ndarray:
+    return np.sqrt(np.maximum(_diagonals(products), 0))
+
+
+def _ratio(norms: np.ndarray) -> float:
+    """The median over steps; players without a gradient do not count."""
+    some = norms[(norms > 0).any(axis=1)]
+    if not len(some):
+        return 1.0
+    least = np.where(some > 0, some, np.inf).min(axis=1)
+    return float(np.median(some.max(axis=1) / least))
+
+
+def _diagonals(matrices: np.ndarray) -> np.ndarray:
+    return np.diagonal(matrices, axis1=1, axis2=2)
+
+
+def _share(flags: np.ndarray) -> np.ndarray:
+    """[T]: of True among all others of the step; 0 of none."""
+    return flags.mean(axis=1) if flags.shape[1] else np.zeros(len(flags))
+
+
+def _divided(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """The quotient, or 0 where the denominator is 0."""
+    return np.divide(
+        numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0
+    )

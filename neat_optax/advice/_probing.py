@@ -25,24 +25,15 @@ DECAY = 0.999
 EPS = 1e-8
 
 
-class Products(NamedTuple):
-    """Inner products between players over all parameters, at each step.
-
-    Attributes:
-      own: [T, P, P] on one batch.
-      cross: [T, P, P] of one batch's gradients with those of another.
-    """
-
-    own: np.ndarray
-    cross: np.ndarray
-
-
 class Probed(NamedTuple):
-    """What a probe has met. `cross` products are the `own` ones where nothing is drawn.
+    """What a probe has met at each of `T` steps.
+
+    Where two batches are compared, the gradients of the second one stand behind those
+    of the first: `R` is twice the number of players, else that number.
 
     Attributes:
       losses: [T, P] before each step.
-      plain: inner products.
+      plain: [T, R, R] inner products over all parameters.
       metric: the same, each product of two entries divided by Adam's root mean square.
       conflicts: [T, S] the share of pairs of players that are opposed in each array.
       norms: [T, S, P] of each array's gradients.
@@ -50,8 +41,8 @@ class Probed(NamedTuple):
     """
 
     losses: np.ndarray
-    plain: Products
-    metric: Products
+    plain: np.ndarray
+    metric: np.ndarray
     conflicts: np.ndarray
     norms: np.ndarray
     paths: tuple[str, ...]
@@ -86,36 +77,28 @@ def probe(
         found.append(jax.tree.map(np.asarray, met))
         if not number:
             finite_losses(found[0][0][None])
-    parts = [np.stack(part) for part in zip(*map(_flat, found), strict=True)]
-    losses, own, cross, own_metric, cross_metric, conflicts, norms = parts
-    return Probed(
-        losses,
-        Products(own, cross),
-        Products(own_metric, cross_metric),
-        conflicts,
-        norms,
-        tuple(_tree.leaf_names(params)),
-    )
+    flat = zip(*map(_flat, found), strict=True)
+    losses, plain, scaled, conflicts, norms = (np.stack(part) for part in flat)
+    paths = tuple(_tree.leaf_names(params))
+    return Probed(losses, plain, scaled, conflicts, norms, paths)
 
 
 def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any:
+    count = problem.num_players
+
     def step(carry: _Carry, first: Any, second: Any) -> tuple[_Carry, Any]:
         losses, rows, rest = problem.gradients(carry.point, first)
-        others = rows
+        mean = jax.tree.map(lambda g: jnp.mean(g, axis=0), rows)
         if second is not None:
             others = problem.gradients(carry.point, second)[1]
-        mean = jax.tree.map(lambda g: jnp.mean(g, axis=0), rows)
-        moment = jax.tree.map(
-            lambda v, g: DECAY * v + (1 - DECAY) * jnp.square(jnp.abs(g)),
-            carry.moment,
-            mean,
-        )
+            rows = jax.tree.map(lambda *x: jnp.concatenate(x), rows, others)
+        moment = jax.tree.map(_advance, carry.moment, mean)
         number = carry.step + 1
         metric = jax.tree.map(
             lambda v: _tree.root(v / (1 - DECAY**number)) + EPS, moment
         )
-        plain = _measured(rows, others, None)
-        met = _summed(plain), _summed(_measured(rows, others, metric)), _apart(plain)
+        plain = _measured(rows, None)
+        met = _summed(plain), _summed(_measured(rows, metric)), _apart(plain, count)
         params = carry.point.params
         updates, state = optimizer.update(mean, carry.opt_state, params)
         moved = Point(optax.apply_updates(params, updates), rest)
@@ -124,26 +107,28 @@ def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any
     return step
 
 
-def _measured(rows: Any, others: Any, metric: Any) -> Players:
-    """The players of every array, with the products of both batches."""
+def _advance(moment: jax.Array, mean: jax.Array) -> jax.Array:
+    return DECAY * moment + (1 - DECAY) * jnp.square(jnp.abs(mean))
+
+
+def _measured(rows: Any, metric: Any) -> Players:
+    """The players of every array."""
     leaves = _factored.flatten(rows)[0]
-    given = {"second_batch": others, "metric": metric}
-    extras = Extras.read(given, rows, len(leaves[0]))
+    extras = Extras.read({"metric": metric}, rows, len(leaves[0]))
     groups = group_leaves(rows, extras, per_leaf.owners(one_player(rows)))
     return measure_gramian(groups, extras, jnp.zeros((), jnp.int32)).players
 
 
-def _summed(players: Players) -> tuple[jax.Array, jax.Array, jax.Array]:
-    """Own and cross products over all arrays, and the scale they are divided by."""
+def _summed(players: Players) -> tuple[jax.Array, jax.Array]:
+    """[R, R]: products over all arrays, and the scale that they are divided by."""
     largest = jnp.max(players.scale)
     shares = jnp.square(players.scale / largest)[:, None, None]
-    own, cross = jnp.sum(shares * players.gramian, 0), jnp.sum(shares * players.cross, 0)
-    return own, cross, largest
+    return jnp.sum(shares * players.gramian, axis=0), largest
 
 
-def _apart(players: Players) -> tuple[jax.Array, jax.Array]:
+def _apart(players: Players, count: int) -> tuple[jax.Array, jax.Array]:
     """[S]: share of opposed pairs; [S, P]: norms."""
-    rows = jax.vmap(correlation)(players.gramian)
+    rows = jax.vmap(correlation)(players.gramian[:, :count, :count])
     pairs, opposed, _ = jax.vmap(opposed_pairs)(rows)
     return _tree.safe_divide(opposed, pairs), rows.norms * players.scale[:, None]
 
@@ -151,7 +136,5 @@ def _apart(players: Players) -> tuple[jax.Array, jax.Array]:
 def _flat(met: Any) -> tuple[np.ndarray, ...]:
     """In float64, which holds what float32 had to be scaled for."""
     losses, plain, metric, (conflicts, norms) = met
-    products = []
-    for own, cross, scale in (plain, metric):
-        products += [np.asarray(x, np.float64) * float(scale) ** 2 for x in (own, cross)]
-    return losses, *products, conflicts, norms
+    unscaled = [np.asarray(x, np.float64) * float(y) ** 2 for x, y in (plain, metric)]
+    return losses, *unscaled, conflicts, norms

@@ -27,7 +27,7 @@ class Problem(NamedTuple):
       start: where the caller's parameters are.
       gradients: from a point and a batch to losses [P], gradients [P, ...], and what
         the module carries afterwards.
-      losses: from a point and a batch to losses [P].
+      losses: likewise, without the gradients.
       batches: all of one shape.
       pairs: pairs of batches that are independent draws, to be taken in turn; None in
         the second place where there is one batch only.
@@ -36,7 +36,7 @@ class Problem(NamedTuple):
 
     start: Point
     gradients: Callable[[Point, Any], tuple[jax.Array, Any, Any]]
-    losses: Callable[[Point, Any], jax.Array]
+    losses: Callable[[Point, Any], tuple[jax.Array, Any]]
     batches: list[Any]
     pairs: list[tuple[Any, Any]]
     players: tuple[str, ...]
@@ -85,11 +85,12 @@ def pose(
         found, rows = of_players(model, batch)
         return found[0] if has_aux else found, rows, given.carried(model)
 
-    def losses(point: Point, batch: Any) -> jax.Array:
+    def losses(point: Point, batch: Any) -> tuple[jax.Array, Any]:
         model = given.merge(point.params, given.keys, point.rest)
-        return _losses.stacked(_losses.call(losses_fn, has_aux, model, batch)[0])
+        found = _losses.call(losses_fn, has_aux, model, batch)[0]
+        return _losses.stacked(found), given.carried(model)
 
-    seen = jax.eval_shape(losses, start, read[0])
+    seen = jax.eval_shape(losses, start, read[0])[0]
     named = _named(losses_fn, has_aux, given, start, read[0], len(seen))
     names = _chosen(players, named)
     return Problem(start, gradients, losses, read, _paired(read, halves), names)
@@ -145,7 +146,7 @@ def _named(
     def trace(point: Point) -> None:
         model = given.merge(point.params, given.keys, point.rest)
         if callable(losses_fn):
-            out = losses_fn(model, batch)
+            out: Any = losses_fn(model, batch)
             out = out[0] if has_aux else out
             keys.extend(sorted(out) if isinstance(out, Mapping) else [])
 
@@ -163,11 +164,6 @@ def _chosen(players: Iterable[str] | None, named: Sequence[str]) -> tuple[str, .
             f"{', '.join(map(str, chosen)) or 'none'}."
         )
     return tuple(map(str, chosen))
-
-
-def stacked(batches: Sequence[Any]) -> Any:
-    """Batches along a leading axis."""
-    return jax.tree.map(lambda *x: jnp.stack([jnp.asarray(y) for y in x]), *batches)
 
 
 def finite_losses(losses: np.ndarray) -> None:

@@ -1,0 +1,136 @@
+"""`doctor`: a short look at how the players of a model conflict, and what to do."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import optax
+
+from neat_optax import _checks
+from neat_optax.advice import _candidates
+from neat_optax.advice._costs import step_costs
+from neat_optax.advice._diagnosis import Diagnosis
+from neat_optax.advice._measures import measure, step_cosines
+from neat_optax.advice._probing import probe
+from neat_optax.advice._problem import pose
+from neat_optax.advice._rules import recommend
+from neat_optax.advice._steps import compile_steps
+from neat_optax.advice._trial import trials
+
+RATE = 1e-3
+"""Adam's, where no optimizer is given."""
+
+
+def doctor(
+    losses_fn: Callable[..., Any] | Sequence[Any] | Mapping[str, Any],
+    params: optax.Params,
+    batches: Any,
+    *,
+    steps: int = 50,
+    trial_steps: int = 200,
+    seeds: int = 5,
+    optimizer: optax.GradientTransformation | None = None,
+    factors: Sequence[float] = (1.0,),
+    candidates: Iterable[str] | Mapping[str, Callable[[int], Any]] | None = None,
+    halves: Callable[[Any], tuple[Any, Any]] | None = None,
+    players: Iterable[str] | None = None,
+    has_aux: bool = False,
+) -> Diagnosis:
+    r"""Says whether a model's players conflict beyond noise, and what helps if so.
+
+    A copy of the parameters is trained for a few steps with the players' mean. At each
+    step the gradients of two batches are compared at the same parameters. For players
+    :math:`i \ne j` and batches :math:`A, B`,
+
+    .. math::
+
+        \text{between} = P(g_i^A \cdot g_j^B < 0), \qquad
+        \text{within} = P(g_i^A \cdot g_i^B < 0)
+
+    The second is conflict of a player with itself: what noise alone makes. Conflict
+    counts as far as the first exceeds it. A player is harmed by the mean where
+    :math:`g_i^B \cdot \bar g^A` is negative beyond its spread over steps. Then short
+    trainings from that copy, each with the same batches and learning rates, compare the
+    mean with a few candidates. Nothing of the caller's is changed.
+
+    Args:
+      losses_fn: as `value_and_player_grads` takes it: a function of parameters and a
+        batch that returns the players' losses, an array [P], a list or a dictionary; or
+        a sequence or dictionary of functions that return one loss each.
+      params: a tree, or an `nnx.Module`, which is not changed either.
+      batches: a list of batches of one shape, an iterator, or a function from a number
+        to a batch. At most `steps + 1` are read; eight or more are a good number. One
+        batch is taken for all the data: then there is no noise.
+      steps: of the probe, at least 2.
+      trial_steps: of each training in the trial; 0 for no trial.
+      seeds: trainings of each candidate and rate, from slightly moved parameters and in
+        another order of the batches; at least 2.
+      optimizer: what follows the mean or an aggregator; it sees gradients as long as
+        the players' mean. By default `optax.adam(1e-3)`.
+      factors: on the optimizer's updates, as on its learning rate; in the trial each
+        candidate, and the mean, tries all of them.
+      candidates: names of those that are timed and tried, among
+        `neat_optax.advice.KNOWN`; or a dictionary from names to functions from the
+        number of players to an aggregator. By default a few.
+      halves: from a batch to two independent halves of it, where draws of whole
+        batches are not independent.
+      players: names of the players; by default keys of a dictionary, or numbers.
+      has_aux: whether `losses_fn` returns something besides the losses.
+
+    Returns:
+      A `Diagnosis`: `print` shows it as a text, `to_json()` writes all of it, and
+      `neat_optax.plot.diagnosis` draws it.
+
+    Raises:
+      ValueError: if an argument is out of range, batches differ in shape, or no loss is
+        finite at `params`.
+
+    Example:
+      >>> import jax.numpy as jnp, neat_optax as neo
+      >>> losses = lambda p, scale: jnp.array([1.0, 30.0]) * (p - jnp.arange(2.0)) ** 2
+      >>> found = neo.doctor(losses, jnp.zeros(2), [jnp.ones(())], trial_steps=0)
+      >>> found.measures.norm_ratio > 10
+      True
+    """
+    _checks.check_count("steps", steps, minimum=2)
+    _checks.check_count("trial_steps", trial_steps, minimum=0)
+    _checks.check_count("seeds", seeds, minimum=2)
+    usual = _optimizer(optimizer)
+    tried_factors = _factors(factors)
+    problem = pose(
+        losses_fn,
+        params,
+        batches,
+        most=steps + 1,
+        halves=halves,
+        has_aux=has_aux,
+        players=players,
+    )
+    count = problem.num_players
+    asked = _candidates.chosen(candidates, count) if count > 1 else {}
+    met = probe(problem, usual, steps)
+    compiled = compile_steps(problem, asked, usual)
+    spent = step_costs(problem, compiled)
+    tried = None
+    if trial_steps and asked:
+        tried = trials(problem, compiled, tried_factors, trial_steps, seeds)
+    measures = measure(met, problem.players, problem.is_sampled, spent, tried)
+    known = {**_candidates.KNOWN, **asked}
+    advice = recommend(measures, candidates=known)
+    return Diagnosis(measures, advice, step_cosines(met.plain, count), met.losses)
+
+
+def _optimizer(
+    given: optax.GradientTransformation | None,
+) -> optax.GradientTransformation:
+    if given is None:
+        return optax.adam(RATE)
+    _checks.check_kind("optimizer", given, optax.GradientTransformation)
+    return given
+
+
+def _factors(given: Sequence[float]) -> tuple[float, ...]:
+    if not given:
+        raise ValueError("`factors` must hold at least one number, got none.")
+    for factor in given:
+        _checks.check_number("factors", factor, "(0, inf)")
+    return tuple(given)
