@@ -100,7 +100,14 @@ def test_neither_the_package_nor_the_list_of_commands_imports_an_extra():
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("command", "needed"),
-    [("train", 1), ("evolve", 1), ("compact", 0), ("report", 0), ("runs", 0)],
+    [
+        ("train", 1),
+        ("evolve", 1),
+        ("compact", 0),
+        ("report", 0),
+        ("runs", 0),
+        ("doctor", 0),
+    ],
 )
 def test_help_imports_no_more_than_it_shows(command, needed):
     """The lists of train and evolve come from modules with networks of Flax."""

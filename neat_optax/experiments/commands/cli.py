@@ -59,6 +59,11 @@ _COMMANDS = {
         "bench_command:bench",
         "Holds methods against their controls: equal tuning, seeds, intervals.",
     ),
+    "doctor": _Command(
+        "doctor_command:DoctorOptions",
+        "doctor_command:doctor",
+        "Says whether the players of a model conflict, and what helps if so.",
+    ),
     "runs": _Command(
         "runs_command:RunsOptions",
         "runs_command:runs",
