@@ -43,6 +43,7 @@ class Setting(NamedTuple):
     key: jax.Array  # the seed's own, for whatever is random
     neuroplastic: dict[str, Any]  # options of the recipe of that name
     watched: bool = True  # whether it records what it did, which takes time
+    task_steps: int | None = None  # of each task, in a stream
     optimizer: Callable[[Any], Any] = optax.adam  # of a rate; it follows an aggregator
 
 
@@ -55,6 +56,7 @@ class Candidate(NamedTuple):
     about: str
     peers: tuple[str, ...] = ()  # what it is held against too, where they are trained
     did: Callable[[dict[str, Any]], str] | None = None  # instead of the lineup's
+    adapt: Callable[[Task], Task] | None = None  # of what is trained, if it changes it
     served: Callable[[Any, Any], Any] | None = None  # of state, params: what is scored
 
 

@@ -48,20 +48,20 @@ def _uncorrected(recipe: Callable) -> Callable:
     return lambda rate, setting: recipe(rate, alpha=0.0, monitor=setting.watched)
 
 
-def _watched(build: Callable) -> Callable:
+def watched(build: Callable) -> Callable:
     """An optimizer without correction, with the measures of one."""
     watch = neat_correction(0.0, opponent=gradient_ema(BETA), monitor=True)
 
-    def watched(rate: optax.ScalarOrSchedule, setting: Setting):
+    def build_watched(rate: optax.ScalarOrSchedule, setting: Setting):
         if not setting.watched:
             return build(rate, setting)
         return monitor_update(optax.chain(watch, build(rate, setting)))
 
-    return watched
+    return build_watched
 
 
 def _plain(optimizer: Callable) -> Callable:
-    return _watched(lambda rate, _: optimizer(rate))
+    return watched(lambda rate, _: optimizer(rate))
 
 
 def _adamw(rate: optax.ScalarOrSchedule):
@@ -158,7 +158,7 @@ OPTIMIZERS = Lineup(
     kind="optimizer",
     candidates=_CANDIDATES
     | {
-        name: known._replace(build=_watched(known.build))
+        name: known._replace(build=watched(known.build))
         for name, known in (usual.CANDIDATES | plasticities.CANDIDATES).items()
     },
     default=("neat", "control", "sgd", "adam"),

@@ -11,7 +11,7 @@ from tyro.conf import Fixed, Suppress, UseAppendAction, arg
 
 from neat_optax import _checks
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import SCHEDULES, Lineup
+from neat_optax.experiments.candidates.candidate import SCHEDULES, Candidate, Lineup
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.pruning_methods import (
     ALLOCATIONS,
@@ -45,16 +45,20 @@ def _listed(
     return "\n".join([lead, *lines])
 
 
-def _candidates(lineup: Lineup, also: str = "") -> Any:
+def _candidates(lineup: Lineup, also: str = "", streamed: Lineup | None = None) -> Any:
     lead = (
         "one to train, with its control, at the rate after the colon; may be repeated"
     )
+    members = (streamed or lineup).candidates
+
+    def more(known: Candidate) -> str:
+        where = "" if known in lineup.candidates.values() else ", with --stream"
+        return f"{where}, rates near {known.base_rate:g}"
+
     return arg(
         name=lineup.kind,
         metavar="NAME[:RATE]",
-        help=_listed(
-            lead, lineup.candidates, lambda x: f", rates near {x.base_rate:g}"
-        ),
+        help=_listed(lead, members, more),
         help_behavior_hint=_hint(", ".join(lineup.default) + also),
     )
 
@@ -146,7 +150,9 @@ class TrainOptions(RunOptions):
     optimizers: Annotated[
         Names,
         _candidates(
-            OPTIMIZERS, f"; with --stream {', '.join(streams.OPTIMIZERS.default)}"
+            OPTIMIZERS,
+            f"; with --stream {', '.join(streams.OPTIMIZERS.default)}",
+            streams.OPTIMIZERS,
         ),
     ] = ()
     aggregators: Annotated[Names, _candidates(AGGREGATORS)] = ()

@@ -7,7 +7,8 @@ import jax
 import optax
 
 from neat_optax.continual import dormant_fraction
-from neat_optax.experiments.candidates import optimizers
+from neat_optax.experiments.candidates import continual, optimizers
+from neat_optax.experiments.candidates.changed_tasks import of_network
 from neat_optax.experiments.data.datasets import Split
 from neat_optax.experiments.data.tasks import Task
 
@@ -38,6 +39,7 @@ def permuted(key: jax.Array, split: Split) -> Split:
 VIEWS: dict[str, View] = {"permuted": permuted}
 
 OPTIMIZERS = optimizers.OPTIMIZERS._replace(
+    candidates=optimizers.OPTIMIZERS.candidates | continual.CANDIDATES,
     default=(
         "adam",
         "sgd",
@@ -87,6 +89,7 @@ def health(task: Task) -> Callable[[Any, Split], dict[str, jax.Array]]:
 
     def monitor(params: optax.Params, split: Split):
         dormant = dormant_fraction(task.activity(params, split.x))
-        return {"dormant": dormant, "weight_norm": optax.tree.norm(params)}
+        norm = optax.tree.norm(of_network(params))
+        return {"dormant": dormant, "weight_norm": norm}
 
     return monitor

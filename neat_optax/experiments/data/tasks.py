@@ -29,6 +29,9 @@ PLAYERS = ("examples", "tasks")
 
 Losses = Callable[[Any, Split], jax.Array]
 Forward = Callable[[Any, Any], tuple[jax.Array, dict[str, jax.Array]]]
+Gradients = Callable[[Any, Split], tuple[Any, Any]]
+Penalty = Callable[[list[jax.Array]], jax.Array]
+"""From the features of each hidden layer [examples, units] to a part of the loss."""
 Scores = Callable[[Any, Split], dict[str, jax.Array]]
 
 
@@ -36,12 +39,13 @@ class Task(NamedTuple):
     """What is trained, as functions of the network's parameters."""
 
     init: Callable[[nnx.Rngs], Any]
-    gradients: Callable[[Any, Split], tuple[Any, Any]]  # extra arguments, gradients
+    gradients: Gradients  # extra arguments, gradients
     scores: Scores  # "accuracy" is what rates are selected by
     activity: Callable[[Any, Any], dict[str, jax.Array]]  # of params and inputs
     layers: tuple[str, ...]  # a chain from the inputs to the classes, () if it forks
     num_players: int | None  # None: one gradient, without a player axis
     aggregate: Callable[[optax.GradientTransformation], optax.GradientTransformation]
+    penalized: Callable[[Penalty], Gradients] | None = None  # of one gradient
 
 
 def make_task(
@@ -65,7 +69,8 @@ def make_task(
     """
     init, build = make_network(data, network)
     hidden, layers = _layers(data, network)
-    forward = functools.partial(_forward, build, hidden)
+    run = functools.partial(_run, build)
+    forward = functools.partial(_forward, run, hidden)
 
     def logits(params: optax.Params, x: Any):
         return build(params)(x)
@@ -80,6 +85,7 @@ def make_task(
         layers=layers,
         num_players=num_players,
         aggregate=lambda aggregator: aggregator,
+        penalized=functools.partial(_of_penalized, loss, run, hidden),
     )
     if players == "examples":
         return task._replace(gradients=_of_groups(losses, num_players, factored))
@@ -118,17 +124,17 @@ def _layers(data: Data, network: Network) -> tuple[tuple[str, ...], tuple[str, .
     return hidden, (*hidden, "last") if dense else ()
 
 
-def _forward(
-    build: Callable[[Any], nnx.Module],
-    hidden: tuple[str, ...],
-    params: optax.Params,
-    x: Any,
-):
-    """Logits, and the mean activation of each hidden unit."""
+def _run(build: Callable[[Any], nnx.Module], params: optax.Params, x: Any):
+    """Logits, and what every layer returned."""
     record = nnx.capture(
         lambda model, x: model(x), nnx.Intermediate, method_outputs=nnx.Intermediate
     )
-    logits, outputs = record(build(params), x)
+    return record(build(params), x)
+
+
+def _forward(run: Callable, hidden: tuple[str, ...], params: optax.Params, x: Any):
+    """Logits, and the mean activation of each hidden unit."""
+    logits, outputs = run(params, x)
     return logits, layer_activity(outputs, hidden)
 
 
@@ -152,15 +158,50 @@ def _mean_losses(losses: Losses, params: optax.Params, batch: Split) -> jax.Arra
     return jnp.mean(losses(params, batch), axis=0)
 
 
-def _of_batch(loss: Callable, forward: Forward):
+def _of_batch(loss: Callable, forward: Forward) -> Gradients:
     def mean_loss(params: optax.Params, batch: Split):
         logits, activity = forward(params, batch.x)
-        return jnp.mean(loss(logits, batch.y)), activity
+        losses = jnp.mean(loss(logits, batch.y))
+        extra = {"losses": losses, "unit_activity": activity, "logits": logits}
+        return losses, extra
+
+    return _with_extra(mean_loss)
+
+
+def _of_penalized(
+    loss: Callable, run: Callable, hidden: tuple[str, ...], penalty: Penalty
+) -> Gradients:
+    def whole(params: optax.Params, batch: Split):
+        logits, outputs = run(params, batch.x)
+        losses = jnp.mean(loss(logits, batch.y))
+        activity = layer_activity(outputs, hidden)
+        extra = {"losses": losses, "unit_activity": activity, "logits": logits}
+        return losses + penalty(_features(outputs, hidden)), extra
+
+    return _with_extra(whole)
+
+
+def _features(outputs: Any, hidden: tuple[str, ...]) -> list[jax.Array]:
+    """What each hidden layer hands on, [examples, units]."""
+    arrays = jax.tree_util.tree_leaves_with_path(outputs)
+    named = {
+        jax.tree_util.keystr(path, simple=True, separator="/"): x for path, x in arrays
+    }
+    found = []
+    for layer in hidden:
+        (one,) = (
+            x for name, x in named.items() if name.startswith(f"{layer}/__call__")
+        )
+        found.append(nnx.relu(one).reshape(-1, one.shape[-1]))
+    return found
+
+
+def _with_extra(function: Callable) -> Gradients:
+    """From a function to a loss and extra arguments, to these and its gradients."""
 
     def gradients(params: optax.Params, batch: Split):
-        of_params = jax.value_and_grad(mean_loss, has_aux=True)
-        (losses, activity), grads = of_params(params, batch)
-        return {"losses": losses, "unit_activity": activity}, grads
+        (_, extra), grads = jax.value_and_grad(function, has_aux=True)(params, batch)
+        return extra, grads
 
     return gradients
 

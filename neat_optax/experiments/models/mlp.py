@@ -7,14 +7,20 @@ from neat_optax.experiments.models.heads import OneHead
 
 
 class Trunk(nnx.Module):
-    """Two hidden layers of 128 and 64 rectified units."""
+    """Two hidden layers of rectified units, by default 128 and 64."""
 
     hidden = ("first", "second")
-    width = 64
 
-    def __init__(self, num_features: int, *, rngs: nnx.Rngs):
-        self.first = nnx.Linear(num_features, 128, rngs=rngs)
-        self.second = nnx.Linear(128, self.width, rngs=rngs)
+    def __init__(
+        self,
+        num_features: int,
+        units: tuple[int, int] = (128, 64),
+        *,
+        rngs: nnx.Rngs,
+    ):
+        self.first = nnx.Linear(num_features, units[0], rngs=rngs)
+        self.second = nnx.Linear(*units, rngs=rngs)
+        self.width = units[1]
 
     def __call__(self, x: jax.Array) -> jax.Array:
         """Features of a batch of inputs."""

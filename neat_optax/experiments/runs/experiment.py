@@ -122,11 +122,15 @@ def make_candidate(
     """
     lineup = lineup or config.lineup
     candidate = lineup.candidates[name]
-    steps = config.num_epochs * (len(data.train.y) // config.batch_size)
+    task = task if candidate.adapt is None else candidate.adapt(task)
+    per_epoch = len(data.train.y) // config.batch_size
+    steps = config.num_epochs * per_epoch
     rate_of = SCHEDULES[config.schedule]
 
     def optimizer(rate: Any, key: jax.Array):
         setting = Setting(config.alpha, task, steps, key, config.neuroplastic, watched)
+        if config.stream:
+            setting = setting._replace(task_steps=config.epochs * per_epoch)
         return candidate.build(rate_of(rate, steps), setting)
 
     return make_trainer(
