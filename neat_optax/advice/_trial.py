@@ -97,7 +97,7 @@ def judge(
 
 def _scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarray]:
     """[factors, seeds]: mean logarithm of what is left; differences if signed."""
-    signed = any(np.nanmin(x) <= 0 for x in (begun, *ends.values()))
+    signed = any((x <= 0).any() for x in (begun, *ends.values()))
     size = np.maximum(np.abs(begun), np.finfo(np.float32).tiny)
 
     def score(end: np.ndarray) -> np.ndarray:

@@ -1,0 +1,127 @@
+"""Whether the doctor is right: what it recommends, beside what benchmarks have found.
+
+The doctor sees a study's `probe` only: losses, parameters at the start, a few batches.
+No result of a benchmark enters what it says.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from neat_optax.advice import Recommendation
+from neat_optax.advice._candidates import NONE
+from neat_optax.experiments.benchmarks import comparing
+from neat_optax.experiments.benchmarks.comparing import BETTER, WORSE
+from neat_optax.experiments.benchmarks.study import Probe, Score, Study, Table
+
+SYNONYMS = {"conflict-free": "config"}
+"""What a candidate is called in studies besides its own name."""
+HEAD = ("study", "best", "better than the control", "the doctor says", "", "why")
+
+
+class Judged(NamedTuple):
+    """One recommendation beside what a study has found."""
+
+    study: str
+    best: str  # of the methods that are compared, and the control
+    winners: tuple[str, ...]  # those that beat the control beyond noise
+    said: str
+    hit: bool
+    why: str
+
+
+def judge(
+    name: str, outcome: Mapping[str, Any], said: str, known: Iterable[str] | None = None
+) -> Judged:
+    """Whether a recommendation was right.
+
+    It is if it is "none" and no method beats the control beyond its interval, or if it
+    names a method, one does, and it is not worse than the best beyond theirs.
+
+    Args:
+      name: of the study.
+      outcome: what is kept of it, as `carry_out` returns.
+      said: the recommendation.
+      known: what the doctor can recommend, if only that is compared; by default all
+        methods of the study are.
+    """
+    score, control = Score(**outcome["score"]), outcome["controls"][0]
+    rows = outcome["methods"]
+    compared = list(rows) if known is None else map(_called(rows), known)
+    allowed = [x for x in compared if x and x not in outcome["controls"]]
+    means = {x: _number(rows[x]["mean"]) for x in (control, *allowed)}
+    best = comparing.in_order(means, score)[0]
+    winners = tuple(x for x in allowed if rows[x]["verdict"] == BETTER)
+    if said == NONE:
+        return Judged(name, best, winners, said, not winners, "")
+    named = _called(rows)(said)
+    if named is None:
+        return Judged(name, best, winners, said, False, "not in the study")
+    if not winners:
+        return Judged(name, best, winners, said, False, "none beats the control")
+    own, theirs = (_scores(rows[x]) for x in (named, best))
+    beaten = named != best and comparing.one(own, theirs, score).verdict == WORSE
+    return Judged(name, best, winners, said, not beaten, "beaten" if beaten else "")
+
+
+def hit_rate(
+    studies: Iterable[Study],
+    outcomes: Mapping[str, Mapping[str, Any]],
+    advise: Callable[[Probe], Recommendation],
+    known: Iterable[str] | None = None,
+) -> list[Judged]:
+    """Asks about every study that has a probe and an outcome.
+
+    Args:
+      studies: of all benchmarks.
+      outcomes: what is kept of them, by name.
+      advise: the doctor.
+      known: as in `judge`.
+    """
+    known = None if known is None else tuple(known)
+    found = []
+    for study in studies:
+        if study.probe is not None and study.name in outcomes:
+            said = advise(study.probe()).method
+            found.append(judge(study.name, outcomes[study.name], said, known))
+    return found
+
+
+def table(judged: Iterable[Judged]) -> Table:
+    """Hits and misses, as a page shows them."""
+    rows = list(judged)
+    hits = sum(row.hit for row in rows)
+    text = (
+        f"{hits} of {len(rows)} recommendations are hits: a method within one interval "
+        "of the best where some method beats the control beyond noise, or none where "
+        "none does."
+    )
+    cells = tuple(
+        (
+            row.study,
+            row.best,
+            ", ".join(row.winners) or "none",
+            row.said,
+            "hit" if row.hit else "miss",
+            row.why,
+        )
+        for row in rows
+    )
+    return Table("Is the doctor right?", text, HEAD, cells)
+
+
+def _called(rows: Mapping[str, Any]) -> Callable[[str], str | None]:
+    """From a candidate to its name in a study."""
+
+    def called(name: str) -> str | None:
+        dashed = name.replace("_", "-")
+        return next((x for x in (dashed, SYNONYMS.get(dashed)) if x in rows), None)
+
+    return called
+
+
+def _scores(row: Mapping[str, Any]) -> list[float]:
+    return [_number(x) for x in row["scores"]]
+
+
+def _number(value: float | None) -> float:
+    return float("nan") if value is None else value

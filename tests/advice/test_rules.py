@@ -1,0 +1,70 @@
+import numpy as np
+import pytest
+
+import neat_optax as neo
+from advice.made_measures import make_geometry, make_measures, opposed
+from neat_optax._intervals import Interval
+from neat_optax.advice import KNOWN, StepCost, Trial, recommend
+
+HARMED = (Interval(-0.3, -0.4, -0.2), *(Interval(0.5, 0.4, 0.6),) * 2)
+
+
+def harmful():
+    return opposed()._replace(gain=HARMED)
+
+
+@pytest.mark.parametrize(
+    ("given", "method"),
+    [
+        ({}, "none"),
+        ({"plain": opposed()}, "none"),
+        ({"plain": make_geometry(gain=HARMED)}, "none"),
+        ({"plain": harmful()}, "upgrad"),
+        ({"norm_ratio": 30.0}, "grad_norm_balancing"),
+        ({"norm_ratio": 30.0, "plain": harmful()}, "upgrad"),
+        ({"norm_ratio": 30.0, "reliability": np.full(3, 0.99)}, "nash_mtl"),
+        ({"plain": opposed(), "reliability": np.full(3, 0.99)}, "nash_mtl"),
+        ({"reliability": np.full(3, 0.99)}, "none"),
+    ],
+)
+def test_without_a_trial_the_geometry_decides(given, method):
+    found = recommend(make_measures(**given))
+    assert found.method == method
+    assert found.reason.endswith(".")
+
+
+def test_one_player_needs_nothing():
+    assert recommend(make_measures(1)).method == "none"
+
+
+def trial(**differences):
+    blank = np.ones((3, 3))
+    found = {"mean": Trial(blank, 1.0, -1.0, Interval(0.0, 0.0, 0.0))}
+    for name, (low, high) in differences.items():
+        middle = (low + high) / 2
+        found[name] = Trial(blank, 1.0, middle - 1, Interval(middle, low, high))
+    return found
+
+
+def test_a_trial_is_asked_before_the_geometry():
+    lost = trial(upgrad=(-0.2, 0.1), nash_mtl=(0.0, 0.2))
+    assert recommend(make_measures(plain=harmful(), trial=lost)).method == "none"
+    won = trial(upgrad=(-0.2, 0.1), nash_mtl=(-0.4, -0.2))
+    assert recommend(make_measures(trial=won)).method == "nash_mtl"
+
+
+def test_of_what_is_alike_the_cheapest_is_taken():
+    won = trial(upgrad=(-0.5, -0.3), nash_mtl=(-0.45, -0.2), imtl_g=(-0.2, -0.1))
+    costs = {
+        name: StepCost(1.0, time, 1.0)
+        for name, time in {"upgrad": 3.0, "nash_mtl": 2.0, "imtl_g": 1.0}.items()
+    }
+    found = recommend(make_measures(trial=won, costs=costs))
+    assert found.method == "nash_mtl"  # imtl_g is cheaper, and worse
+    assert "28%" in found.reason  # 1 - exp(-0.325)
+
+
+@pytest.mark.parametrize("name", KNOWN)
+def test_all_that_is_known_can_be_built_by_its_code_and_cited(name):
+    made = eval(KNOWN[name].code.format(3), {"neo": neo})
+    assert neo.cite(made) == neo.cite(KNOWN[name].make(3)) != ""
