@@ -6,15 +6,13 @@ against itself with alpha 0. They are called as in `neat_optax.aggregators`, wit
 for underscores.
 """
 
+import functools
 from collections.abc import Callable
-from typing import Any, NamedTuple
 
-import jax
-import jax.numpy as jnp
 import optax
 
 import neat_optax as neo
-from neat_optax import _tree, aggregators
+from neat_optax import aggregators
 from neat_optax.experiments.candidates.candidate import (
     Candidate,
     Lineup,
@@ -22,79 +20,9 @@ from neat_optax.experiments.candidates.candidate import (
     changes_gradient,
 )
 from neat_optax.experiments.candidates.optimizers import ADAM_RATE
+from neat_optax.experiments.candidates.watching import next_to_mean, player_measures
 
 CONTROL = "mean"
-ROUNDING = 1e-6
-"""Directions nearer than this are the same up to the order of a sum."""
-
-
-class _NextToMean(NamedTuple):
-    """State of an aggregator, and next to it of the mean of the same players."""
-
-    own: Any
-    mean: Any
-    turn: jax.Array  # [] |result / |result| - mean / |mean||, in [0, 2]
-
-
-def next_to_mean(
-    aggregator: optax.GradientTransformation, num_players: int
-) -> optax.GradientTransformationExtraArgs:
-    """Records how players conflict and how far an aggregator turns from their mean.
-
-    The same for every aggregator, over all parameters.
-
-    Args:
-      aggregator: its result is not changed.
-      num_players: the number of players.
-    """
-    descent = optax.chain(aggregator, optax.scale(-1.0))
-    own = neo.monitor_update_conflict(descent, num_players=num_players)
-    mean = aggregators.mean(num_players=num_players, monitor=True)
-
-    def init_fn(params: optax.Params) -> _NextToMean:
-        return _NextToMean(own.init(params), mean.init(params), jnp.zeros(()))
-
-    def update_fn(
-        updates: optax.Updates,
-        state: Any,
-        params: optax.Params | None = None,
-        **extra_args: Any,
-    ) -> tuple[optax.Updates, _NextToMean]:
-        step, own_state = own.update(updates, state.own, params, **extra_args)
-        average, mean_state = mean.update(updates, state.mean, params, **extra_args)
-        result = jax.tree.map(jnp.negative, step)
-        return result, _NextToMean(own_state, mean_state, _turn(result, average))
-
-    return optax.GradientTransformationExtraArgs(init_fn, update_fn)
-
-
-def _turn(result: Any, average: Any) -> jax.Array:
-    """How far two directions are apart; 0 within rounding. Lengths do not matter."""
-    turn = optax.tree.norm(optax.tree.sub(_unit(result), _unit(average)))
-    return jnp.where(turn < ROUNDING, 0.0, turn)
-
-
-def _unit(tree: Any) -> Any:
-    inverse = _tree.safe_divide(1.0, optax.tree.norm(tree))
-    return optax.tree.scale(inverse, tree)
-
-
-def player_measures(opt_state: Any) -> dict[str, jax.Array]:
-    """What `next_to_mean` recorded in the last step, from any state that holds it."""
-
-    def is_leaf(node: Any) -> bool:
-        return isinstance(node, _NextToMean)
-
-    (found,) = filter(is_leaf, jax.tree.leaves(opt_state, is_leaf=is_leaf))
-    players, own = neo.diagnostics(found.mean), neo.diagnostics(found.own)
-    worst = players["worst_cosine"].latest
-    return {
-        "conflicting_pairs": players["conflicting_pairs"].latest,
-        "worst_cosine": worst,
-        "opposed": jnp.float32(worst < 0),
-        "worst_alignment": jnp.min(own["update_cosines"].latest),
-        "correction_ratio": found.turn,
-    }
 
 
 def _before_adam(make: Callable[[Setting, int], optax.GradientTransformation]):
@@ -188,6 +116,14 @@ _CANDIDATES = {
     "epo": _against_mean(aggregators.epo, "EPO: equal losses, then descent"),
     "pmgda": _against_mean(aggregators.pmgda, "PMGDA: MGDA on a direction"),
     "softadapt": _against_mean(aggregators.softadapt, "SoftAdapt: by slopes of losses"),
+    "softadapt-normalized": _against_mean(
+        functools.partial(aggregators.softadapt, normalized=True),
+        "SoftAdapt: by slopes over their sum",
+    ),
+    "softadapt-loss-weighted": _against_mean(
+        functools.partial(aggregators.softadapt, loss_weighted=True),
+        "SoftAdapt: by slopes and losses",
+    ),
     "relobralo": _candidate(
         lambda setting, n: aggregators.relobralo(num_players=n, key=setting.key),
         CONTROL,

@@ -49,6 +49,7 @@ class TrainConfig(TrainOptions):
         if self.learning_rate is not None:
             _checks.check_number("learning_rate", self.learning_rate, "(0, inf)")
         _checks.check_number("fraction", self.fraction, "(0, 1]")
+        _checks.check_number("label_noise", self.label_noise, "[0, 1)")
         _checks.check_choice("schedule", self.schedule, tuple(SCHEDULES))
         _checks.check_number("alpha", self.alpha, "[0, inf)")
         plasticities.check_options(self.neuroplastic)

@@ -123,6 +123,9 @@ class TrainOptions(RunOptions):
     dataset: Annotated[str, arg(metavar="NAME", help=", ".join(LOADERS))] = "digits"
     fraction: float = 1.0
     """share of the training examples to use"""
+    label_noise: float = 0.0
+    """share of the labels to train and to select by that are replaced by another class;
+    those of the test part are right"""
     model: Annotated[
         str | None,
         arg(
@@ -240,6 +243,7 @@ class TrainOptions(RunOptions):
 
     def settings(self) -> dict[str, Any]:
         """What decides on the numbers of a run: the content of `config.json`."""
-        unset = {"prune": self.prune or None, "materialize": self.materialize or None}
+        names = ("prune", "materialize", "label_noise")
+        unset = {name: getattr(self, name) or None for name in names}
         found = super().settings() | unset
         return {name: x for name, x in found.items() if name not in _KEPT}

@@ -5,6 +5,7 @@ from neat_optax.experiments.data.batches import epoch_order as epoch_order
 from neat_optax.experiments.data.datasets import load as load
 from neat_optax.experiments.data.feeding import DeviceBatches as DeviceBatches
 from neat_optax.experiments.data.feeding import grain_batches as grain_batches
+from neat_optax.experiments.data.noise import replace_labels as replace_labels
 from neat_optax.experiments.data.pairs import make_pairs as make_pairs
 from neat_optax.experiments.data.parts import Data as Data
 from neat_optax.experiments.data.parts import Split as Split

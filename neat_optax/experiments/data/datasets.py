@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from neat_optax.experiments.data import cifar, files, idx, pairs, text
+from neat_optax.experiments.data import cifar, files, idx, noise, pairs, text
 from neat_optax.experiments.data.parts import Data as Data
 from neat_optax.experiments.data.parts import Split as Split
 
@@ -39,13 +39,17 @@ def _standardize_pixels(data: Data, seed: int) -> Data:
     return _map_inputs(lambda x: (x - mean) / deviation, data)
 
 
-def _pair(data: Data, seed: int) -> Data:
+def _paired(size: int, shift: int) -> Callable[[Data, int], Data]:
     """Pairs within each part, so that no image is in two of them."""
-    made = (
-        Split(*pairs.make_pairs(*part, seed=seed + number))
-        for number, part in enumerate(data)
-    )
-    return _standardize_pixels(Data(*made), seed)
+
+    def prepare(data: Data, seed: int) -> Data:
+        made = (
+            Split(*pairs.make_pairs(*part, seed=seed + i, size=size, shift=shift))
+            for i, part in enumerate(data)
+        )
+        return _standardize_pixels(Data(*made), seed)
+
+    return prepare
 
 
 def _encoded(encode: Callable[[Data], tuple[Data, Any]]) -> Callable:
@@ -81,13 +85,29 @@ def _yeast(folder: Folder) -> Source:
     return Source(Split(features, labels))
 
 
-def _of_sklearn(reader: str) -> Callable[[Folder], Source]:
+def _of_sklearn(
+    reader: str, prepare: Callable = _standardize
+) -> Callable[[Folder], Source]:
     def source(folder: Folder):
         del folder
-        bunch = getattr(importlib.import_module("sklearn.datasets"), reader)()
-        return Source(Split(bunch.data, bunch.target))
+        bunch = _bundled(reader)
+        return Source(Split(bunch.data, bunch.target), prepare=prepare)
 
     return source
+
+
+def _bundled(reader: str) -> Any:
+    return getattr(importlib.import_module("sklearn.datasets"), reader)()
+
+
+def _worst_cells(folder: Folder) -> Source:
+    """Of `breast-cancer`: what its worst cells measure, from means and errors of all.
+
+    Ten measures with variances from 3e-4, of a fractal dimension, to 3e5, of an area.
+    """
+    del folder
+    bunch = _bundled("load_breast_cancer")
+    return Source(Split(bunch.data[:, :20], np.float32(bunch.data[:, 20:])))
 
 
 def _of_images(
@@ -120,20 +140,27 @@ LOADERS: dict[str, Callable[[Folder], Source]] = {
     "breast-cancer": _of_sklearn("load_breast_cancer"),
     "wine": _of_sklearn("load_wine"),
     "yeast": _yeast,
+    "multi-digits": _of_sklearn("load_digits", _paired(10, 1)),
+    "worst-cells": _worst_cells,
     "mnist": _of_images(idx.read_parts, "mnist"),
     "fashion-mnist": _of_images(idx.read_parts, "fashion-mnist"),
-    "multi-fashion": _of_images(idx.read_parts, "fashion-mnist", _pair),
+    "multi-fashion": _of_images(
+        idx.read_parts, "fashion-mnist", _paired(pairs.SIZE, pairs.SHIFT)
+    ),
     "cifar-10": _of_images(cifar.read_parts, "cifar-10"),
     "cifar-100": _of_images(cifar.read_parts, "cifar-100"),
     "sst-2": _sst2,
     "characters": _characters,
 }
-MULTI_LABEL = ("yeast", "multi-fashion")
-"""Data sets with several labels for each example."""
+TARGETS = ("worst-cells",)
+"""Data sets with several numbers to predict for each example."""
+MULTI_LABEL = ("yeast", "multi-digits", "multi-fashion", *TARGETS)
+"""Data sets with several labels, or numbers, for each example."""
 SHAPES = {
     "digits": (8, 8, 1),
     "mnist": (28, 28, 1),
     "fashion-mnist": (28, 28, 1),
+    "multi-digits": (10, 10, 1),
     "multi-fashion": (pairs.SIZE, pairs.SIZE, 1),
     "cifar-10": (32, 32, 3),
     "cifar-100": (32, 32, 3),
@@ -144,7 +171,12 @@ TEXTS = ("sst-2", "characters")
 
 
 def load(
-    name: str, fraction: float = 1.0, folder: Folder = None, seed: int = SEED
+    name: str,
+    fraction: float = 1.0,
+    folder: Folder = None,
+    seed: int = SEED,
+    *,
+    label_noise: float = 0.0,
 ) -> Data:
     """Loads a data set by its name in `LOADERS`.
 
@@ -159,6 +191,8 @@ def load(
         of the environment variable `NEAT_OPTAX_DATA`.
       seed: of the split, and of how images are paired. A part that a data set has of
         its own stays the same, and so does a text that is divided by position.
+      label_noise: share of the labels to train and to select by that are replaced by
+        another class, as `noise.replace_labels` does it; those to report are right.
 
     Raises:
       ValueError: if a package or a file is missing, or a file is damaged; it says
@@ -167,7 +201,12 @@ def load(
     source = LOADERS[name](folder)
     train, validation, test = _divide(source, seed)
     data = source.prepare(Data(_keep(train, fraction, seed), validation, test), seed)
-    return Data(*(Split(x, y.astype(np.int32)) for x, y in data))
+    made = Data(*(Split(x, _numbers(y)) for x, y in data))
+    return noise.with_noise(made, label_noise, seed) if label_noise else made
+
+
+def _numbers(y: np.ndarray) -> np.ndarray:
+    return y if y.dtype == np.float32 else y.astype(np.int32)
 
 
 def _divide(source: Source, seed: int) -> tuple[Split, Split, Split]:

@@ -74,5 +74,5 @@ def _network(trunk: Network, data: Data, rngs: nnx.Rngs) -> nnx.Module:
     made = trunk(data, rngs)
     if data.train.y.ndim == 1 or data.sequential:
         return OneHead(made, data.num_classes, rngs=rngs)
-    outputs = 1 if data.multi_label else data.num_classes
+    outputs = 1 if data.multi_label or data.targets else data.num_classes
     return MultiHead(made, data.num_labels, outputs, rngs=rngs)

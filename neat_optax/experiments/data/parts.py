@@ -9,7 +9,7 @@ class Split(NamedTuple):
     """Inputs and labels."""
 
     x: Any  # [examples, features] float32, standardized, or [examples, length] tokens
-    y: Any  # [examples] int32, or [examples, labels] int32
+    y: Any  # [examples] int32, or [examples, labels] int32, or float32: targets
 
 
 class Data(NamedTuple):
@@ -36,7 +36,13 @@ class Data(NamedTuple):
     @property
     def multi_label(self) -> bool:
         """Whether an example has several labels, each present or absent."""
-        return self.train.y.ndim == 2 and self.train.y.max() <= 1
+        present_or_absent = self.train.y.ndim == 2 and self.train.y.max() <= 1
+        return present_or_absent and not self.targets
+
+    @property
+    def targets(self) -> bool:
+        """Whether what belongs to an example are numbers in units of their own."""
+        return np.issubdtype(self.train.y.dtype, np.floating)
 
     @property
     def num_labels(self) -> int:
@@ -45,9 +51,9 @@ class Data(NamedTuple):
 
     @property
     def num_classes(self) -> int:
-        """How many values a label has, or how many labels are present or absent."""
+        """How many values a label has, or how many labels, or targets, there are."""
         y = self.train.y
-        if self.multi_label:
+        if self.multi_label or self.targets:
             return y.shape[1]
         return self.num_tokens if self.sequential else int(y.max()) + 1
 

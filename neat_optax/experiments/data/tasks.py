@@ -46,6 +46,7 @@ class Task(NamedTuple):
     num_players: int | None  # None: one gradient, without a player axis
     aggregate: Callable[[optax.GradientTransformation], optax.GradientTransformation]
     penalized: Callable[[Penalty], Gradients] | None = None  # of one gradient
+    logits: Callable[[Any, Any], jax.Array] | None = None  # of params and inputs
 
 
 def make_task(
@@ -75,7 +76,7 @@ def make_task(
     def logits(params: optax.Params, x: Any):
         return build(params)(x)
 
-    loss = _label_losses if data.multi_label else _losses
+    loss = loss_of(data)
     losses = functools.partial(_losses_of, loss, logits)
     task = Task(
         init=init,
@@ -86,6 +87,7 @@ def make_task(
         num_players=num_players,
         aggregate=lambda aggregator: aggregator,
         penalized=functools.partial(_of_penalized, loss, run, hidden),
+        logits=logits,
     )
     if players == "examples":
         return task._replace(gradients=_of_groups(losses, num_players, factored))
@@ -146,6 +148,18 @@ def _losses(logits: jax.Array, y: Any) -> jax.Array:
 def _label_losses(logits: jax.Array, y: Any) -> jax.Array:
     """[examples, labels]: cross-entropy of each label that is present or absent."""
     return optax.losses.sigmoid_binary_cross_entropy(logits, y)
+
+
+def loss_of(data: Data) -> Callable[[jax.Array, Any], jax.Array]:
+    """From outputs of a network and what belongs to the examples to their losses.
+
+    Of a target the output is in its deviations from its mean, in the training part, and
+    the loss the squared error in its own unit.
+    """
+    if not data.targets:
+        return _label_losses if data.multi_label else _losses
+    mean, deviation = data.train.y.mean(axis=0), data.train.y.std(axis=0)
+    return lambda outputs, y: jnp.square(mean[None] + deviation[None] * outputs - y)
 
 
 def _losses_of(
@@ -231,6 +245,8 @@ def _shared(of_labels: Losses, init: Callable, data: Data) -> Any:
 
 
 def _scores_of(data: Data) -> Callable[..., dict[str, jax.Array]]:
+    if data.targets:
+        return functools.partial(_target_scores, loss_of(data))
     if data.multi_label:
         return _label_scores
     several = data.train.y.ndim == 2 and not data.sequential
@@ -263,3 +279,16 @@ def _label_scores(
         "micro_f1": 2 * jnp.sum(hits) / jnp.maximum(jnp.sum(marked), 1),
         "subset_accuracy": jnp.mean(jnp.all(right, axis=1)),
     }
+
+
+def _target_scores(
+    loss: Callable, logits: Callable, params: optax.Params, split: Split
+) -> dict[str, jax.Array]:
+    """Accuracy is the share of the variance that is explained, the mean over targets.
+
+    And errors are roots of mean squares, in the target's own unit.
+    """
+    squares = jnp.mean(loss(logits(params, split.x), split.y), axis=0)
+    explained = 1 - squares / jnp.var(jnp.asarray(split.y), axis=0)
+    errors = {f"error_{i + 1}": x for i, x in enumerate(jnp.sqrt(squares))}
+    return {"accuracy": jnp.mean(explained), **errors}

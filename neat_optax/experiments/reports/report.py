@@ -110,6 +110,8 @@ def _unusual(config: dict[str, Any]) -> str:
     parts = [str(config["stream"])] if config.get("stream") else []
     if config.get("fraction", 1) != 1:
         parts.append(f"{100 * config['fraction']:g} % of the examples")
+    if config.get("label_noise"):
+        parts.append(f"{100 * config['label_noise']:g} % wrong labels")
     if config.get("schedule", "constant") != "constant":
         parts.append(config["schedule"])
     return "".join(f", {part}" for part in parts)

@@ -46,7 +46,9 @@ class Plan(Protocol):
 
 def load(config: TrainConfig) -> data_sets.Data:
     """The data that a configuration asks for, if its batches fit."""
-    data = data_sets.load(config.dataset, config.fraction, config.data)
+    data = data_sets.load(
+        config.dataset, config.fraction, config.data, label_noise=config.label_noise
+    )
     if config.batch_size > len(data.train.y):
         raise ValueError(
             f"`batch_size` must be at most the {len(data.train.y)} training examples, "

@@ -46,6 +46,7 @@ def test_a_network_is_chosen_by_data_set_and_model():
         ({"score": "snip"}, "`score` must be left out without pruning, got snip"),
         ({"prune": ("2:4",)}, "`optimizer` must be left out with pruning, got adam"),
         ({"fraction": 0.0}, r"`fraction` must be in \(0, 1\], got 0.0"),
+        ({"label_noise": 1.0}, r"`label_noise` must be in \[0, 1\), got 1.0"),
         ({"schedule": "step"}, "`schedule` must be one of constant, cosine, got step"),
         ({"stream": "permuted"}, "`stream` must be permuted:TASKS.* got permuted"),
         (

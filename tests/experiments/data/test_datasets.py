@@ -2,6 +2,7 @@ import sys
 
 import numpy as np
 import pytest
+from sklearn.datasets import load_breast_cancer
 
 from neat_optax.experiments.data import datasets
 
@@ -36,6 +37,34 @@ def test_yeast_has_several_labels():
         assert (part.y.sum(axis=0) > 0).all()
     labels = np.concatenate([part.y for part in loaded])
     np.testing.assert_allclose(labels.sum(axis=1).mean(), 4.237, atol=1e-3)  # published
+
+
+def test_digits_are_paired_within_their_part():
+    loaded, single = datasets.load("multi-digits"), datasets.load("digits")
+    assert loaded.train.x.shape == (1077, 100)
+    assert (loaded.num_labels, loaded.num_classes) == (2, 10)
+    for pairs, part in zip(loaded, single, strict=True):
+        np.testing.assert_array_equal(pairs.y[:, 0], part.y)
+        np.testing.assert_array_equal(np.sort(pairs.y[:, 1]), np.sort(part.y))
+
+
+def test_worst_cells_are_numbers_in_units_of_their_own():
+    loaded, whole = datasets.load("worst-cells"), load_breast_cancer()
+    assert loaded.targets
+    assert not loaded.multi_label
+    assert loaded.num_labels == loaded.num_classes == 10
+    for part in loaded:
+        assert part.y.dtype == np.float32
+        assert set(part.y[:, 3]) <= set(np.float32(whole.data[:, 23]))  # worst area
+    variances = loaded.train.y.var(axis=0)
+    assert variances.max() > 1e8 * variances.min()
+
+
+def test_labels_are_wrong_where_nobody_looked():
+    noisy, right = datasets.load("digits", label_noise=0.4), datasets.load("digits")
+    wrong = [np.mean(a.y != b.y) for a, b in zip(noisy, right, strict=True)]
+    np.testing.assert_allclose(wrong, [0.4, 0.4, 0], atol=1e-3)
+    np.testing.assert_array_equal(noisy.train.x, right.train.x)
 
 
 def test_a_missing_package_is_named(monkeypatch):

@@ -161,3 +161,19 @@ def test_activity_is_that_of_the_hidden_units(wine):
 def test_layers_are_a_chain_where_there_is_one(wine, labels):
     assert make_task(wine).layers == ("trunk/first", "trunk/second", "last")
     assert make_task(labels).layers == ()
+
+
+def test_targets_are_scored_in_their_own_units():
+    y = np.float32([[0, 300], [2, 100], [1, 200], [1, 200]])
+    split = Split(np.zeros((4, 3), np.float32), y)
+    task = make_task(Data(split, split, split), "tasks")
+    params = jax.tree.map(np.zeros_like, start(task))  # predicts the means
+    extra, scores = jax.jit(
+        lambda p: (task.gradients(p, split)[0], task.scores(p, split))
+    )(params)
+    np.testing.assert_allclose(extra["losses"], [0.5, 5000], rtol=1e-6)
+    assert scores.pop("accuracy") == 0  # explains nothing
+    np.testing.assert_allclose(
+        [scores["error_1"], scores["error_2"]], np.sqrt([0.5, 5000]), rtol=1e-6
+    )
+    assert task.num_players == 2
