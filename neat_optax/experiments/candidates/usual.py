@@ -18,6 +18,7 @@ BETA = 0.9
 ADAM_RATE = 3e-3
 LION_RATE = 3e-4
 HEAVY_BALL_RATE = 0.02
+FREE_RATE = 0.6  # what is averaged takes longer steps
 _AS_ADAM = 0.2  # root mean square of Muon's updates, that of Adam's in practice
 _WARMUP = 0.05  # of the run
 
@@ -152,7 +153,7 @@ CANDIDATES = {
     ),
     "schedule-free-sgd": Candidate(
         _schedule_free(optax.sgd),
-        HEAVY_BALL_RATE / (1 - BETA),
+        FREE_RATE,
         None,
         "SGD, its weights averaged in place of a schedule",
         ("sgd",),
