@@ -158,7 +158,7 @@ CANDIDATES = {
         "SGD, its weights averaged in place of a schedule",
         ("sgd",),
         _did("averages its weights"),
-        averaged,
+        served=averaged,
     ),
     "schedule-free-adam": Candidate(
         _schedule_free(lambda rate: optax.adam(rate, b1=0.0)),
@@ -167,7 +167,7 @@ CANDIDATES = {
         "Adam, its weights averaged in place of its momentum",
         ("adam",),
         _did("averages its weights"),
-        averaged,
+        served=averaged,
     ),
 }
 """Watched by `optimizers` like all others."""
