@@ -4,7 +4,7 @@ from neat_optax.advice._candidates import KNOWN as KNOWN
 from neat_optax.advice._candidates import Candidate as Candidate
 from neat_optax.advice._costs import StepCost as StepCost
 from neat_optax.advice._diagnosis import Diagnosis as Diagnosis
-from neat_optax.advice._measures import Geometry as Geometry
+from neat_optax.advice._geometry import Geometry as Geometry
 from neat_optax.advice._measures import Measures as Measures
 from neat_optax.advice._rules import Recommendation as Recommendation
 from neat_optax.advice._rules import Thresholds as Thresholds

@@ -48,6 +48,11 @@ KNOWN: dict[str, Candidate] = {
     "famo": _of("famo", "equal rates of the logarithms of losses"),
     "imtl_l": _of("imtl_l", "learned scales of the losses"),
     "geometric_median": _of("geometric_median", "a center that outliers do not move"),
+    "trimmed_mean": Candidate(
+        lambda _: aggregators.trimmed_mean(1),
+        "neo.aggregators.trimmed_mean(1)",
+        "each coordinate without its extremes",
+    ),
     "pcgrad": Candidate(
         lambda _: aggregators.pcgrad(),
         "neo.aggregators.pcgrad()",
@@ -60,24 +65,35 @@ KNOWN: dict[str, Candidate] = {
     ),
 }
 """Candidates by name."""
-DEFAULT = ("upgrad", "nash_mtl", "conflict_free", "imtl_g", "grad_norm_balancing")
+OF_TASKS = ("upgrad", "nash_mtl", "conflict_free", "imtl_g", "grad_norm_balancing")
+OF_EXAMPLES = ("upgrad", "geometric_median", "trimmed_mean", "neat")
+"""Players that are alike differ by outliers only."""
 MOST_PLAYERS = 128
-"""With more, the default candidates are those whose solvers stay cheap."""
-CHEAP = ("geometric_median", "grad_norm_balancing", "neat")
+"""With more, solvers that grow with the cube of their number are left out."""
+CHEAP = ("geometric_median", "trimmed_mean", "neat")
 
 
-def chosen(
-    given: Iterable[str] | Mapping[str, Callable[[int], Any]] | None, count: int
+def usual(count: int, alike: bool) -> tuple[str, ...]:
+    """The few that are timed and tried by default.
+
+    Args:
+      count: of players.
+      alike: whether no player has an aim of its own.
+    """
+    if count > MOST_PLAYERS:
+        return CHEAP
+    return OF_EXAMPLES if alike else OF_TASKS
+
+
+def named(
+    given: Iterable[str] | Mapping[str, Callable[[int], Any]],
 ) -> dict[str, Candidate]:
-    """Candidates that the caller names, or makes; by default a few.
+    """Candidates that the caller names, or makes.
 
     Args:
       given: names of `KNOWN`; or factories by name, from the number of players to an
         aggregator.
-      count: of players.
     """
-    if given is None:
-        given = CHEAP if count > MOST_PLAYERS else DEFAULT
     if isinstance(given, Mapping):
         return {
             name: Candidate(make, f"{name}({{}})", "of your own")

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neat_optax.advice._costs import StepCost
-from neat_optax.advice._measures import Geometry, Measures
+from neat_optax.advice._geometry import Geometry
+from neat_optax.advice._measures import Measures
 from neat_optax.advice._rules import Recommendation
 
 _SHOWN = 8

@@ -9,10 +9,11 @@ from neat_optax import _checks
 from neat_optax.advice import _candidates
 from neat_optax.advice._costs import step_costs
 from neat_optax.advice._diagnosis import Diagnosis
-from neat_optax.advice._measures import measure, step_cosines
+from neat_optax.advice._geometry import step_cosines
+from neat_optax.advice._measures import measure
 from neat_optax.advice._probing import probe
 from neat_optax.advice._problem import pose
-from neat_optax.advice._rules import recommend
+from neat_optax.advice._rules import cause, recommend
 from neat_optax.advice._steps import compile_steps
 from neat_optax.advice._trial import trials
 
@@ -27,9 +28,9 @@ def doctor(
     *,
     steps: int = 50,
     trial_steps: int = 200,
-    seeds: int = 5,
+    seeds: int = 4,
     optimizer: optax.GradientTransformation | None = None,
-    factors: Sequence[float] = (1.0,),
+    factors: Sequence[float] = (0.3, 1.0, 3.0),
     candidates: Iterable[str] | Mapping[str, Callable[[int], Any]] | None = None,
     halves: Callable[[Any], tuple[Any, Any]] | None = None,
     players: Iterable[str] | None = None,
@@ -48,9 +49,10 @@ def doctor(
 
     The second is conflict of a player with itself: what noise alone makes. Conflict
     counts as far as the first exceeds it. A player is harmed by the mean where
-    :math:`g_i^B \cdot \bar g^A` is negative beyond its spread over steps. Then short
-    trainings from that copy, each with the same batches and learning rates, compare the
-    mean with a few candidates. Nothing of the caller's is changed.
+    :math:`g_i^B \cdot \bar g^A` is negative beyond its spread over steps. If
+    there is cause, short trainings from that copy, with the same batches and as many
+    learning rates for each, compare the mean with a few candidates. Nothing of the
+    caller's is changed.
 
     Args:
       losses_fn: as `value_and_player_grads` takes it: a function of parameters and a
@@ -61,13 +63,14 @@ def doctor(
         to a batch. At most `steps + 1` are read; eight or more are a good number. One
         batch is taken for all the data: then there is no noise.
       steps: of the probe, at least 2.
-      trial_steps: of each training in the trial; 0 for no trial.
-      seeds: trainings of each candidate and rate, from slightly moved parameters and in
-        another order of the batches; at least 2.
+      trial_steps: of each training in the trial; 0 for no trial. There is none either
+        where nothing gives cause for it.
+      seeds: trainings of each candidate: from slightly moved parameters, other batches
+        held out, and the others in another order; at least 2.
       optimizer: what follows the mean or an aggregator; it sees gradients as long as
         the players' mean. By default `optax.adam(1e-3)`.
-      factors: on the optimizer's updates, as on its learning rate; in the trial each
-        candidate, and the mean, tries all of them.
+      factors: on the optimizer's updates, as on its learning rate. In the trial each
+        candidate, and the mean, tries all of them with the first seed.
       candidates: names of those that are timed and tried, among
         `neat_optax.advice.KNOWN`; or a dictionary from names to functions from the
         number of players to an aggregator. By default a few.
@@ -95,7 +98,8 @@ def doctor(
     _checks.check_count("trial_steps", trial_steps, minimum=0)
     _checks.check_count("seeds", seeds, minimum=2)
     usual = _optimizer(optimizer)
-    tried_factors = _factors(factors)
+    tried = _factors(factors)
+    own = None if candidates is None else _candidates.named(candidates)
     problem = pose(
         losses_fn,
         params,
@@ -105,17 +109,18 @@ def doctor(
         has_aux=has_aux,
         players=players,
     )
-    count = problem.num_players
-    asked = _candidates.chosen(candidates, count) if count > 1 else {}
+    count, names = problem.num_players, problem.players
     met = probe(problem, usual, steps)
-    compiled = compile_steps(problem, asked, usual)
-    spent = step_costs(problem, compiled)
-    tried = None
-    if trial_steps and asked:
-        tried = trials(problem, compiled, tried_factors, trial_steps, seeds)
-    measures = measure(met, problem.players, problem.is_sampled, spent, tried)
-    known = {**_candidates.KNOWN, **asked}
-    advice = recommend(measures, candidates=known)
+    measures = measure(met, names, problem.is_sampled)
+    if own is None:
+        own = _candidates.named(_candidates.usual(count, measures.alike))
+    if count > 1:
+        compiled = compile_steps(problem, own, usual)
+        measures = measures._replace(costs=step_costs(problem, compiled))
+        if trial_steps and cause(measures):
+            options = tried, trial_steps, seeds, measures.alike
+            measures = measures._replace(trial=trials(problem, compiled, *options))
+    advice = recommend(measures, candidates={**_candidates.KNOWN, **own})
     return Diagnosis(measures, advice, step_cosines(met.plain, count), met.losses)
 
 

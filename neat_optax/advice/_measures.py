@@ -6,55 +6,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from neat_optax._intervals import LEVEL, Interval
+from neat_optax.advice._geometry import (
+    Geometry,
+    crossed_cosines,
+    diagonals,
+    geometry,
+    norms_of,
+    over_steps,
+)
 from neat_optax.advice._probing import Probed
 from neat_optax.aggregators._correlation import correlation
 from neat_optax.aggregators._solvers._simplex import min_norm
 
-BLOCKS = 10
-"""Steps beside each other are alike: intervals are those of the means of so many."""
-FAINT = 0.1
-"""Cosines nearer to 0 are no conflict worth a correction."""
-LEAST_SIGNAL = 0.05
-"""Reliability below which a gradient is taken for noise and no cosine is corrected."""
-
-
-class Geometry(NamedTuple):
-    """How players stand to each other under one inner product.
-
-    Attributes:
-      cosines: [P, P] on one batch, the mean over steps.
-      expected: [P, P] cosines of the gradients without the noise of batches; 0 for a
-        player that is nothing but noise.
-      conflict: share of pairs of players that are opposed on one batch.
-      between: share of ordered pairs opposed where each has a batch of its own.
-      within: share of players opposed to themselves on another batch: the noise.
-      excess: `between` minus `within`, over steps.
-      opposed: [P, P] bool, pairs whose mean cosine on two batches is negative beyond
-        its spread over steps, and whose `expected` one is below -0.1. Where gradients
-        are at right angles half of the products are negative, and this is False.
-      gain: [P] cosine of each player's gradient with the mean of all on another batch.
-    """
-
-    cosines: np.ndarray
-    expected: np.ndarray
-    conflict: float
-    between: float
-    within: float
-    excess: Interval
-    opposed: np.ndarray
-    gain: tuple[Interval, ...]
-
-    @property
-    def opposed_pairs(self) -> tuple[int, int]:
-        """How many pairs are opposed beyond noise, and how many there are."""
-        count = len(self.opposed)
-        return int(self.opposed.sum()) // 2, count * (count - 1) // 2
-
-    @property
-    def harmed(self) -> tuple[int, ...]:
-        """Which players the mean harms, beyond noise, to first order."""
-        return tuple(number for number, gain in enumerate(self.gain) if gain.high < 0)
+LEAST_ALIKE = 4
+"""Fewer players are never taken for examples of one task."""
 
 
 class Measures(NamedTuple):
@@ -70,6 +35,8 @@ class Measures(NamedTuple):
       reliability: [P] cosine of a player's gradients on two batches; 1 without noise.
       plain: inner products as they are.
       metric: those of steps that Adam's root mean square divides.
+      alike: whether no player is nearer to itself on another batch than to the others,
+        as where players are examples: then none has an aim of its own.
       stationarity: length of the shortest convex combination of the gradients, over
         that of the shortest gradient: 0 at a Pareto stationary point.
       layers: of each array the share of opposed pairs, and [P] lengths.
@@ -86,10 +53,11 @@ class Measures(NamedTuple):
     reliability: np.ndarray
     plain: Geometry
     metric: Geometry
+    alike: bool
     stationarity: float
     layers: dict[str, tuple[float, np.ndarray]]
-    costs: dict[str, Any]
-    trial: dict[str, Any] | None
+    costs: dict[str, Any] = {}  # noqa: RUF012
+    trial: dict[str, Any] | None = None
 
     @property
     def noise(self) -> float:
@@ -97,26 +65,18 @@ class Measures(NamedTuple):
         return float(1 - np.clip(np.mean(self.reliability), 0, 1))
 
 
-def measure(
-    probed: Probed,
-    players: tuple[str, ...],
-    sampled: bool,
-    costs: dict[str, Any],
-    trial: dict[str, Any] | None,
-) -> Measures:
-    """The numbers of a probe.
+def measure(probed: Probed, players: tuple[str, ...], sampled: bool) -> Measures:
+    """The numbers of a probe, without costs and a trial.
 
     Args:
       probed: what it met.
       players: their names.
       sampled: whether its cross products are of two draws.
-      costs: what candidates cost.
-      trial: how candidates did.
     """
     count = len(players)
     own = probed.plain[:, :count, :count]
-    norms = _norms(own)
-    plain = geometry(probed.plain, count)
+    norms = norms_of(own)
+    crossed = crossed_cosines(probed.plain, count)
     shares, lengths = probed.conflicts.mean(axis=0), np.median(probed.norms, axis=0)
     return Measures(
         players=players,
@@ -125,81 +85,30 @@ def measure(
         losses=(probed.losses[0], probed.losses[-1]),
         norms=np.median(norms, axis=0),
         norm_ratio=_ratio(norms),
-        reliability=np.mean(_diagonals(_crossed(probed.plain, count)), axis=0),
-        plain=plain,
+        reliability=np.mean(diagonals(crossed), axis=0),
+        plain=geometry(probed.plain, count),
         metric=geometry(probed.metric, count),
+        alike=sampled and _alike(crossed),
         stationarity=_stationarity(own),
         layers={
             path: (float(share), row)
             for path, share, row in zip(probed.paths, shares, lengths, strict=True)
         },
-        costs=costs,
-        trial=trial,
     )
 
 
-def geometry(products: np.ndarray, count: int) -> Geometry:
-    """How players stand to each other.
-
-    Args:
-      products: [T, R, R] as in `Probed`.
-      count: of players.
-    """
+def _alike(crossed: np.ndarray) -> bool:
+    count = crossed.shape[1]
     apart = ~np.eye(count, dtype=bool)
-    cosines, crossed = step_cosines(products, count), _crossed(products, count)
-    symmetric = (crossed + crossed.transpose(0, 2, 1)) / 2
-    expected = _without_noise(symmetric.mean(axis=0))
-    mean, reach = _spread(symmetric)
-    between = _share(crossed[:, apart] < 0)
-    within = _share(_diagonals(crossed) < 0)
-    return Geometry(
-        cosines=cosines.mean(axis=0),
-        expected=expected,
-        conflict=float(_share(cosines[:, apart] < 0).mean()),
-        between=float(between.mean()),
-        within=float(within.mean()),
-        excess=over_steps(between - within),
-        opposed=(mean + reach < 0) & (expected < -FAINT),
-        gain=_gains(products, count),
-    )
-
-
-def over_steps(values: np.ndarray, comparisons: int = 1) -> Interval:
-    """The mean over steps, with the interval of means over blocks of them."""
-    mean, reach = _spread(values, comparisons)
-    return Interval(float(mean), float(mean - reach), float(mean + reach))
-
-
-def _spread(values: np.ndarray, comparisons: int = 1) -> tuple[np.ndarray, np.ndarray]:
-    """Of a series [T, ...] the mean, and how far its interval reaches."""
-    from scipy import special  # its import takes time
-
-    parts = np.array_split(values, min(BLOCKS, len(values)))
-    means = np.stack([part.mean(axis=0) for part in parts])
-    share = 1 - (1 - LEVEL) / comparisons / 2
-    error = means.std(axis=0, ddof=1) / len(means) ** 0.5
-    return means.mean(axis=0), special.stdtrit(len(means) - 1, share) * error
-
-
-def _gains(products: np.ndarray, count: int) -> tuple[Interval, ...]:
-    """Cosine of each player on one batch with the mean of all on the other."""
-    first = np.sqrt(np.maximum(products[:, :count, :count].sum(axis=(1, 2)), 0))
-    lengths = _norms(products)[:, -count:]
-    found = _divided(_off(products, count).sum(axis=1), first[:, None] * lengths)
-    return tuple(over_steps(column, count) for column in found.T)
-
-
-def _without_noise(symmetric: np.ndarray) -> np.ndarray:
-    """Spearman's correction: cosines over the root of both players' reliabilities."""
-    reliable = np.diagonal(symmetric)
-    signal = np.where(reliable > LEAST_SIGNAL, reliable, 0)
-    corrected = _divided(symmetric, np.sqrt(signal[:, None] * signal[None, :]))
-    return np.clip(corrected, -1, 1)
+    if count < LEAST_ALIKE:
+        return False
+    nearer = diagonals(crossed).mean(axis=1) - crossed[:, apart].mean(axis=1)
+    return bool(over_steps(nearer).low <= 0)
 
 
 def _stationarity(own: np.ndarray) -> float:
     """The median over steps of the least norm of a convex combination, relative."""
-    largest = np.maximum(np.max(_diagonals(own), axis=1), np.finfo(float).tiny)
+    largest = np.maximum(np.max(diagonals(own), axis=1), np.finfo(float).tiny)
     shown = jnp.asarray(own / largest[:, None, None], jnp.float32)
     return float(np.median(_least(shown)))
 
@@ -212,29 +121,6 @@ def _least(gramian: jax.Array) -> jax.Array:
     return jnp.minimum(nearest.norm / jnp.maximum(jnp.min(rows.norms), 1e-30), 1)
 
 
-def _crossed(products: np.ndarray, count: int) -> np.ndarray:
-    """[T, P, P]: cosines of one batch's gradients with those of the other."""
-    norms = _norms(products)
-    lengths = norms[:, :count, None] * norms[:, None, -count:]
-    return _divided(_off(products, count), lengths)
-
-
-def _off(products: np.ndarray, count: int) -> np.ndarray:
-    """Products of the first players with the last, the same where nothing is drawn."""
-    return products[:, :count, -count:]
-
-
-def step_cosines(products: np.ndarray, count: int) -> np.ndarray:
-    """[T, P, P]: of the players' gradients on one batch."""
-    own = products[:, :count, :count]
-    norms = _norms(own)
-    return _divided(own, norms[:, :, None] * norms[:, None, :])
-
-
-def _norms(products: np.ndarray) -> np.ndarray:
-    return np.sqrt(np.maximum(_diagonals(products), 0))
-
-
 def _ratio(norms: np.ndarray) -> float:
     """The median over steps; players without a gradient do not count."""
     some = norms[(norms > 0).any(axis=1)]
@@ -242,19 +128,3 @@ def _ratio(norms: np.ndarray) -> float:
         return 1.0
     least = np.where(some > 0, some, np.inf).min(axis=1)
     return float(np.median(some.max(axis=1) / least))
-
-
-def _diagonals(matrices: np.ndarray) -> np.ndarray:
-    return np.diagonal(matrices, axis1=1, axis2=2)
-
-
-def _share(flags: np.ndarray) -> np.ndarray:
-    """[T]: of True among all others of the step; 0 of none."""
-    return flags.mean(axis=1) if flags.shape[1] else np.zeros(len(flags))
-
-
-def _divided(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
-    """The quotient, or 0 where the denominator is 0."""
-    return np.divide(
-        numerator, denominator, out=np.zeros_like(numerator), where=denominator > 0
-    )

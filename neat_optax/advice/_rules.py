@@ -15,16 +15,16 @@ class Thresholds(NamedTuple):
     """All numbers that `recommend` compares with.
 
     Attributes:
-      norm_ratio: gradients whose lengths differ by more count as unbalanced.
+      norm_ratio: gradients whose lengths differ by more count as unequal.
+      gain: by how much the logarithm of losses has to be lower in a trial.
       quiet: share of noise below which the losses count as terms of one fixed problem.
       few: that many players at most are terms of one problem.
-      saved: a candidate within the best one's interval is preferred if it costs less.
     """
 
-    norm_ratio: float = 10.0
+    norm_ratio: float = 5.0
+    gain: float = 0.05
     quiet: float = 0.2
     few: int = 8
-    saved: float = 1.0
 
 
 class Recommendation(NamedTuple):
@@ -50,36 +50,75 @@ def recommend(
 ) -> Recommendation:
     """The method that the measures speak for, "none" as long as they speak for none.
 
-    A trial decides where there was one: the best candidate that ended below the mean
-    beyond the spread of its seeds, or none. Otherwise the geometry decides, as the page
-    on the doctor says.
+    Without a cause there is no method. With one, a trial decides: the best candidate
+    that ended below the mean by enough and beyond the spread of its seeds, or none.
+    Without a trial the geometry decides, as the page on the doctor says.
 
     Args:
       measures: of `neat_optax.doctor`.
       thresholds: what they are compared with.
       candidates: what may be recommended, by name.
     """
-    count = len(measures.players)
+    count, found = len(measures.players), cause(measures, thresholds)
     if count < 2:
-        return _as(NONE, "There is one player, and nobody to conflict with.", 1, {})
-    if measures.trial is not None:
-        method, reason = _by_trial(measures.trial, measures)
+        method, reason = NONE, "There is one player, and nobody to conflict with."
+    elif found is None:
+        method, reason = (
+            NONE,
+            (
+                "No two players are opposed by more than their noise, the mean harms "
+                "nobody, and no gradient is much longer than the others."
+            ),
+        )
+    elif measures.trial is not None:
+        method, reason = _by_trial(measures.trial, found, measures, thresholds)
     else:
-        method, reason = _by_geometry(measures, thresholds)
+        method, reason = _by_geometry(measures, found, thresholds)
     return _as(method, reason, count, candidates)
 
 
-def _by_trial(trial: dict[str, Trial], measures: Measures) -> tuple[str, str]:
+def cause(
+    measures: Measures,
+    thresholds: Thresholds = Thresholds(),  # noqa: B008
+) -> str | None:
+    """Why something might have to be done, or None.
+
+    Args:
+      measures: of `neat_optax.doctor`; costs and a trial are not looked at.
+      thresholds: what they are compared with.
+    """
+    if len(measures.players) < 2:
+        return None
+    found = []
+    harmed = [measures.players[number] for number in measures.plain.harmed]
+    if measures.alike:
+        found.append("players are examples of one task, some of which may be outliers")
+    if measures.plain.opposed_pairs[0]:
+        found.append(_conflict(measures))
+    if harmed:
+        found.append(f"the mean harms {', '.join(harmed)}")
+    if measures.norm_ratio > thresholds.norm_ratio and not measures.alike:
+        ratio = f"{measures.norm_ratio:.3g}"
+        found.append(f"the longest gradient is {ratio} times the shortest")
+    return " and ".join(found) or None
+
+
+def _by_trial(
+    trial: dict[str, Trial], why: str, measures: Measures, limits: Thresholds
+) -> tuple[str, str]:
     winners = {
         name: one
         for name, one in trial.items()
-        if name != MEAN and one.difference.high < 0
+        if name != MEAN
+        and one.difference.high < 0
+        and one.difference.mean < -limits.gain
     }
     if not winners:
         others = ", ".join(name for name in trial if name != MEAN)
+        least = f"{1 - np.exp(-limits.gain):.0%}"
         return NONE, (
-            "In a short trial on a copy none of the candidates ended below the mean "
-            f"beyond the spread of its seeds ({others})."
+            f"Though {why}, no candidate ended {least} below the mean in short "
+            f"trainings on a copy ({others})."
         )
     best = min(winners, key=lambda name: winners[name].difference.mean)
     near = winners[best].difference.high
@@ -88,39 +127,28 @@ def _by_trial(trial: dict[str, Trial], measures: Measures) -> tuple[str, str]:
     name = min(alike, key=lambda name: cost[name].time if name in cost else 0)
     lower = 1 - float(np.exp(winners[name].difference.mean))
     return name, (
-        f"In a short trial on a copy its losses on held-out batches ended {lower:.0%} "
-        "lower than the mean's (geometric mean), beyond the spread of its seeds."
+        f"{_capital(why)}. In short trainings on a copy its losses on held-out batches "
+        f"ended {lower:.0%} lower than the mean's (geometric mean)."
     )
 
 
-def _by_geometry(measures: Measures, limits: Thresholds) -> tuple[str, str]:
-    harmed = measures.plain.harmed
-    opposed = measures.plain.opposed_pairs[0] > 0
+def _by_geometry(measures: Measures, why: str, limits: Thresholds) -> tuple[str, str]:
     unequal = measures.norm_ratio > limits.norm_ratio
     few = len(measures.players) <= limits.few and measures.noise < limits.quiet
-    lengths = f"the longest gradient is {measures.norm_ratio:.3g} times the shortest"
-    if few and (unequal or opposed):
-        why = lengths if unequal else _conflict(measures)
-        return "nash_mtl", (
-            f"Few players, hardly any noise, and {why}: their gains are to be equal "
-            "whatever their scales."
-        )
-    if opposed and harmed:
-        names = ", ".join(measures.players[number] for number in harmed)
-        return (
-            "upgrad",
-            f"The mean harms {names} beyond noise, and {_conflict(measures)}.",
-        )
+    if measures.alike:
+        return NONE, f"{_capital(why)}; only a trial tells whether that matters."
+    if few:
+        reason = "few players, hardly any noise: gains are to be equal at every scale"
+        return "nash_mtl", f"{_capital(why)}; {reason}."
+    if measures.plain.harmed:
+        return "upgrad", f"{_capital(why)}; no player is to be harmed."
     if unequal:
-        return "grad_norm_balancing", (
-            f"There is no conflict beyond noise, but {lengths}: the mean follows it."
-        )
-    if opposed:
-        return NONE, f"Though {_conflict(measures)}, the mean harms no player."
-    return NONE, (
-        "No two players are opposed by more than their noise, and no gradient is much "
-        "longer than the others."
-    )
+        return "grad_norm_balancing", f"{_capital(why)}: the mean follows the longest."
+    return NONE, f"Though {why}, the mean harms nobody."
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]
 
 
 def _conflict(measures: Measures) -> str:

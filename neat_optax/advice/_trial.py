@@ -36,67 +36,96 @@ class Trial(NamedTuple):
     difference: Interval
 
 
+class Lesson(NamedTuple):
+    """What one seed stands for."""
+
+    start: Point
+    train: list[Any]
+    held: list[Any]
+    order: np.ndarray
+
+
 def trials(
     problem: Problem,
     compiled: dict[str, Compiled],
     factors: Sequence[float],
     steps: int,
     seeds: int,
+    alike: bool,
 ) -> dict[str, Trial]:
     """Trains the mean and each candidate as often, with the same batches.
 
     Args:
       problem: what is trained.
       compiled: a step of each, by name.
-      factors: on the optimizer's updates; each candidate tries all of them. Over the
-        training, updates shrink to 0 along a cosine.
+      factors: on the optimizer's updates. Each candidate tries all of them with the
+        first seed, and goes on with the best. Over a training, updates shrink to 0
+        along a cosine.
       steps: of each training.
-      seeds: trainings with each factor: starts, and orders of batches.
+      seeds: starts, orders of the batches, and which of them are held out.
+      alike: whether losses are averaged over the players before their logarithm.
     """
-    train, held = _divided(problem.batches)
     evaluate = jax.jit(problem.losses)
-    starts = [_moved(problem.start, seed) for seed in range(seeds)]
-    orders = [_order(len(train), steps, seed) for seed in range(seeds)]
+    lessons = [_lesson(problem, seed, steps) for seed in range(seeds)]
+    begun = np.stack([_mean_losses(evaluate, x.start, x.held) for x in lessons])
+    if alike:
+        begun = begun.mean(axis=1, keepdims=True)
 
-    def ended(name: str, factor: float, seed: int) -> np.ndarray:
-        point = _trained(compiled[name], starts[seed], train, orders[seed], factor)
-        return _mean_losses(evaluate, point, held)
+    def ended(name: str, factor: float, lesson: Lesson) -> np.ndarray:
+        point = _trained(compiled[name], lesson, factor)
+        found = _mean_losses(evaluate, point, lesson.held)
+        return found.mean(keepdims=True) if alike else found
 
-    ends = {
-        name: np.stack(
-            [[ended(name, factor, seed) for seed in range(seeds)] for factor in factors]
-        )
+    first = {
+        name: np.stack([[ended(name, factor, lessons[0])] for factor in factors])
         for name in compiled
     }
-    begun = np.stack([_mean_losses(evaluate, point, held) for point in starts])
-    return judge(ends, begun, factors)
+    tried = scores(first, begun[:1])
+    best = {name: int(np.argmin(x[:, 0])) for name, x in tried.items()}
+    ends = {
+        name: np.stack(
+            [
+                first[name][place, 0],
+                *(ended(name, factors[place], x) for x in lessons[1:]),
+            ]
+        )
+        for name, place in best.items()
+    }
+    chosen = {name: factors[place] for name, place in best.items()}
+    return judge(ends, begun, chosen)
 
 
 def judge(
-    ends: dict[str, np.ndarray], begun: np.ndarray, factors: Sequence[float]
+    ends: dict[str, np.ndarray], begun: np.ndarray, factors: dict[str, float]
 ) -> dict[str, Trial]:
-    """Each with its best factor, against the mean with its own.
+    """Each against the mean.
 
     Args:
-      ends: losses [factors, seeds, P] by name, those of `mean` among them.
+      ends: losses [seeds, P] by name, those of `mean` among them.
       begun: [seeds, P] at the start.
-      factors: that were tried.
+      factors: with which each ended there.
     """
-    scores = _scores(ends, begun)
-    best = {name: int(np.argmin(x.mean(axis=1))) for name, x in scores.items()}
-    control = scores[MEAN][best[MEAN]].tolist()
-    found = {}
-    for name, place in best.items():
-        own = scores[name][place].tolist()
-        apart = paired(own, control, max(len(ends) - 1, 1))
-        found[name] = Trial(
-            ends[name][place], factors[place], float(np.mean(own)), apart
+    found = scores(ends, begun)
+    count = max(len(ends) - 1, 1)
+    control = found[MEAN].tolist()
+    return {
+        name: Trial(
+            ends[name],
+            factors[name],
+            float(np.mean(own)),
+            paired(own.tolist(), control, count),
         )
-    return found
+        for name, own in found.items()
+    }
 
 
-def _scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarray]:
-    """[factors, seeds]: mean logarithm of what is left; differences if signed."""
+def scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarray]:
+    """[...]: mean logarithm over players of what is left; differences if signed.
+
+    Args:
+      ends: losses [..., seeds, P] by name.
+      begun: [seeds, P].
+    """
     signed = any((x <= 0).any() for x in (begun, *ends.values()))
     size = np.maximum(np.abs(begun), np.finfo(np.float32).tiny)
 
@@ -109,22 +138,29 @@ def _scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndar
     return {name: score(end) for name, end in ends.items()}
 
 
-def _trained(
-    compiled: Compiled, start: Point, train: list[Any], order: np.ndarray, factor: float
-) -> Point:
-    point, state = start, compiled.init(start.params)
+def _trained(compiled: Compiled, lesson: Lesson, factor: float) -> Point:
+    point, order = lesson.start, lesson.order
+    state = compiled.init(point.params)
     for number, turn in enumerate(order):
         now = factor * (1 + math.cos(math.pi * number / len(order))) / 2
-        point, state = compiled.step(point, state, train[turn], np.float32(now))
+        batch = lesson.train[turn]
+        point, state = compiled.step(point, state, batch, np.float32(now))
     return point
 
 
-def _divided(batches: list[Any]) -> tuple[list[Any], list[Any]]:
+def _lesson(problem: Problem, seed: int, steps: int) -> Lesson:
+    train, held = _divided(problem.batches, seed)
+    start = problem.start
+    moved = start._replace(params=_jittered(start.params, jax.random.key(seed)))
+    return Lesson(moved, train, held, _order(len(train), steps, seed))
+
+
+def _divided(batches: list[Any], seed: int) -> tuple[list[Any], list[Any]]:
     """Batches to train on, and others; one that is all the data is both."""
     if len(batches) == 1:
         return batches, batches
     every = min(HELD_OUT, len(batches))
-    held = [n % every == every - 1 for n in range(len(batches))]
+    held = [(n + seed) % every == every - 1 for n in range(len(batches))]
     pairs = list(zip(batches, held, strict=True))
     return [x for x, out in pairs if not out], [x for x, out in pairs if out]
 
@@ -134,10 +170,6 @@ def _order(count: int, steps: int, seed: int) -> np.ndarray:
     draw = np.random.default_rng(seed)
     rounds = [draw.permutation(count) for _ in range(-(-steps // count))]
     return np.concatenate(rounds)[:steps]
-
-
-def _moved(start: Point, seed: int) -> Point:
-    return start._replace(params=_jittered(start.params, jax.random.key(seed)))
 
 
 @jax.jit

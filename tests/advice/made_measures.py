@@ -42,6 +42,7 @@ def make_measures(count=3, **given):
         "reliability": np.full(count, 0.5),
         "plain": geometry,
         "metric": geometry,
+        "alike": False,
         "stationarity": 0.4,
         "layers": {"trunk/w": (0.25, np.ones(count))},
         "costs": {name: StepCost(1.0, 1.0, 1.0) for name in ("mean", "upgrad")},
@@ -61,3 +62,10 @@ def make_probed(first, second=None):
     norms = np.linalg.norm(first, axis=2)[:, None]
     shares = np.zeros((len(first), 1))
     return Probed(np.ones(norms.shape[::2]), inner, inner, shares, norms, ("w",))
+
+
+def draws(means, noise, steps=60, seed=0):
+    """Two batches of gradients [T, P, N] around their means."""
+    draw = np.random.default_rng(seed)
+    shape = (steps, *np.shape(means))
+    return [means + noise * draw.normal(size=shape) for _ in range(2)]

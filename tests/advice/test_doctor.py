@@ -61,6 +61,7 @@ def test_a_trial_finds_what_helps(start):
         steps=4,
         trial_steps=60,
         seeds=3,
+        factors=(1.0, 10.0),
         candidates=["imtl_g", "conflict_free"],
     )
     assert set(found.measures.trial) == {"mean", "imtl_g", "conflict_free"}

@@ -5,6 +5,7 @@ import neat_optax as neo
 from advice.made_measures import make_geometry, make_measures, opposed
 from neat_optax._intervals import Interval
 from neat_optax.advice import KNOWN, StepCost, Trial, recommend
+from neat_optax.advice._rules import cause
 
 HARMED = (Interval(-0.3, -0.4, -0.2), *(Interval(0.5, 0.4, 0.6),) * 2)
 
@@ -13,24 +14,43 @@ def harmful():
     return opposed()._replace(gain=HARMED)
 
 
+QUIET = np.full(3, 0.99)
+
+
 @pytest.mark.parametrize(
     ("given", "method"),
     [
         ({}, "none"),
         ({"plain": opposed()}, "none"),
-        ({"plain": make_geometry(gain=HARMED)}, "none"),
+        ({"plain": make_geometry(gain=HARMED)}, "upgrad"),
         ({"plain": harmful()}, "upgrad"),
         ({"norm_ratio": 30.0}, "grad_norm_balancing"),
         ({"norm_ratio": 30.0, "plain": harmful()}, "upgrad"),
-        ({"norm_ratio": 30.0, "reliability": np.full(3, 0.99)}, "nash_mtl"),
-        ({"plain": opposed(), "reliability": np.full(3, 0.99)}, "nash_mtl"),
-        ({"reliability": np.full(3, 0.99)}, "none"),
+        ({"norm_ratio": 30.0, "alike": True}, "none"),
+        ({"norm_ratio": 30.0, "reliability": QUIET}, "nash_mtl"),
+        ({"plain": opposed(), "reliability": QUIET}, "nash_mtl"),
+        ({"reliability": QUIET}, "none"),
     ],
 )
 def test_without_a_trial_the_geometry_decides(given, method):
     found = recommend(make_measures(**given))
     assert found.method == method
     assert found.reason.endswith(".")
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({}, None),
+        ({"plain": opposed()}, "1 of 3 pairs are opposed"),
+        ({"plain": harmful()}, "and the mean harms a"),
+        ({"norm_ratio": 30.0}, "is 30 times the shortest"),
+        ({"alike": True}, "players are examples"),
+    ],
+)
+def test_what_is_a_cause(given, said):
+    found = cause(make_measures(**given))
+    assert found is None if said is None else said in found
 
 
 def test_one_player_needs_nothing():
@@ -50,7 +70,16 @@ def test_a_trial_is_asked_before_the_geometry():
     lost = trial(upgrad=(-0.2, 0.1), nash_mtl=(0.0, 0.2))
     assert recommend(make_measures(plain=harmful(), trial=lost)).method == "none"
     won = trial(upgrad=(-0.2, 0.1), nash_mtl=(-0.4, -0.2))
-    assert recommend(make_measures(trial=won)).method == "nash_mtl"
+    found = recommend(make_measures(plain=opposed(), trial=won))
+    assert found.method == "nash_mtl"
+    assert found.reason.startswith("1 of 3 pairs are opposed")
+
+
+def test_a_small_gain_or_one_without_a_cause_is_none():
+    small = trial(upgrad=(-0.04, -0.03))
+    assert recommend(make_measures(plain=harmful(), trial=small)).method == "none"
+    won = trial(upgrad=(-0.4, -0.3))
+    assert recommend(make_measures(trial=won)).method == "none"
 
 
 def test_of_what_is_alike_the_cheapest_is_taken():
@@ -59,7 +88,7 @@ def test_of_what_is_alike_the_cheapest_is_taken():
         name: StepCost(1.0, time, 1.0)
         for name, time in {"upgrad": 3.0, "nash_mtl": 2.0, "imtl_g": 1.0}.items()
     }
-    found = recommend(make_measures(trial=won, costs=costs))
+    found = recommend(make_measures(plain=harmful(), trial=won, costs=costs))
     assert found.method == "nash_mtl"  # imtl_g is cheaper, and worse
     assert "28%" in found.reason  # 1 - exp(-0.325)
 

@@ -92,7 +92,7 @@ def test_a_trial_takes_the_place_of_the_costs():
         "mean": Trial(blank, 1.0, 0.0, Interval(0.0, 0.0, 0.0)),
         "upgrad": Trial(blank, 1.0, -1.0, Interval(-1.0, -1.2, -0.8)),
     }
-    found = made(trial=trial)
+    found = made(trial=trial, norm_ratio=9.0)
     axes = plot.diagnosis(found).axes[5]
     assert [x.get_text() for x in axes.get_yticklabels()] == ["upgrad", "mean"]
     assert json.loads(found.to_json())["measures"]["trial"]["upgrad"]["score"] == -1.0
