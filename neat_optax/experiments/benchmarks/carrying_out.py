@@ -22,12 +22,14 @@ from neat_optax.experiments.runs.files import RunFolder
 from neat_optax.experiments.runs.loop import Trainer
 from neat_optax.experiments.runs.provenance import environment
 from neat_optax.experiments.runs.reading import RESULT
-from neat_optax.experiments.runs.selection import Trained, at_rate
+from neat_optax.experiments.runs.selection import Rows, Trained, at_rate
 from neat_optax.experiments.runs.writing import folder_name, plain
 
 POINTS = 50
 """Of a curve that is kept, at most."""
 COSTS = "costs.json"
+LATE = "late_minus_early"
+"""The measure that a score over the run has beside it."""
 
 
 def carry_out(study: Study, root: pathlib.Path, tick: Tick) -> dict[str, Any]:
@@ -79,27 +81,54 @@ def _judged(trained: Trained, trainer: Trainer, study: Study) -> dict[str, Any]:
     judged = rows if score.over_run else rows[-1:]
     validation = np.mean([row[score.validation] for row in judged], axis=0)
     best = _best(validation.mean(axis=1), score)
+    kept = {}
     if score.over_run:
-        scores = np.mean([row[score.test][best] for row in rows], axis=0)
+        scores = _over_run(rows, validation, best, score)
     else:
         chosen = at_rate(trained.replicas, best, study.seeds)
         served = trainer.served(chosen)
-        scores = np.asarray(trainer.scores(served, study.held_out)[score.test])
+        found = trainer.scores(served, study.held_out)
+        scores = np.asarray(found[score.test])
+        kept = {key: np.asarray(found[key]).tolist() for key in study.kept}
     curves = {
         key: np.mean([row[key][best] for row in rows], axis=1)
         for key in rows[0]
         if key != "seconds"
     }
     every = max(1, -(-len(rows) // POINTS))
+    measures = {key: float(np.mean(x)) for key, x in curves.items()}
+    if score.over_run:
+        measures[LATE] = _late(curves[score.test])
     return {
         "learning_rate": trained.rates[best],
         "rates": trained.rates,
         "validation": validation.tolist(),
         "scores": scores.tolist(),
-        "measures": {key: float(np.mean(x)) for key, x in curves.items()},
+        "measures": measures,
+        **({"kept": kept} if kept else {}),
         "curves": {key: x[every - 1 :: every].tolist() for key, x in curves.items()},
         "seconds": sum(row["seconds"] for row in rows),
     }
+
+
+def _over_run(rows: Rows, validation: np.ndarray, best: int, score: Score) -> Any:
+    """The mean over the run of each seed, [seeds].
+
+    Where nothing but the score selects, a seed's trial is the one that is best for the
+    others, so that no seed is judged by what it chose itself.
+    """
+    means = np.mean([row[score.test] for row in rows], axis=0)
+    if score.validation != score.test:
+        return means[best]
+    others = [np.delete(validation, i, axis=1) for i in range(means.shape[1])]
+    chosen = [_best(x.mean(axis=1), score) for x in others]
+    return np.array([means[trial, i] for i, trial in enumerate(chosen)])
+
+
+def _late(curve: np.ndarray) -> float:
+    """The last tenth of a curve less the first."""
+    count = -(-len(curve) // 10)
+    return float(np.mean(curve[-count:]) - np.mean(curve[:count]))
 
 
 def _best(validation: np.ndarray, score: Score) -> int:

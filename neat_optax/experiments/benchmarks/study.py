@@ -17,7 +17,8 @@ class Score(NamedTuple):
     validation: str  # the measure of an epoch that selects the trial
     larger_is_better: bool = True
     as_ratio: bool = False  # whether differences are those of logarithms
-    over_run: bool = False  # the mean over all epochs, of which `test` is a measure too
+    over_run: bool = False  # the mean over all epochs, of which `test` is a measure
+    # too; where it selects as well, seeds select for one another
 
 
 class Probe(NamedTuple):
@@ -50,6 +51,7 @@ class Study:
       probe: what the doctor is asked; None where no loss of players exists.
       notes: what a reader must know to judge the figures, as the overlap of samples.
       checkpoint_every: pieces between two checkpoints; by default 5.
+      kept: other scores of the selected trial that are kept, of every seed.
     """
 
     name: str
@@ -67,6 +69,7 @@ class Study:
     probe: Callable[[], Probe] | None = None
     notes: str = ""
     checkpoint_every: int | None = None
+    kept: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         counts = {len(tried) for tried in self.methods.values()}

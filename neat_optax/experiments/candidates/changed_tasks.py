@@ -48,8 +48,12 @@ def normalized(task: Task) -> Task:
         seen = _NORMALIZER.apply(params[MOMENTS], x)
         return task.activity(of_network(params), seen)
 
+    def logits(params: Any, x: Any) -> jax.Array:
+        assert task.logits is not None
+        return task.logits(of_network(params), _NORMALIZER.apply(params[MOMENTS], x))
+
     return task._replace(
-        init=init, gradients=gradients, scores=scores, activity=activity
+        init=init, gradients=gradients, scores=scores, activity=activity, logits=logits
     )
 
 

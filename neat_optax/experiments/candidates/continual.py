@@ -195,6 +195,11 @@ def _decay(setting: Setting):
     return optax.add_decayed_weights(1e-3)
 
 
+def _beside_decay(setting: Setting):
+    del setting
+    return optax.add_decayed_weights(1e-2)
+
+
 def _l2_to_init(setting: Setting):
     del setting
     return neo.continual.l2_to_init(1e-2)
@@ -224,6 +229,7 @@ def _keeping_rank(task: Task) -> Task:
 
 PARTS = {
     "l2": Part("L2 regularization, 1e-3", before=_decay),
+    "decay": Part("weights decayed beside it, 1e-2", beside=_beside_decay),
     "l2-to-init": Part("pulled to where it started, 1e-2", before=_l2_to_init),
     "shrink-and-perturb": Part("shrunk and perturbed", last=_shrink_and_perturb),
     "reset-dormant": Part("dormant units reset: ReDo", around=_redo),
@@ -262,7 +268,13 @@ IN_ADAM = tuple(
     name
     for name in PARTS
     if name
-    not in ("l2-to-init", "shrink-and-perturb", "reset-dormant", "continual-backprop")
+    not in (
+        "decay",
+        "l2-to-init",
+        "shrink-and-perturb",
+        "reset-dormant",
+        "continual-backprop",
+    )
 )
 """Those that are candidates around Adam here; the others are in `plasticities`."""
 

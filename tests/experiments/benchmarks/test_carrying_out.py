@@ -72,6 +72,26 @@ def test_a_score_over_the_run_is_a_mean_of_its_epochs(tmp_path):
     )
     found = carry_out(made_studies.make(score=score), tmp_path, ignore)
     np.testing.assert_allclose(found["methods"]["sum"]["mean"], 0.51, atol=1e-4)
+    late = found["methods"]["sum"]["measures"]["late_minus_early"]
+    np.testing.assert_allclose(late, 0.02, atol=1e-6)
+
+
+def test_seeds_choose_the_rate_for_one_another(tmp_path):
+    """The first rate is best on average by the first seed alone."""
+
+    def epoch(replicas, number):
+        del number
+        gains = np.array([[1.0, 0, 0, 0, 0], [0.1] * 5, [0.0] * 5])
+        return replicas, {"accuracy": gains.ravel()}
+
+    def trainer(name):
+        return made_studies.make().trainer(name)._replace(epoch=epoch)
+
+    score = Score("online accuracy", "accuracy", "accuracy", over_run=True)
+    study = made_studies.make(score=score, trainer=trainer)
+    found = carry_out(study, tmp_path, ignore)
+    scores = found["methods"]["sum"]["scores"]
+    np.testing.assert_allclose(scores, [0.1, 0, 0, 0, 0], atol=1e-9)
 
 
 def test_costs_are_multiples_of_the_control(tmp_path, monkeypatch):
