@@ -152,10 +152,11 @@ def _costs(costs: dict[str, StepCost]) -> list[str]:
 def _trial(measures: Measures) -> list[str]:
     if measures.trial is None:
         return []
-    cells = [("", "log loss", "to the mean", "from", "to")]
+    cells = [("", "rate times", "log loss", "to the mean", "from", "to")]
     for name, one in measures.trial.items():
         mean, low, high = (f"{x:+.3f}" for x in one.difference)
-        cells.append((name, f"{one.score:+.3f}", mean, low, high))
+        factor = f"{one.factor:g}"
+        cells.append((name, factor, f"{one.score:+.3f}", mean, low, high))
     return ["", "Trial, lower is better", *_indented(cells)]
 
 
