@@ -1,12 +1,11 @@
 """Two objectives of two numbers whose Pareto fronts are known, and their starts."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 LEAST = 5e-6
 """What logarithms are taken of is no smaller."""
@@ -26,7 +25,7 @@ class Objective(NamedTuple):
     unit: np.ndarray  # [2] what counts as 1 of each loss
     starts: np.ndarray  # [starts, 2]
     box: tuple[tuple[float, float], tuple[float, float]]  # where others are drawn
-    optimizer: Callable[[Any], Any]
+    by_adam: bool  # otherwise by gradient descent
     rates: tuple[float, ...]
     steps: int
 
@@ -101,7 +100,7 @@ CENTERS = np.array([[1.0, 0.0], [-1.0, 0.0]])
 
 def bowls(x: jax.Array) -> jax.Array:
     """TorchJD's convex quadratic forms, `(x - u)^T A (x - u)`."""
-    away = x - jnp.asarray(CENTERS, jnp.float32)
+    away = x[None] - jnp.asarray(CENTERS, jnp.float32)
     forms = jnp.asarray(FORMS, jnp.float32)
     return jnp.einsum("pi,pij,pj->p", away, forms, away)
 
@@ -109,7 +108,7 @@ def bowls(x: jax.Array) -> jax.Array:
 def bowls_front() -> np.ndarray:
     """Losses where a weighted sum of the two is least, which is a linear equation."""
     # Weights crowd at both ends, where the minimizer moves fast.
-    first = 1 / (1 + np.exp(np.linspace(-12, 12, FINE)))
+    first = 1 / (1 + np.exp(np.linspace(-16, 16, FINE)))
     weights = np.stack([first, 1 - first], axis=1)
     sums = np.einsum("kp,pij->kij", weights, FORMS)
     sides = np.einsum("kp,pij,pj->ki", weights, FORMS, CENTERS)
@@ -137,9 +136,9 @@ def objectives(full: bool) -> dict[str, Objective]:
             _spread(valley),
             np.array([[-8.5, 7.5], [0, 0], [9, 9], [-7.5, -0.5], [9, -1]]),
             ((-10.0, 10.0), (-10.0, 10.0)),
-            optax.adam,
-            (3e-4, 1e-3, 3e-3, 1e-2) if full else (3e-3, 1e-2, 3e-2, 1e-1),
-            50_000 if full else 4_000,
+            True,
+            (1e-3, 1e-2, 1e-1) if full else (0.02, 0.05, 0.1),
+            50_000 if full else 1_000,
         ),
         "squares": Objective(
             "TorchJD's element-wise quadratic, by gradient descent",
@@ -148,8 +147,8 @@ def objectives(full: bool) -> dict[str, Objective]:
             np.array([10.0, 10.0]),
             np.array([[3, -2], [0, -3], [-4, 4], [-3, 4], [-3.5, -0.75]]),
             ((-5.0, 5.0), (-5.0, 5.0)),
-            optax.sgd,
-            (0.0075, 0.025, 0.075, 0.25),
+            False,
+            (0.02, 0.075, 0.3),
             50,
         ),
         "bowls": Objective(
@@ -157,11 +156,11 @@ def objectives(full: bool) -> dict[str, Objective]:
             bowls,
             form,
             _spread(form),
-            np.array([[0.5, 0.5], [-1, 7], [0, 0], [1, 6]]),
+            np.array([[0.5, 0.5], [-1, 7], [0, 0], [1, 6], [-1.5, 3]]),
             ((-2.0, 2.0), (-1.0, 8.0)),
-            optax.sgd,
-            (0.005, 0.015, 0.05, 0.15),
-            500,
+            False,
+            (0.0125, 0.05, 0.2),
+            500 if full else 250,
         ),
     }
 
@@ -187,12 +186,12 @@ def measure(losses: jax.Array, objective: Objective) -> Ends:
     pieces = np.diff(front, axis=0)
     lengths = np.linalg.norm(pieces, axis=1)
     before = np.concatenate([[0.0], np.cumsum(lengths)])
-    part = jnp.sum((here - front[:-1]) * pieces, axis=1) / lengths**2
-    part = jnp.clip(part, 0.0, 1.0)
-    aways = jnp.linalg.norm(here - front[:-1] - part[:, None] * pieces, axis=1)
+    since = here[None] - front[:-1]
+    part = jnp.clip(jnp.sum(since * pieces, axis=1) / lengths**2, 0.0, 1.0)
+    aways = jnp.linalg.norm(since - part[:, None] * pieces, axis=1)
     nearest = jnp.argmin(aways)
-    along = jnp.asarray(before[:-1])[nearest] + part[nearest] * lengths[nearest]
-    return Ends(aways[nearest], along / before[-1])
+    along = before[:-1] + part * lengths
+    return Ends(aways[nearest], along[nearest] / before[-1])
 
 
 def stationarity(gradients: jax.Array) -> jax.Array:
