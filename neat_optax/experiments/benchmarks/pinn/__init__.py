@@ -1,0 +1,16 @@
+"""Terms of the loss of physics-informed networks: residual, start and sides.
+
+Five equations, by the protocol of the ConFIG paper: a tanh network by Xavier's rule,
+points drawn anew in every step by Latin hypercube sampling, a rate that warms up and
+falls as a cosine to a tenth, two or three terms. The learning rate is tried, not given.
+A random half of the reference's points selects it, the other half is tested once.
+"""
+
+from neat_optax.experiments.benchmarks.pinn.studies import studies as _studies
+from neat_optax.experiments.benchmarks.study import Benchmark
+
+BENCHMARK = Benchmark(
+    about="Do corrections between the terms of the loss of a physics-informed network "
+    "help, beside optimizers that precondition?",
+    studies=_studies,
+)
