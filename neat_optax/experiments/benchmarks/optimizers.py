@@ -4,15 +4,15 @@ The small form takes minutes; `--full` has all images of Fashion-MNIST (and of C
 where its files are), and takes about HOURS hours on two cores.
 """
 
-import dataclasses
-import functools
 import hashlib
-import pathlib
-import tempfile
 from collections.abc import Sequence
 from typing import Any
 
-from neat_optax.experiments.benchmarks import optimizer_tables, optimizer_variants
+from neat_optax.experiments.benchmarks import (
+    optimizer_tables,
+    optimizer_variants,
+    small_data,
+)
 from neat_optax.experiments.benchmarks.small_networks import (
     convolutions,
     small_transformer,
@@ -22,9 +22,9 @@ from neat_optax.experiments.benchmarks.trained import of_train
 from neat_optax.experiments.candidates.candidate import Lineup
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.commands.config import TrainConfig
-from neat_optax.experiments.data import datasets, text
+from neat_optax.experiments.data import datasets
 from neat_optax.experiments.data.networks import Network
-from neat_optax.experiments.data.parts import Data, Split
+from neat_optax.experiments.data.parts import Data
 from neat_optax.experiments.data.tasks import make_task
 
 CONTROLS = ("control",)
@@ -35,8 +35,6 @@ SHORT = (
     "adaptive",
     "adaptive-control",
     "muon",
-    "cautious-adam",
-    "schedule-free-adam",
 )
 """Where a step is dear."""
 LONG = (
@@ -44,10 +42,18 @@ LONG = (
     "random-sign",
     "adamw",
     "plain-lion",
-    "cautious-sgd",
-    "schedule-free-sgd",
+    "cautious-adam",
+    "schedule-free-adam",
 )
-ALL = (*LONG, "sgd", "adaptive-alpha", "adaptive-alpha-control", "lion", "lion-control")
+OF_SGD = ("sgd", "cautious-sgd", "schedule-free-sgd")
+ALL = (
+    *LONG,
+    *OF_SGD,
+    "adaptive-alpha",
+    "adaptive-alpha-control",
+    "lion",
+    "lion-control",
+)
 MEASURES = {
     "conflict rate": "opposed",
     "conflict": "conflict",
@@ -120,27 +126,18 @@ def _on_digits(seeds: int) -> list[Study]:
 
 def _on_images(dataset: str, full: bool, folder: str | None) -> list[Study]:
     """A dense and a convolutional network, where the files of the images are."""
-    try:
-        load = functools.partial(datasets.load, dataset, folder=folder)
-        data = load(fraction=1.0 if full else 0.05)
-    except ValueError as error:
-        if "files are here" not in str(error):
-            raise
+    data = small_data.images(dataset, folder, 1.0 if full else 0.05)
+    if data is None:
         return []
-    shape = datasets.SHAPES[dataset]
-    kept = data if full else _first(data, validation=1000, test=5000)
-    small = kept if full else _halved(kept, shape)
-    height, width, colors = shape
-    halved = shape if full else (height // 2, width // 2, colors)
-    common = {"seeds": 8, "data": kept, "dataset": dataset}
+    height, width, colors = shape = datasets.SHAPES[dataset]
+    if full:
+        dense = on_images(dataset, data, 8, 10, LONG)
+        return [dense, on_images(dataset, data, 10, 2, SHORT, convolutions(shape))]
+    data = small_data.first(data, validation=1000, test=5000)
+    halved = convolutions((height // 2, width // 2, colors))
     return [
-        on_images(**common, epochs=10 if full else 3, names=LONG),
-        on_images(
-            **{**common, "data": small, "seeds": 10 if full else 5},
-            epochs=2,
-            names=SHORT,
-            network=convolutions(halved),
-        ),
+        on_images(dataset, data, 8, 3, LONG),
+        on_images(dataset, small_data.halved(data, shape), 5, 2, SHORT, halved),
     ]
 
 
@@ -170,15 +167,15 @@ def on_images(
         measures=MEASURES,
         notes=f"{_NOTES} {_RATES}",
     )
-    return _sized(study, data)
+    return small_data.sized(study, data)
 
 
 def on_characters(
     full: bool, names: Sequence[str] = SHORT, seeds: int = 5, epochs: int = 4
 ) -> Study:
     """A study on the documentation of Python, character by character."""
-    written = documentation()[: None if full else 30_000]
-    data = encoded(written)
+    written = small_data.documentation()[: None if full else 30_000]
+    data = small_data.encoded(written)
     config = TrainConfig(
         dataset="characters",
         optimizers=tuple(names),
@@ -200,52 +197,13 @@ def on_characters(
         notes=f"{_NOTES} {_RATES} The text is that of `help()` in the running Python "
         f"(SHA-256 {digest}...): another version of Python has another text.",
     )
-    return _sized(study, data)
-
-
-def documentation() -> str:
-    """The text of `help()` on topics, which comes with Python."""
-    from pydoc_data.topics import topics  # takes memory
-
-    return "\n".join(topics[name] for name in sorted(topics))
-
-
-def encoded(written: str) -> Data:
-    """Windows of a text, as the data set `characters` has them."""
-    with tempfile.TemporaryDirectory() as folder:
-        file = pathlib.Path(folder) / "input.txt"
-        file.write_bytes(written.encode())
-        return text.encode_characters(text.read_characters(file))[0]
+    return small_data.sized(study, data)
 
 
 def _in_turn(names: Sequence[str]) -> Lineup:
     """The candidates, whose replicas a CPU trains faster one by one."""
     known = {name: OPTIMIZERS.candidates[name] for name in names}
     return OPTIMIZERS._replace(candidates=known, in_turn=True)
-
-
-def _sized(study: Study, data: Data) -> Study:
-    """A study that other sizes of the data make another."""
-    sizes = {"examples": [len(part.y) for part in data]}
-    return dataclasses.replace(study, settings={**study.settings, **sizes})
-
-
-def _first(data: Data, validation: int, test: int) -> Data:
-    def cut(split: Split, count: int) -> Split:
-        return Split(split.x[:count], split.y[:count])
-
-    return Data(data.train, cut(data.validation, validation), cut(data.test, test))
-
-
-def _halved(data: Data, shape: tuple[int, int, int]) -> Data:
-    """Images with the mean of 2 by 2 pixels in place of them."""
-    height, width, colors = shape
-
-    def halve(split: Split) -> Split:
-        blocks = split.x.reshape(-1, height // 2, 2, width // 2, 2, colors)
-        return split._replace(x=blocks.mean((2, 4)).reshape(len(split.x), -1))
-
-    return Data(*map(halve, data))
 
 
 BENCHMARK = Benchmark(

@@ -26,6 +26,10 @@ Choices = Sequence[str]
 """Names under which one file may lie, the usual one first."""
 
 
+class Missing(ValueError):
+    """A file of a data set is nowhere."""
+
+
 def find(
     name: str, files: Sequence[Choices], folder: str | os.PathLike | None = None
 ) -> list[pathlib.Path]:
@@ -39,7 +43,7 @@ def find(
         found without one.
 
     Raises:
-      ValueError: if a file is nowhere; it says which, and where to get it.
+      Missing: if a file is nowhere; it says which, and where to get it.
     """
     places = _places(name, folder)
     found = [[_first(place, names) for names in files] for place in places]
@@ -49,7 +53,7 @@ def find(
     pairs = zip(places, found, strict=True)
     place, nearest = min(pairs, key=lambda x: (x[1].count(None), not x[0].is_dir()))
     lacking = [x[0] for x, path in zip(files, nearest, strict=True) if path is None]
-    raise ValueError(
+    raise Missing(
         f"`dataset` must be one whose files are here, got {name} without "
         f"{', '.join(lacking)} in {place}: {HOW[name]}, and name "
         f"the folder by --data or {FOLDER_VARIABLE}."
