@@ -152,12 +152,17 @@ def _costs(costs: dict[str, StepCost]) -> list[str]:
 def _trial(measures: Measures) -> list[str]:
     if measures.trial is None:
         return []
-    cells = [("", "rate times", "log loss", "to the mean", "from", "to")]
+    few = len(measures.players) <= _SHOWN and not measures.alike
+    names = measures.players if few else ()
+    head = ("", "rate times", "log loss", "to the mean", "from", "to", *names)
+    cells: list[tuple[str, ...]] = [head]
     for name, one in measures.trial.items():
         mean, low, high = (f"{x:+.3f}" for x in one.difference)
         factor = f"{one.factor:g}"
-        cells.append((name, factor, f"{one.score:+.3f}", mean, low, high))
-    return ["", "Trial, lower is better", *_indented(cells)]
+        apart = (f"{x:+.2f}" for x in (one.apart if few else ()))
+        cells.append((name, factor, f"{one.score:+.3f}", mean, low, high, *apart))
+    text = "Trial: losses on held-out batches, lower is better"
+    return ["", text, *_indented(cells)]
 
 
 def _indented(cells: list[tuple[str, ...]]) -> list[str]:

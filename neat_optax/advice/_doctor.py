@@ -51,8 +51,9 @@ def doctor(
     counts as far as the first exceeds it. A player is harmed by the mean where
     :math:`g_i^B \cdot \bar g^A` is negative beyond its spread over steps. If
     there is cause, short trainings from that copy, with the same batches and as many
-    learning rates for each, compare the mean with a few candidates. Nothing of the
-    caller's is changed.
+    learning rates for each, compare the mean with a few candidates. Where
+    some parameters belong to one player alone, only the others are measured and
+    aggregated. Nothing of the caller's is changed.
 
     Args:
       losses_fn: as `value_and_player_grads` takes it: a function of parameters and a
@@ -111,7 +112,8 @@ def doctor(
     )
     count, names = problem.num_players, problem.players
     met = probe(problem, usual, steps)
-    measures = measure(met, names, problem.is_sampled)
+    kinds = {"sampled": problem.is_sampled, "heads": problem.has_heads}
+    measures = measure(met, names, **kinds)
     if own is None:
         own = _candidates.named(_candidates.usual(count, measures.alike))
     if count > 1:

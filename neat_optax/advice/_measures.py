@@ -29,6 +29,8 @@ class Measures(NamedTuple):
       players: their names.
       steps: of the probe.
       sampled: whether gradients were compared on two draws.
+      heads: whether some arrays belong to one player alone. All numbers but those of
+        `layers` are of the others then.
       losses: [P] at the start, and at the end of the probe.
       norms: [P] lengths of gradients, the median over steps.
       norm_ratio: of the longest to the shortest one, the median over steps.
@@ -47,6 +49,7 @@ class Measures(NamedTuple):
     players: tuple[str, ...]
     steps: int
     sampled: bool
+    heads: bool
     losses: tuple[np.ndarray, np.ndarray]
     norms: np.ndarray
     norm_ratio: float
@@ -65,13 +68,16 @@ class Measures(NamedTuple):
         return float(1 - np.clip(np.mean(self.reliability), 0, 1))
 
 
-def measure(probed: Probed, players: tuple[str, ...], sampled: bool) -> Measures:
+def measure(
+    probed: Probed, players: tuple[str, ...], *, sampled: bool, heads: bool = False
+) -> Measures:
     """The numbers of a probe, without costs and a trial.
 
     Args:
       probed: what it met.
       players: their names.
       sampled: whether its cross products are of two draws.
+      heads: whether some arrays belong to one player alone.
     """
     count = len(players)
     own = probed.plain[:, :count, :count]
@@ -82,6 +88,7 @@ def measure(probed: Probed, players: tuple[str, ...], sampled: bool) -> Measures
         players=players,
         steps=len(norms),
         sampled=sampled,
+        heads=heads,
         losses=(probed.losses[0], probed.losses[-1]),
         norms=np.median(norms, axis=0),
         norm_ratio=_ratio(norms),

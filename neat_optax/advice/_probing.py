@@ -33,7 +33,7 @@ class Probed(NamedTuple):
 
     Attributes:
       losses: [T, P] before each step.
-      plain: [T, R, R] inner products over all parameters.
+      plain: [T, R, R] inner products over all parameters that are shared.
       metric: the same, each product of two entries divided by Adam's root mean square.
       conflicts: [T, S] the share of pairs of players that are opposed in each array.
       norms: [T, S, P] of each array's gradients.
@@ -84,7 +84,7 @@ def probe(
 
 
 def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any:
-    count = problem.num_players
+    count, shared = problem.num_players, jnp.asarray(problem.shared)
 
     def step(carry: _Carry, first: Any, second: Any) -> tuple[_Carry, Any]:
         losses, rows, rest = problem.gradients(carry.point, first)
@@ -98,7 +98,8 @@ def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any
             lambda v: _tree.root(v / (1 - DECAY**number)) + EPS, moment
         )
         plain = _measured(rows, None)
-        met = _summed(plain), _summed(_measured(rows, metric)), _apart(plain, count)
+        sums = [_summed(x, shared) for x in (plain, _measured(rows, metric))]
+        met = *sums, _apart(plain, count)
         params = carry.point.params
         updates, state = optimizer.update(mean, carry.opt_state, params)
         moved = Point(optax.apply_updates(params, updates), rest)
@@ -119,10 +120,10 @@ def _measured(rows: Any, metric: Any) -> Players:
     return measure_gramian(groups, extras, jnp.zeros((), jnp.int32)).players
 
 
-def _summed(players: Players) -> tuple[jax.Array, jax.Array]:
-    """[R, R]: products over all arrays, and the scale that they are divided by."""
-    largest = jnp.max(players.scale)
-    shares = jnp.square(players.scale / largest)[:, None, None]
+def _summed(players: Players, shared: jax.Array) -> tuple[jax.Array, jax.Array]:
+    """[R, R]: products over what is shared, and the scale that they are divided by."""
+    largest = jnp.max(jnp.where(shared, players.scale, 0))
+    shares = (shared * jnp.square(players.scale / largest))[:, None, None]
     return jnp.sum(shares * players.gramian, axis=0), largest
 
 

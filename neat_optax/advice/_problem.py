@@ -1,6 +1,7 @@
 """What is examined: losses of several players at parameters that are a copy."""
 
 import itertools
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -11,6 +12,10 @@ import numpy as np
 from neat_optax import _checks
 from neat_optax.players import _losses, _modules
 from neat_optax.players._gradients import value_and_player_grads
+from neat_optax.players._shared import shared_params
+
+MOST_FOLLOWED = 64
+"""So many players are asked which parameters they depend on."""
 
 
 class Point(NamedTuple):
@@ -32,6 +37,8 @@ class Problem(NamedTuple):
       pairs: pairs of batches that are independent draws, to be taken in turn; None in
         the second place where there is one batch only.
       players: their names.
+      shared: of each array, whether more than one player's loss depends on it; all of
+        them where none is shared.
     """
 
     start: Point
@@ -40,6 +47,12 @@ class Problem(NamedTuple):
     batches: list[Any]
     pairs: list[tuple[Any, Any]]
     players: tuple[str, ...]
+    shared: tuple[bool, ...]
+
+    @property
+    def has_heads(self) -> bool:
+        """Whether some arrays belong to one player alone."""
+        return not all(self.shared)
 
     @property
     def num_players(self) -> int:
@@ -93,7 +106,24 @@ def pose(
     seen = jax.eval_shape(losses, start, read[0])[0]
     named = _named(losses_fn, has_aux, given, start, read[0], len(seen))
     names = _chosen(players, named)
-    return Problem(start, gradients, losses, read, _paired(read, halves), names)
+    shared = _shared(losses, start, read[0], len(names))
+    return Problem(start, gradients, losses, read, _paired(read, halves), names, shared)
+
+
+def _shared(losses: Any, start: Point, batch: Any, count: int) -> tuple[bool, ...]:
+    """Read from the operations of the losses; players that are many share all."""
+    everything = (True,) * len(jax.tree.leaves(start.params))
+    if count > MOST_FOLLOWED:
+        return everything
+
+    def of_params(params: Any) -> jax.Array:
+        return losses(start._replace(params=params), batch)[0]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # what is not followed is shared
+        found = shared_params(of_params, start.params)
+    flags = tuple(jax.tree.leaves(found))
+    return flags if any(flags) else everything
 
 
 def _read(batches: Any, most: int) -> list[Any]:

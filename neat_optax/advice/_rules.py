@@ -74,7 +74,7 @@ def recommend(
         method, reason = _by_trial(measures.trial, found, measures, thresholds)
     else:
         method, reason = _by_geometry(measures, found, thresholds)
-    return _as(method, reason, count, candidates)
+    return _as(method, reason, measures, candidates)
 
 
 def cause(
@@ -161,7 +161,8 @@ _CODE = """\
 import optax
 import neat_optax as neo
 
-optimizer = optax.chain({aggregator}, optax.adam(1e-3))
+aggregator = {aggregator}
+optimizer = optax.chain(aggregator, optax.adam(1e-3))
 state = optimizer.init(params)
 losses, gradients = neo.value_and_player_grads(losses_fn)(params, batch)
 updates, state = optimizer.update(gradients, state, params, losses=losses)
@@ -172,11 +173,22 @@ import jax, jax.numpy as jnp
 loss, gradient = jax.value_and_grad(lambda p: jnp.sum(losses_fn(p, batch)))(params)"""
 
 
+_OF_SHARED = """\
+neo.aggregate_shared(
+    {aggregator},
+    neo.shared_params(losses_fn, params, batch),
+    rest=neo.aggregators.mean(),
+)"""
+
+
 def _as(
-    method: str, reason: str, count: int, candidates: dict[str, Candidate]
+    method: str, reason: str, measures: Measures, candidates: dict[str, Candidate]
 ) -> Recommendation:
     if method == NONE:
         return Recommendation(NONE, reason, _PLAIN, "")
-    chosen = candidates[method]
-    code = _CODE.format(aggregator=chosen.code.format(count))
+    count, chosen = len(measures.players), candidates[method]
+    written = chosen.code.format(count)
+    if measures.heads:
+        written = _OF_SHARED.format(aggregator=written)
+    code = _CODE.format(aggregator=written)
     return Recommendation(method, reason, code, cite(chosen.make(count)))

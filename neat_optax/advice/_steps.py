@@ -6,9 +6,11 @@ import jax
 import jax.numpy as jnp
 import optax
 
+from neat_optax import aggregators
 from neat_optax._timing import Step
 from neat_optax.advice._candidates import Candidate
 from neat_optax.advice._problem import Point, Problem
+from neat_optax.players._shared import aggregate_shared
 
 MEAN = "mean"
 """A step with the gradient of the mean loss: no gradient of one player is formed."""
@@ -47,9 +49,19 @@ def compile_steps(
     usual = optax.with_extra_args_support(optimizer)
     found = {MEAN: _compiled(problem, _gradient_of_mean(problem), usual)}
     for name, candidate in candidates.items():
-        tx = optax.chain(candidate.make(problem.num_players), optimizer)
+        tx = optax.chain(_aggregator(problem, candidate), optimizer)
         found[name] = _compiled(problem, problem.gradients, tx)
     return found
+
+
+def _aggregator(problem: Problem, candidate: Candidate) -> Any:
+    """Of the shared parameters; the others have the mean, as without it."""
+    own = candidate.make(problem.num_players)
+    if not problem.has_heads:
+        return own
+    structure = jax.tree.structure(problem.start.params)
+    shared = structure.unflatten(problem.shared)
+    return aggregate_shared(own, shared, rest=aggregators.mean())
 
 
 def _compiled(

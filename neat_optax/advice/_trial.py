@@ -28,12 +28,15 @@ class Trial(NamedTuple):
       factor: of those that all tried, that of the best score.
       score: mean logarithm of the losses over those at the start: lower is better.
       difference: of scores with the mean's, seed by seed; 0 for the mean itself.
+      apart: [P] of each player the same, without an interval; [1] of players that are
+        alike.
     """
 
     losses: np.ndarray
     factor: float
     score: float
     difference: Interval
+    apart: np.ndarray
 
 
 class Lesson(NamedTuple):
@@ -80,8 +83,8 @@ def trials(
         name: np.stack([[ended(name, factor, lessons[0])] for factor in factors])
         for name in compiled
     }
-    tried = scores(first, begun[:1])
-    best = {name: int(np.argmin(x[:, 0])) for name, x in tried.items()}
+    tried = relative(first, begun[:1])
+    best = {name: int(np.argmin(_mean(x)[:, 0])) for name, x in tried.items()}
     ends = {
         name: np.stack(
             [
@@ -105,7 +108,8 @@ def judge(
       begun: [seeds, P] at the start.
       factors: with which each ended there.
     """
-    found = scores(ends, begun)
+    each = relative(ends, begun)
+    found = {name: _mean(x) for name, x in each.items()}
     count = max(len(ends) - 1, 1)
     control = found[MEAN].tolist()
     return {
@@ -114,13 +118,14 @@ def judge(
             factors[name],
             float(np.mean(own)),
             paired(own.tolist(), control, count),
+            (each[name] - each[MEAN]).mean(axis=0),
         )
         for name, own in found.items()
     }
 
 
-def scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarray]:
-    """[...]: mean logarithm over players of what is left; differences if signed.
+def relative(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarray]:
+    """[..., P]: logarithms of what is left of each loss; differences if signed.
 
     Args:
       ends: losses [..., seeds, P] by name.
@@ -128,14 +133,17 @@ def scores(ends: dict[str, np.ndarray], begun: np.ndarray) -> dict[str, np.ndarr
     """
     signed = any((x <= 0).any() for x in (begun, *ends.values()))
     size = np.maximum(np.abs(begun), np.finfo(np.float32).tiny)
+    with np.errstate(all="ignore"):
+        return {
+            name: (end - begun) / size if signed else np.log(end / size)
+            for name, end in ends.items()
+        }
 
-    def score(end: np.ndarray) -> np.ndarray:
-        with np.errstate(all="ignore"):
-            each = (end - begun) / size if signed else np.log(end / size)
-        mean = each.mean(axis=-1)
-        return np.where(np.isfinite(mean), mean, WORST)
 
-    return {name: score(end) for name, end in ends.items()}
+def _mean(each: np.ndarray) -> np.ndarray:
+    """Over the players; the worst there is where one is not finite."""
+    mean = each.mean(axis=-1)
+    return np.where(np.isfinite(mean), mean, WORST)
 
 
 def _trained(compiled: Compiled, lesson: Lesson, factor: float) -> Point:

@@ -36,6 +36,7 @@ def make_measures(count=3, **given):
         "players": tuple("abcdefghijkl"[:count]),
         "steps": 20,
         "sampled": True,
+        "heads": False,
         "losses": (np.ones(count), np.ones(count) / 2),
         "norms": np.ones(count),
         "norm_ratio": 2.0,

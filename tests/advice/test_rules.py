@@ -7,6 +7,7 @@ from neat_optax._intervals import Interval
 from neat_optax.advice import KNOWN, StepCost, Trial, recommend
 from neat_optax.advice._rules import cause
 
+PARAMS = {"w": np.ones(3)}
 HARMED = (Interval(-0.3, -0.4, -0.2), *(Interval(0.5, 0.4, 0.6),) * 2)
 
 
@@ -59,10 +60,12 @@ def test_one_player_needs_nothing():
 
 def trial(**differences):
     blank = np.ones((3, 3))
-    found = {"mean": Trial(blank, 1.0, -1.0, Interval(0.0, 0.0, 0.0))}
+    found = {"mean": Trial(blank, 1.0, -1.0, Interval(0.0, 0.0, 0.0), np.zeros(3))}
     for name, (low, high) in differences.items():
         middle = (low + high) / 2
-        found[name] = Trial(blank, 1.0, middle - 1, Interval(middle, low, high))
+        found[name] = Trial(
+            blank, 1.0, middle - 1, Interval(middle, low, high), np.zeros(3)
+        )
     return found
 
 
@@ -94,6 +97,16 @@ def test_of_what_is_alike_the_cheapest_is_taken():
 
 
 @pytest.mark.parametrize("name", KNOWN)
-def test_all_that_is_known_can_be_built_by_its_code_and_cited(name):
-    made = eval(KNOWN[name].code.format(3), {"neo": neo})
-    assert neo.cite(made) == neo.cite(KNOWN[name].make(3)) != ""
+@pytest.mark.parametrize("heads", [False, True])
+def test_code_and_papers_are_those_of_what_is_recommended(name, heads):
+    won = trial(**{name: (-0.4, -0.3)})
+    found = recommend(make_measures(plain=harmful(), trial=won, heads=heads))
+    assert found.method == name
+    lines = found.code.partition("state = ")[0].splitlines()
+    given = {
+        "losses_fn": lambda p, x: p["w"] * x,
+        "params": PARAMS,
+        "batch": np.ones(3),
+    }
+    exec("\n".join(lines), given)
+    assert neo.cite(given["aggregator"]) == found.papers != ""

@@ -18,6 +18,7 @@ def test_each_is_held_against_the_mean_seed_by_seed():
     np.testing.assert_allclose(found["a"].difference, -np.log(2), atol=1e-12)
     np.testing.assert_allclose(found["mean"].score, np.log(SPREAD).mean())
     assert found["mean"].difference == (0.0, 0.0, 0.0)
+    np.testing.assert_allclose(found["a"].apart, [-np.log(2)] * 2)
 
 
 def test_what_is_not_finite_is_the_worst():
@@ -52,7 +53,7 @@ def test_each_tries_all_factors_once_and_goes_on_with_the_best():
 
     batches = list(np.arange(8.0))
     start = Point(np.float32(1), ())
-    problem = Problem(start, None, losses, batches, [], ("a", "b"))
+    problem = Problem(start, None, losses, batches, [], ("a", "b"), (True,))
     steps = {"mean": Descent(0.1), "a": Descent(1.0)}
     found = trials(problem, steps, (0.3, 1.0, 3.0), steps=6, seeds=3, alike=False)
     assert (found["mean"].factor, found["a"].factor) == (3.0, 1.0)

@@ -89,8 +89,8 @@ def test_a_diagnosis_has_a_panel_for_everything():
 def test_a_trial_takes_the_place_of_the_costs():
     blank = np.ones((2, 3))
     trial = {
-        "mean": Trial(blank, 1.0, 0.0, Interval(0.0, 0.0, 0.0)),
-        "upgrad": Trial(blank, 1.0, -1.0, Interval(-1.0, -1.2, -0.8)),
+        "mean": Trial(blank, 1.0, 0.0, Interval(0.0, 0.0, 0.0), np.zeros(3)),
+        "upgrad": Trial(blank, 1.0, -1.0, Interval(-1.0, -1.2, -0.8), -np.ones(3)),
     }
     found = made(trial=trial, norm_ratio=9.0)
     axes = plot.diagnosis(found).axes[5]
