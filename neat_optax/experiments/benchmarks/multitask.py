@@ -35,7 +35,7 @@ from neat_optax.experiments.benchmarks.single_tasks import (
 from neat_optax.experiments.benchmarks.study import Benchmark, Study
 from neat_optax.experiments.candidates.candidate import Setting
 from neat_optax.experiments.data import datasets, files
-from neat_optax.experiments.data.parts import Data, Split
+from neat_optax.experiments.data.parts import Data
 from neat_optax.experiments.data.tasks import Task
 
 RATES = (1e-3, 2e-3, 4e-3, 8e-3)
@@ -228,7 +228,7 @@ def _images(full: bool, folder: str | None) -> Set:
         name, fraction = "multi-digits", 1.0
     data = datasets.load(name, fraction, folder)
     if fraction < 1:
-        data = Data(*(_halved(part, 3000) for part in data))
+        data = studies_of.halved(data, 36, 3000)
     sizes = Sizes(FULL_RATES, 10, 60, 256) if full else Sizes(RATES, 6, 12, 128)
     count, pixels = data.train.x.shape
     return Set(
@@ -250,12 +250,6 @@ def has_fashion(folder: str | None) -> bool:
     except ValueError:
         return False
     return True
-
-
-def _halved(part: Split, most: int) -> Split:
-    """At most so many pairs of half the side, each pixel the mean of four."""
-    x = part.x.reshape(-1, 18, 2, 18, 2).mean(axis=(2, 4)).reshape(-1, 324)
-    return Split(x[:most], part.y[:most])
 
 
 def _yeast(full: bool) -> Set:

@@ -7,13 +7,19 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+from flax import nnx
 
 from neat_optax._timing import Step
 from neat_optax.experiments.benchmarks.study import Probe
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
-from neat_optax.experiments.candidates.candidate import Setting, nothing_recorded
+from neat_optax.experiments.candidates.candidate import (
+    AtEnd,
+    Setting,
+    nothing,
+    nothing_recorded,
+)
 from neat_optax.experiments.candidates.watching import next_to_mean
-from neat_optax.experiments.data.parts import Data
+from neat_optax.experiments.data.parts import Data, Split
 from neat_optax.experiments.data.tasks import Task
 from neat_optax.experiments.runs.loop import Trainer, make_trainer
 
@@ -50,6 +56,7 @@ class Problem(NamedTuple):
     task: Task
     data: Data
     sizes: Sizes
+    at_end: AtEnd = nothing
 
     @property
     def steps(self) -> int:
@@ -77,6 +84,7 @@ class Problem(NamedTuple):
             self.task,
             self.data,
             measures=AGGREGATORS.measures if watched else nothing_recorded,
+            at_end=self.at_end if watched else nothing,
             in_turn=True,
             seeds=sizes.seeds,
             rates=tried,
@@ -148,8 +156,6 @@ def probe_of(problem: Problem, losses: Callable[..., Any], count: int = 8) -> Pr
       losses: from parameters and a batch to those of the players.
       count: of batches, at most.
     """
-    from flax import nnx
-
     size, train = problem.sizes.batch_size, problem.data.train
     order = np.random.RandomState(0).permutation(len(train.y))
     starts = range(0, min(count * size, len(order) - size + 1), size)
@@ -166,3 +172,14 @@ def all_rates(
     return {
         name: x.rates if isinstance(x, Tried) else rates for name, x in methods.items()
     }
+
+
+def halved(data: Data, side: int, most: int) -> Data:
+    """Images of half the side, each pixel the mean of four; at most so many a part."""
+    half = side // 2
+
+    def smaller(part: Split) -> Split:
+        x = part.x[:most].reshape(-1, half, 2, half, 2).mean(axis=(2, 4))
+        return Split(x.reshape(-1, half * half), part.y[:most])
+
+    return Data(*map(smaller, data))
