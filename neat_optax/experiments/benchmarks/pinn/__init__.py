@@ -6,11 +6,23 @@ falls as a cosine to a tenth, two or three terms. The learning rate is tried, no
 A random half of the reference's points selects it, the other half is tested once.
 """
 
-from neat_optax.experiments.benchmarks.pinn.studies import studies as _studies
+import pathlib
+from typing import Any
+
+from neat_optax.experiments.benchmarks.pinn import studies as _studies
 from neat_optax.experiments.benchmarks.study import Benchmark
+
+
+def _pictures(result: dict[str, Any], folder: pathlib.Path) -> None:
+    from neat_optax.experiments.benchmarks.pinn import pictures  # takes time to load
+
+    pictures.draw(result, folder)
+
 
 BENCHMARK = Benchmark(
     about="Do corrections between the terms of the loss of a physics-informed network "
     "help, beside optimizers that precondition?",
-    studies=_studies,
+    studies=_studies.studies,
+    pictures=_pictures,
+    tables=_studies.tables,
 )

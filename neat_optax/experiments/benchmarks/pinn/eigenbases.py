@@ -221,4 +221,4 @@ def _fourth_root(factors: tuple[Factor, ...], share: jax.Array) -> jax.Array:
         for own in factors
     )
     longer = max(len(left), len(right))
-    return jnp.sqrt(jnp.sqrt(left)[:, None] * jnp.sqrt(right)) / longer**0.5
+    return jnp.sqrt(jnp.sqrt(left)[:, None] * jnp.sqrt(right)[None]) / longer**0.5

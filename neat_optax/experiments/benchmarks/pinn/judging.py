@@ -57,9 +57,6 @@ def scores_of(
 ) -> dict[str, Any]:
     """Errors on a half of the reference, and for a picture the largest in each block.
 
-    The picture is of the first output, over the first two coordinates, in the middle
-    of all others.
-
     Args:
       apply: the network, of parameters and points.
       solution: the reference.
@@ -73,8 +70,7 @@ def scores_of(
     )
     error = (found - wanted).reshape(len(found), -1, wanted.shape[-1])[:, half.rows]
     norms = np.linalg.norm(error, axis=(1, 2)) / np.linalg.norm(half.y)
-    middle = tuple(len(axis) // 2 for axis in solution.axes[2:])
-    plane = (slice(None), slice(None), *middle, 0)
+    plane = plane_of(solution)
     return {
         "relative_l2": norms,
         "mse": np.mean(error**2, axis=(1, 2)),
@@ -82,12 +78,18 @@ def scores_of(
     }
 
 
+def plane_of(solution: Solution) -> tuple[Any, ...]:
+    """What a picture shows: the first output, in the middle of all but two axes."""
+    middle = tuple(len(axis) // 2 for axis in solution.axes[2:])
+    return (slice(None), slice(None), *middle, 0)
+
+
 def written(error: np.ndarray) -> str:
     """The largest error in each block as a short text, from which `read` makes it."""
     return base64.b64encode(largest_in_blocks(error).astype("<f2").tobytes()).decode()
 
 
-def read(picture: str, shape: tuple[int, int]) -> np.ndarray:
+def read(picture: str, shape: tuple[int, ...]) -> np.ndarray:
     """The errors that `written` has written, of a plane of that shape."""
     blocks = tuple(min(pair) for pair in zip(PICTURE, shape, strict=True))
     return np.frombuffer(base64.b64decode(picture), "<f2").reshape(blocks)

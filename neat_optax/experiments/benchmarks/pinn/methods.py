@@ -140,7 +140,7 @@ AGGREGATORS: Mapping[str, Method] = {
     "random": Method(before_adam, _by_chance(aggregators.random)),
     "neat-control": Method(before_adam, neat(0.0)),
     "neat": Method(before_adam, neat()),
-    "config": Method(before_adam, _of(aggregators.conflict_free)),
+    "conflict-free": Method(before_adam, _of(aggregators.conflict_free)),
     "m-config": Method(as_it_is, _of(aggregators.m_config)),
     "pcgrad": Method(before_adam, _by_chance(aggregators.pcgrad)),
     "imtl-g": Method(before_adam, _of(aggregators.imtl_g)),

@@ -51,8 +51,8 @@ def make_network(inputs: int, outputs: int, width: int, hidden: int) -> Network:
     def apply(params: jax.Array, points: jax.Array) -> jax.Array:
         *before, (kernel, bias) = layers(params)
         for own, shift in before:
-            points = jnp.tanh(points @ own + shift)
-        return points @ kernel + bias
+            points = jnp.tanh(points @ own + shift[None])
+        return points @ kernel + bias[None]
 
     def jet(params: jax.Array, points: jax.Array, second: Sequence[int]) -> Jet:
         return _jet(layers(params), points, second)

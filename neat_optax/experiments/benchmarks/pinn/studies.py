@@ -14,7 +14,7 @@ from neat_optax.experiments.benchmarks.pinn import training
 from neat_optax.experiments.benchmarks.pinn.equations import PROBLEMS
 from neat_optax.experiments.benchmarks.pinn.methods import Method
 from neat_optax.experiments.benchmarks.pinn.training import Run, Sizes
-from neat_optax.experiments.benchmarks.study import Probe, Score, Study
+from neat_optax.experiments.benchmarks.study import Probe, Score, Study, Table
 
 SCORE = Score(
     "relative L2 error",
@@ -159,3 +159,29 @@ def _halves(batch: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
     """Every second point, and the others."""
     first = {key: x[::2] for key, x in batch.items()}
     return first, {key: x[1::2] for key, x in batch.items()}
+
+
+def tables(full: bool, results: Mapping[str, Any]) -> list[Table]:
+    """Mean squared errors of all methods on all problems.
+
+    Args:
+      full: is not used.
+      results: of the studies that are finished, by name.
+    """
+    del full
+    wholes = {x: results[x] for x in results if not x.endswith("-parts")}
+    problems = tuple(x for x in PROBLEMS if any(y.startswith(x) for y in wholes))
+    rows: dict[str, dict[str, str]] = {}
+    for name, found in wholes.items():
+        for method, row in found["methods"].items():
+            errors = [np.nan if x is None else x for x in row["kept"]["mse"]]
+            cells = rows.setdefault(method, {})
+            cells[name.removesuffix("-optimizers")] = f"{np.mean(errors):.2e}"
+    return [
+        Table(
+            "Mean squared error",
+            "On the tested half of the reference, mean over seeds.",
+            ("method", *problems),
+            tuple((x, *(row.get(y, "") for y in problems)) for x, row in rows.items()),
+        )
+    ]

@@ -38,13 +38,8 @@ def watch(
     def update_fn(updates: Any, state: Any, params: Any = None, **extra_args: Any):
         found, own = aggregator.update(updates, state.own, params, **extra_args)
         metric = extra_args.get("metric")
-        players, result = updates, found
-        if metric is not None:
-            players, result = (
-                jax.tree.map(lambda x, m: x / jnp.sqrt(m), tree, metric)
-                for tree in (updates, found)
-            )
-        rows, row = jax.vmap(_vector)(players), _vector(result)
+        rows = jax.vmap(lambda player: _vector(player, metric))(updates)
+        row = _vector(found, metric)
         turn = jnp.linalg.norm(_unit(row) - _unit(jnp.mean(rows, axis=0)))
         seen = {
             "inner_worst_cosine": jnp.min(cosines(rows)),
@@ -71,7 +66,9 @@ def seen(opt_state: Any) -> dict[str, jax.Array]:
     return next(leaf.seen for leaf in leaves if is_leaf(leaf))
 
 
-def _vector(tree: Any) -> jax.Array:
+def _vector(tree: Any, metric: Any) -> jax.Array:
+    if metric is not None:
+        tree = jax.tree.map(lambda x, m: x / jnp.sqrt(m), tree, metric)
     return jnp.concatenate([x.ravel() for x in jax.tree.leaves(tree)])
 
 
