@@ -16,7 +16,8 @@ class Thresholds(NamedTuple):
 
     Attributes:
       norm_ratio: gradients whose lengths differ by more count as unequal.
-      gain: by how much the logarithm of losses has to be lower in a trial.
+      gain: by how much the logarithm of losses has to be lower in a trial; what is
+        nearer to the best than that is as good, and the cheapest of those is taken.
       quiet: share of noise below which the losses count as terms of one fixed problem.
       few: that many players at most are terms of one problem.
     """
@@ -121,7 +122,7 @@ def _by_trial(
             f"trainings on a copy ({others})."
         )
     best = min(winners, key=lambda name: winners[name].difference.mean)
-    near = winners[best].difference.high
+    near = winners[best].difference.mean + limits.gain
     alike = [name for name in winners if winners[name].difference.mean <= near]
     cost = measures.costs
     name = min(alike, key=lambda name: cost[name].time if name in cost else 0)

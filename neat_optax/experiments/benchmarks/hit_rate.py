@@ -7,14 +7,15 @@ No result of a benchmark enters what it says.
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from neat_optax.advice import Recommendation
+from neat_optax.advice import KNOWN
 from neat_optax.advice._candidates import NONE
 from neat_optax.experiments.benchmarks import comparing
 from neat_optax.experiments.benchmarks.comparing import BETTER, WORSE
-from neat_optax.experiments.benchmarks.study import Probe, Score, Study, Table
+from neat_optax.experiments.benchmarks.study import Score, Study, Table
 
 SYNONYMS = {"conflict-free": "config"}
 """What a candidate is called in studies besides its own name."""
+LEAST_KNOWN = 4
 HEAD = ("study", "best", "better than the control", "the doctor says", "", "why")
 
 
@@ -63,27 +64,16 @@ def judge(
     return Judged(name, best, winners, said, not beaten, "beaten" if beaten else "")
 
 
-def hit_rate(
-    studies: Iterable[Study],
-    outcomes: Mapping[str, Mapping[str, Any]],
-    advise: Callable[[Probe], Recommendation],
-    known: Iterable[str] | None = None,
-) -> list[Judged]:
-    """Asks about every study that has a probe and an outcome.
+def is_asked(study: Study, outcome: Mapping[str, Any] | None) -> bool:
+    """Whether the doctor can be right about a study at all.
 
-    Args:
-      studies: of all benchmarks.
-      outcomes: what is kept of them, by name.
-      advise: the doctor.
-      known: as in `judge`.
+    It has a probe and an outcome, and compares at least so many of the aggregators that
+    the doctor knows; parts of one method, or optimizers, are another question.
     """
-    known = None if known is None else tuple(known)
-    found = []
-    for study in studies:
-        if study.probe is not None and study.name in outcomes:
-            said = advise(study.probe()).method
-            found.append(judge(study.name, outcomes[study.name], said, known))
-    return found
+    if study.probe is None or outcome is None:
+        return False
+    named = filter(None, map(_called(outcome["methods"]), KNOWN))
+    return len(set(named) - set(outcome["controls"])) >= LEAST_KNOWN
 
 
 def table(judged: Iterable[Judged]) -> Table:

@@ -28,6 +28,7 @@ class Probe(NamedTuple):
     params: Any
     batches: tuple[Any, ...]
     noise: Callable[[Any], tuple[Any, Any]] | None = None  # halves of a batch
+    players: tuple[str, ...] | None = None  # names
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,7 @@ class Asked(NamedTuple):
     params: Any
     batches: Any
     halves: Any = None
+    players: Any = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -91,6 +92,7 @@ def doctor(options: DoctorOptions, arguments: Sequence[str]) -> None:
         seeds=options.seeds,
         candidates=options.candidate or None,
         halves=asked.halves,
+        players=asked.players,
     )
     print(found)
     root = pathlib.Path(options.output)

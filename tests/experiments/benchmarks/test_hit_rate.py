@@ -1,11 +1,9 @@
-import types
-
 import pytest
 
 from experiments.benchmarks import made_studies
 from neat_optax.experiments.benchmarks.comparing import compare
-from neat_optax.experiments.benchmarks.hit_rate import hit_rate, judge, table
-from neat_optax.experiments.benchmarks.study import Probe, Score
+from neat_optax.experiments.benchmarks.hit_rate import is_asked, judge, table
+from neat_optax.experiments.benchmarks.study import Score
 
 SEEDS = (0.0, 0.001, 0.002, 0.003, 0.004)
 MEANS = {"mean": 0.5, "upgrad": 0.7, "config": 0.7005, "imtl-g": 0.6, "soap": 0.9}
@@ -54,19 +52,22 @@ def test_the_best_is_that_of_all_methods_unless_some_are_named():
     assert (strict.best, strict.hit, strict.why) == ("soap", False, "beaten")
 
 
-def test_every_study_with_a_probe_and_an_outcome_is_asked_about():
-    probe = Probe(None, None, ())
-    studies = [
-        made_studies.make(name=name, probe=known)
-        for name, known in (("a", lambda: probe), ("b", None), ("c", lambda: probe))
+def test_studies_are_asked_about_that_compare_what_the_doctor_knows():
+    known = made_studies.make(probe=lambda: None)
+    four = outcome(**MEANS, pcgrad=0.5)
+    assert is_asked(known, four)
+    assert not is_asked(known, outcome(**MEANS))  # three, and one that it does not know
+    assert not is_asked(known, None)
+    assert not is_asked(made_studies.make(), four)
+
+
+def test_the_table_counts_hits():
+    rows = [
+        judge(name, outcome(**MEANS), said, KNOWN)
+        for name, said in (("a", "upgrad"), ("b", "none"))
     ]
-    outcomes = {"a": outcome(**MEANS), "b": outcome(**MEANS)}
-    found = hit_rate(
-        studies, outcomes, lambda _: types.SimpleNamespace(method="upgrad"), KNOWN
-    )
-    assert [row.study for row in found] == ["a"]
-    shown = table(found)
-    assert shown.text.startswith("1 of 1 recommendations")
-    assert shown.rows == (
-        ("a", "config", "upgrad, config, imtl-g", "upgrad", "hit", ""),
-    )
+    shown = table(rows)
+    assert shown.text.startswith("1 of 2 recommendations")
+    winners = "upgrad, config, imtl-g"
+    assert shown.rows[0] == ("a", "config", winners, "upgrad", "hit", "")
+    assert [row[4] for row in shown.rows] == ["hit", "miss"]

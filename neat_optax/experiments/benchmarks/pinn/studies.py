@@ -152,7 +152,7 @@ def probe_of(run: Run, batches: int = 8) -> Probe:
     points = training.points_of(run, 1, 0)
     drawn = [{key: x[0, i] for key, x in points.items()} for i in range(batches)]
     params = run.network.layers(run.network.init(jax.random.key(0)))
-    return Probe(losses_fn, params, tuple(drawn), _halves)
+    return Probe(losses_fn, params, tuple(drawn), _halves, run.problem.players)
 
 
 def _halves(batch: Mapping[str, np.ndarray]) -> tuple[Any, Any]:
