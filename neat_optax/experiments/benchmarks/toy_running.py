@@ -46,7 +46,7 @@ class Bench:
         self.problems = tuple(problems)
         self.seeds = seeds
         self._runs: dict[str, tuple[Callable, Callable]] = {}
-        self._views: dict[int, Callable] = {}
+        self._views: dict[int, tuple[Callable, Callable]] = {}
 
     def trainer(self, name: str, number: int) -> Trainer:
         """Of an aggregator on the problem of that number, over all rates and seeds."""
@@ -61,21 +61,17 @@ class Bench:
         places = np.tile(starts_of(problem, seeds), (count, 1, 1))
         pieces = pieces_of(problem.steps)
         init, run = self._compiled(name)
-        view = self._view(number)
+        view, ends = self._views_of(number)
 
         def epoch(replicas: Replicas, piece: int):
             replicas, opposed = run(replicas, pieces[piece], *given)
             return replicas, view(replicas.params, opposed)
 
-        def scores(params: Any, _: Any):
-            ends = jax.vmap(functools.partial(_seen, problem))(params[:, DRAWN:])
-            return {"distance": FLOOR + jnp.mean(ends["distance"], axis=1)}
-
         return Trainer(
             init=lambda: init(places, *given),
             like=lambda: init(places, *given),
             epoch=epoch,
-            scores=scores,
+            scores=lambda params, _: ends(params),
         )
 
     def _compiled(self, name: str) -> tuple[Callable, Callable]:
@@ -85,10 +81,12 @@ class Bench:
             self._runs[name] = _kept(init), _kept(run)
         return self._runs[name]
 
-    def _view(self, number: int) -> Callable:
+    def _views_of(self, number: int) -> tuple[Callable, Callable]:
         if number not in self._views:
             problem = self.problems[number]
-            self._views[number] = _kept(functools.partial(_row, problem, self.seeds))
+            row = functools.partial(_row, problem, self.seeds)
+            ends = functools.partial(_scores, problem)
+            self._views[number] = _kept(row), _kept(ends)
         return self._views[number]
 
 
@@ -160,18 +158,35 @@ def _of_all(name: str, losses: tuple[Callable, ...]) -> tuple[Callable, Callable
         return one, opposed / length
 
     def init(places: Any, *given: Any):
-        starts = jnp.arange(places.shape[1])
-        of_starts = jax.vmap(init_one, (0, 0, None, None, None, None))
-        every = jax.vmap(of_starts, (0, None, 0, 0, None, None))
-        return Replicas(jnp.asarray(places), every(places, starts, *given))
+        starts, whose = _flat(places, *given)
+        every = jax.vmap(init_one, (0, 0, 0, 0, None, None))
+        states = every(_joined(places), starts, *whose)
+        return Replicas(jnp.asarray(places), _divided(states, places))
 
     def run(replicas: Replicas, length: Any, *given: Any):
-        starts = jnp.arange(replicas.params.shape[1])
-        of_starts = jax.vmap(run_one, (0, 0, None, None, None, None, None))
-        every = jax.vmap(of_starts, (0, None, None, 0, 0, None, None))
-        return every(replicas, starts, length, *given)
+        places = replicas.params
+        starts, whose = _flat(places, *given)
+        every = jax.vmap(run_one, (0, 0, None, 0, 0, None, None))
+        found = every(_joined(replicas), starts, length, *whose)
+        return _divided(found, places)
 
     return init, run
+
+
+def _flat(places: Any, seeds: Any, rates: Any, *which: Any) -> tuple[Any, tuple]:
+    """The number of each start, and what is given, for each start by itself."""
+    replicas, count = places.shape[:2]
+    starts = jnp.tile(jnp.arange(count), replicas)
+    return starts, (jnp.repeat(seeds, count), jnp.repeat(rates, count), *which)
+
+
+def _joined(tree: Any) -> Any:
+    return jax.tree.map(lambda x: x.reshape(-1, *x.shape[2:]), tree)
+
+
+def _divided(tree: Any, places: Any) -> Any:
+    shape = places.shape[:2]
+    return jax.tree.map(lambda x: x.reshape(*shape, *x.shape[1:]), tree)
 
 
 def _adam_or_descent(by_adam: Any, rate: Any) -> optax.GradientTransformation:
@@ -234,3 +249,9 @@ def _row(
     for start in range(first.shape[1]):
         row[f"test_path_{start + 1}"] = jnp.repeat(first[:, start], seeds)
     return row
+
+
+def _scores(problem: Objective, places: jax.Array) -> dict[str, jax.Array]:
+    """What the given starts of each seed have come to."""
+    seen = jax.vmap(functools.partial(_seen, problem))(places[:, DRAWN:])
+    return {"distance": FLOOR + jnp.mean(seen["distance"], axis=1)}
