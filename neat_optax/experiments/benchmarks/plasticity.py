@@ -11,8 +11,12 @@ from neat_optax.experiments.benchmarks import plasticity_tuning, small_data
 from neat_optax.experiments.benchmarks.study import Benchmark, Study
 from neat_optax.experiments.benchmarks.trained import of_train
 from neat_optax.experiments.candidates.candidate import Candidate, Lineup, Setting
-from neat_optax.experiments.candidates.optimizers import OPTIMIZERS, watched
-from neat_optax.experiments.candidates.plasticities import NEUROPLASTIC_RATE, recipe
+from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
+from neat_optax.experiments.candidates.plasticities import (
+    NEUROPLASTIC_RATE,
+    OPTIONS,
+    recipe,
+)
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets
 from neat_optax.experiments.data.parts import Data
@@ -20,44 +24,42 @@ from neat_optax.experiments.data.tasks import make_task
 
 CONTROLS = ("neuroplastic-off", "neuroplastic-control", "sgd", "adam")
 METHODS = (*CONTROLS, "neuroplastic", "adam-modulated")
+SIGNALS = ("activity", "gradient", "memory")
 FRACTIONS = (0.1, 0.3, 1.0)
 STEPS_LIKE = 10  # epochs of all examples: parts of them take as many steps
-MEASURES = {
-    "coefficient": "plasticity",
-    "its deviation": "plasticity_std",
-    "conflict rate": "opposed",
-}
 _NOTES = (
     "`neuroplastic-off` is the recipe with coefficients of 1, `neuroplastic-control` "
-    "with those of the gradient alone, in the same bounds. Conflict is that of a "
-    "gradient with the average of those before it. Five rates each, a factor of about "
-    "three apart."
+    "with those of the gradient alone, in the same bounds. Five rates each, a "
+    "factor of about three apart."
 )
 
 
 def _variant(about: str, **options: Any) -> Candidate:
     def build(rate: Any, setting: Setting):
-        del setting
-        return recipe(rate, options)
+        return recipe(rate, options, monitor=setting.watched)
 
-    return Candidate(watched(build), NEUROPLASTIC_RATE, None, about)
+    return Candidate(build, NEUROPLASTIC_RATE, None, about)
 
 
-def _weighted(activity: float, gradient: float, memory: float) -> dict[str, float]:
-    return {
-        "activity_weight": activity,
-        "gradient_weight": gradient,
-        "memory_weight": memory,
-    }
+def weights(without: str) -> dict[str, float]:
+    """Of the signals that stay where one is left out, scaled up to a sum of 1.
+
+    Args:
+      without: gradient, activity or memory.
+    """
+    given = {name: OPTIONS[f"{name}_weight"] for name in SIGNALS}
+    total = sum(given.values()) - given[without]
+    left = {name: x / total for name, x in given.items()} | {without: 0.0}
+    return {f"{name}_weight": x for name, x in left.items()}
 
 
 ABLATION: Lineup = OPTIMIZERS._replace(
     candidates={
         "full": _variant("three signals, bounds 0.2 and 2, each leaf clipped"),
         "off": _variant("coefficients of 1", minimum=1.0, maximum=1.0),
-        "without activity": _variant("others scaled up", **_weighted(0, 2 / 3, 1 / 3)),
-        "without gradient": _variant("others scaled up", **_weighted(2 / 3, 0, 1 / 3)),
-        "without memory": _variant("others scaled up", **_weighted(0.5, 0.5, 0)),
+        "without activity": _variant("others scaled up", **weights("activity")),
+        "without gradient": _variant("others scaled up", **weights("gradient")),
+        "without memory": _variant("others scaled up", **weights("memory")),
         "narrow bounds": _variant("0.5 and 1.5", minimum=0.5, maximum=1.5),
         "wide bounds": _variant("0 and 10", minimum=0.0, maximum=10.0),
         "without clip": _variant("no bound on a leaf", max_norm=None),
@@ -75,7 +77,7 @@ def studies(full: bool, folder: str | None) -> list[Study]:
       full: whether on all images.
       folder: with the files of data sets.
     """
-    seeds = 20 if full else 10
+    seeds = 20 if full else 8
     digits = [on_digits(fraction, seeds) for fraction in FRACTIONS]
     images = small_data.images("fashion-mnist", folder, 1.0 if full else 0.05)
     if images is not None:
@@ -105,7 +107,8 @@ def on_digits(
         data,
         make_task(data),
         controls=CONTROLS,
-        measures=MEASURES,
+        measures={},
+        watched=False,
         notes=_NOTES,
     )
 
@@ -127,7 +130,8 @@ def on_images(
         make_task(data),
         controls=CONTROLS,
         lineup=OPTIMIZERS._replace(candidates=candidates, in_turn=True),
-        measures=MEASURES,
+        measures={},
+        watched=False,
         notes=_NOTES,
     )
     return small_data.sized(made, data)
@@ -152,7 +156,8 @@ def ablation(seeds: int) -> Study:
         make_task(data),
         controls=("full", "off"),
         lineup=ABLATION,
-        measures=MEASURES,
+        measures={},
+        watched=False,
         notes="Held against the full recipe: worse is what a part left out was worth.",
     )
 

@@ -15,7 +15,7 @@ from neat_optax.experiments.benchmarks import comparing, small_data
 from neat_optax.experiments.benchmarks.study import Study, Table
 from neat_optax.experiments.benchmarks.trained import ACCURACY, of_train
 from neat_optax.experiments.candidates.candidate import Candidate, Lineup, Setting
-from neat_optax.experiments.candidates.optimizers import OPTIMIZERS, watched
+from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.candidates.plasticities import recipe
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets
@@ -50,13 +50,13 @@ def _full(number: jax.Array, setting: Setting):
         share = jnp.floor(step / epoch) / jnp.maximum(warmup, 1)
         return strength * jnp.where(full, 1.0, share)
 
-    return recipe(rate, {"strength": risen})
+    return recipe(rate, {"strength": risen}, monitor=setting.watched)
 
 
 def _tuned_rate(**options: float) -> Any:
     def build(number: jax.Array, setting: Setting):
-        del setting
-        return recipe(jnp.asarray(ALONE)[number.astype(int)], options)
+        rate = jnp.asarray(ALONE)[number.astype(int)]
+        return recipe(rate, options, monitor=setting.watched)
 
     return build
 
@@ -70,8 +70,7 @@ _BUILDS = {
 }
 TUNED: Lineup = OPTIMIZERS._replace(
     candidates={
-        name: Candidate(watched(build), 1.0, None, "tuned")
-        for name, build in _BUILDS.items()
+        name: Candidate(build, 1.0, None, "tuned") for name, build in _BUILDS.items()
     }
 )
 """The recipe and what it is held against; a trial is a number in place of a rate."""
@@ -99,7 +98,8 @@ def _study(
         controls=("gradient alone", "off"),
         lineup=TUNED,
         rates=trials,
-        measures={"coefficient": "plasticity", "its deviation": "plasticity_std"},
+        measures={},
+        watched=False,
         notes="The column of rates has numbers of trials: of the full recipe's, four "
         "rates from 0.1 to 3, each with three lengths of warm-up and three strengths; "
         f"of the others', {len(ALONE)} rates from 0.1 to 3.",

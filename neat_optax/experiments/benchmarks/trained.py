@@ -28,6 +28,7 @@ def of_train(
     measures: Mapping[str, str],
     probe: Callable[[], Probe] | None = None,
     notes: str = "",
+    watched: bool = True,
 ) -> Study:
     """The study that compares what `neat-optax train` would train.
 
@@ -44,6 +45,7 @@ def of_train(
       measures: as in `Study`.
       probe: as in `Study`.
       notes: as in `Study`.
+      watched: whether what a candidate does is recorded, which takes time.
     """
     controls = tuple(controls)
     given = config.names if lineup is None else tuple(lineup.candidates)
@@ -54,7 +56,7 @@ def of_train(
         x: fixed.get(x) or lineup.rates(x, config.given_rates, names) for x in names
     }
 
-    def trainer(method: str, watched: bool = True):
+    def trainer(method: str, watched: bool = watched):
         return experiment.make_candidate(
             method,
             config,

@@ -44,9 +44,9 @@ def check_options(options: Mapping[str, Any]) -> None:
 
 
 def recipe(
-    rate: optax.ScalarOrSchedule, options: Mapping[str, Any]
+    rate: optax.ScalarOrSchedule, options: Mapping[str, Any], *, monitor: bool = True
 ) -> optax.GradientTransformation:
-    """`neuroplastic`, monitored, by options of the names in `OPTIONS`."""
+    """`neuroplastic` by options of the names in `OPTIONS`."""
     given = {**OPTIONS, **options}
     signals = (
         neo.plasticity.gradient(given["gradient_weight"]),
@@ -56,17 +56,18 @@ def recipe(
         ),
     )
     bounds = {name: given[name] for name in _BOUNDS}
-    scaling = neo.plasticity.scale_by_plasticity(signals, **bounds, monitor=True)
+    scaling = neo.plasticity.scale_by_plasticity(signals, **bounds, monitor=monitor)
     rest = {name: value for name, value in given.items() if name in _RECIPE}
-    return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=True)
+    return neo.plasticity.neuroplastic(rate, scaling, **rest, monitor=monitor)
 
 
 def _neuroplastic(rate: optax.ScalarOrSchedule, setting: Setting):
-    return recipe(rate, setting.neuroplastic)
+    return recipe(rate, setting.neuroplastic, monitor=setting.watched)
 
 
 def _gradient_alone(rate: optax.ScalarOrSchedule, setting: Setting):
-    return recipe(rate, {**setting.neuroplastic, **_ALONE})
+    options = {**setting.neuroplastic, **_ALONE}
+    return recipe(rate, options, monitor=setting.watched)
 
 
 def _off(rate: optax.ScalarOrSchedule, setting: Setting):
@@ -78,8 +79,7 @@ def _ones(setting: Setting) -> dict[str, Any]:
 
 
 def _modulated(rate: optax.ScalarOrSchedule, setting: Setting):
-    del setting
-    scaled = neo.plasticity.modulate(optax.scale_by_adam(), monitor=True)
+    scaled = neo.plasticity.modulate(optax.scale_by_adam(), monitor=setting.watched)
     return optax.chain(scaled, optax.scale_by_learning_rate(rate))
 
 

@@ -73,11 +73,11 @@ def sgd(rate: optax.ScalarOrSchedule):
 
 def _muon(rate: optax.ScalarOrSchedule):
     return optax.contrib.muon(
-        rate, muon_weight_dimension_numbers=_matrices, consistent_rms=_AS_ADAM
+        rate, muon_weight_dimension_numbers=matrices, consistent_rms=_AS_ADAM
     )
 
 
-def _matrices(params: optax.Params) -> Any:
+def matrices(params: optax.Params) -> Any:
     """Which kernels are matrices, by what goes in and comes out: the hidden ones."""
 
     def numbers(path: Any, x: jax.Array) -> MuonDimensionNumbers | None:
