@@ -68,6 +68,16 @@ def _torchjd_upgrad(gramian):
     return lambda: weighting(matrix)
 
 
+def _conflictfree_config(matrix):
+    try:
+        import torch
+        from conflictfree.grad_operator import ConFIG_update
+    except ImportError:
+        return None
+    gradients = torch.tensor(matrix)
+    return lambda: ConFIG_update(gradients)
+
+
 def _on_device(transformation, matrix):
     """A call of one compiled update, and the bytes that it needs beyond its input."""
     step = jax.jit(lambda g, s: transformation.update(g, s)[0])
@@ -111,10 +121,15 @@ def transformation_gates(rounds, quick):
             rounds,
         )
         ratio = found["config"] / found["gramian"]
+        figure = f"{ratio:.2f} ({found['config']:.1f} ms; mean {found['mean']:.1f} ms"
+        peer = _conflictfree_config(np.asarray(matrix))
+        if peer is not None:
+            theirs = interleaved({"conflictfree": peer}, rounds)
+            figure += f"; conflictfree {theirs['conflictfree']:.1f} ms"
         yield Gate(
             f"ConFIG over J @ J.T, ({players}, {columns:.0e})",
             "<= 2",
-            f"{ratio:.2f} ({found['config']:.1f} ms; mean {found['mean']:.1f} ms)",
+            f"{figure})",
             ratio <= 2,
         )
     yield from _neat_gates(rounds, 10**6)

@@ -19,7 +19,7 @@ from neat_optax.experiments.benchmarks.study import Benchmark, Score, Study
 from neat_optax.experiments.runs.evolve_tasks import Task, make_task
 from neat_optax.experiments.runs.loop import Replicas, Trainer
 
-SEEDS = 8
+SEEDS = 6
 PIECES = 15
 SPREAD = (0.3, 1.0, 3.0)
 CONTROL = "random search"
@@ -55,7 +55,7 @@ PROBLEMS = {
         rate=0.05,
     ),
     "digits": Problem(
-        5, Score("accuracy", "test", "validation"), rate=0.02, slope=0.003
+        4, Score("accuracy", "test", "validation"), rate=0.02, slope=0.003
     ),
 }
 

@@ -118,9 +118,14 @@ class Benchmark(NamedTuple):
       studies: from `full` and a folder of data to the studies.
       pictures: draws into a folder from the result.
       tables: from `full` and the results of the studies to figures of another kind.
+      measured: from `full`, a folder in which it keeps what it has, and a function that
+        is called between two pieces and may stop it, to figures of no study.
     """
 
     about: str
     studies: Callable[[bool, str | None], list[Study]]
     pictures: Callable[[dict[str, Any], pathlib.Path], None] | None = None
     tables: Callable[[bool, dict[str, Any]], list[Table]] | None = None
+    measured: (
+        Callable[[bool, pathlib.Path, Callable[[str], None]], list[Table]] | None
+    ) = None

@@ -76,6 +76,9 @@ def bench(options: BenchOptions, arguments: Sequence[str]) -> None:
         kept = {study.name: carried_out(study, root) for study in studies}
         done = {name: found for name, found in kept.items() if found is not None}
         tables = (benchmark.tables or _no_tables)(options.full, done)
+        if benchmark.measured is not None:
+            measured = benchmark.measured(options.full, root, stop_if_asked)
+            tables = [*tables, *measured]
     result = page.result(options.benchmark, options.full, benchmark.about, done, tables)
     folders = [root, *([pathlib.Path(options.results)] if options.results else [])]
     for folder in folders:

@@ -76,3 +76,20 @@ def test_runs_lists_studies(tmp_path, capsys):
     line = capsys.readouterr().out.splitlines()[-3]
     assert line.split()[:3] == ["toy/other", "bench", "other"]
     assert "finished" in line
+
+
+def test_what_is_measured_stands_beside_the_tables(monkeypatch, tmp_path):
+    asked = []
+
+    def measured(full, root, tick):
+        tick("before a step")
+        asked.append((full, root))
+        return TABLES
+
+    benchmark = Benchmark("Costs?", lambda *_: [], measured=measured)
+    monkeypatch.setattr(catalog, "find", lambda _: benchmark)
+    assert call(tmp_path) == 0
+    assert asked == [(False, tmp_path / "out" / "toy")]
+    result = json.loads((tmp_path / "out" / "toy" / "toy.json").read_text())
+    assert result["studies"] == {}
+    assert [table["title"] for table in result["tables"]] == ["Times"]
