@@ -50,7 +50,7 @@ def ask(study: Study, kept: pathlib.Path) -> str:
             probe.losses_fn,
             probe.params,
             probe.batches,
-            halves=probe.noise,
+            halves=probe.noise if len(probe.batches) == 1 else None,
             players=probe.players,
         )
         kept.write_text(found.to_json())

@@ -154,4 +154,8 @@ def _of_study(place: str, data: str | None) -> Asked:
         raise ValueError(
             f"`benchmark` must be a study whose players have losses, got {place}."
         )
-    return Asked(study, *probe())
+    given = probe()
+    halves = given.noise if len(given.batches) == 1 else None
+    return Asked(
+        study, given.losses_fn, given.params, given.batches, halves, given.players
+    )
