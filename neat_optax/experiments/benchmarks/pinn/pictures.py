@@ -12,7 +12,7 @@ import numpy as np
 from neat_optax.experiments.benchmarks.comparing import in_order
 from neat_optax.experiments.benchmarks.pinn import judging
 from neat_optax.experiments.benchmarks.pinn.equations import PROBLEMS
-from neat_optax.experiments.benchmarks.pinn.problem import Solution
+from neat_optax.experiments.benchmarks.pinn.problem import Solution, until
 from neat_optax.experiments.benchmarks.study import Score
 from neat_optax.experiments.runs.writing import write_with
 
@@ -27,7 +27,8 @@ def draw(result: Mapping[str, Any], folder: pathlib.Path) -> None:
       result: of the benchmark.
       folder: where the picture is saved.
     """
-    found = {name: methods_of(name, result["studies"]) for name in PROBLEMS}
+    studies = result["studies"]
+    found = {name: methods_of(name, studies) for name in PROBLEMS}
     found = {name: methods for name, methods in found.items() if methods}
     if not found:
         return
@@ -37,7 +38,8 @@ def draw(result: Mapping[str, Any], folder: pathlib.Path) -> None:
         len(found), len(_WIDTHS), squeeze=False, width_ratios=_WIDTHS
     )
     for panels, (name, methods) in zip(lines, found.items(), strict=True):
-        _draw_problem(panels, name, methods)
+        end = next(studies[x] for x in studies if x.startswith(name))["options"]["end"]
+        _draw_problem(panels, name, methods, end)
     write_with(folder / FILE, lambda file: figure.savefig(file, dpi=75, format="png"))
 
 
@@ -54,8 +56,11 @@ def ranked(methods: Mapping[str, Any], names: Any) -> list[str]:
     return in_order(means, Score("", "", "", larger_is_better=False))
 
 
-def _draw_problem(panels: Any, name: str, methods: Mapping[str, Any]) -> None:
-    solution = PROBLEMS[name].reference()
+def _draw_problem(
+    panels: Any, name: str, methods: Mapping[str, Any], end: float | None
+) -> None:
+    problem = PROBLEMS[name] if end is None else until(PROBLEMS[name], end)
+    solution = problem.reference()
     control, best = next(iter(methods)), ranked(methods, methods)[0]
     plane = _plane(solution)
     panels[0].imshow(plane.T, cmap="RdBu_r", **_frame(solution))

@@ -65,6 +65,22 @@ class Problem(NamedTuple):
         return (RESIDUAL, *self.conditions)
 
 
+def until(problem: Problem, end: float) -> Problem:
+    """A problem up to an earlier time.
+
+    Args:
+      problem: whose last coordinate is time.
+      end: the last time.
+    """
+
+    def reference() -> Solution:
+        axes, values = problem.reference()
+        early = axes[-1] <= end
+        return Solution((*axes[:-1], axes[-1][early]), values[..., early, :])
+
+    return problem._replace(high=(*problem.high[:-1], end), reference=reference)
+
+
 def jet_of(field: Field, points: jax.Array, second: Sequence[int]) -> Jet:
     """The jet of any function, by derivatives in forward mode.
 

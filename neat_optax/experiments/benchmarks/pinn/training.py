@@ -23,6 +23,7 @@ from neat_optax.experiments.benchmarks.pinn.problem import (
     Problem,
     draw,
     losses,
+    until,
 )
 from neat_optax.experiments.benchmarks.pinn.watching import cosines, seen
 from neat_optax.experiments.runs.loop import Replicas, Trainer
@@ -40,8 +41,9 @@ class Sizes(NamedTuple):
     hidden: int = 3
     inside: int = 200
     outside: int = 50
-    steps: int = 1500
+    steps: int = 3000
     pieces: int = 10  # after each of which the error is taken
+    end: float | None = None  # an earlier last time than the problem's own
 
 
 class Run(NamedTuple):
@@ -55,6 +57,8 @@ class Run(NamedTuple):
 
 def make_run(problem: Problem, sizes: Sizes) -> Run:
     """What all methods on a problem share."""
+    if sizes.end is not None:
+        problem = until(problem, sizes.end)
     shape = len(problem.low), problem.outputs, sizes.width, sizes.hidden
     return Run(problem, make_network(*shape), sizes, halve(problem.reference()))
 

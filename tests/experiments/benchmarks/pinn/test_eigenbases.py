@@ -1,4 +1,7 @@
+from typing import Any, NamedTuple
+
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -100,19 +103,56 @@ def test_the_mean_of_players_inside_is_the_mean_before(optimizer):
     np.testing.assert_allclose(inside["b"], before["b"], rtol=1e-3)
 
 
+class Noted(NamedTuple):
+    own: Any
+    least: jax.Array
+
+
+def noting(aggregator):
+    """Keeps the smallest cosine of any aggregate with a player, in the metric."""
+
+    def update(updates, state, params=None, *, metric, **extra_args):
+        found, own = aggregator.update(
+            updates, state.own, params, metric=metric, **extra_args
+        )
+        scale = jnp.sqrt(metric["w"])
+        row = (found["w"] / scale).ravel()
+        rows = (updates["w"] / scale[None]).reshape(2, -1)
+        norms = jnp.linalg.norm(rows, axis=1) * jnp.linalg.norm(row)
+        least = jnp.minimum(state.least, jnp.min(rows @ row / norms))
+        return found, Noted(own, least)
+
+    return optax.GradientTransformationExtraArgs(
+        lambda params: Noted(aggregator.init(params), jnp.ones(())), update
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("optimizer", [soap, shampoo])
 def test_a_correction_inside_a_metric_opposes_nobody_there(optimizer):
     random = np.random.default_rng(1)
-    first = random.normal(size=(3, 2)).astype(np.float32)
-    second = (0.3 * random.normal(size=(3, 2)) - first).astype(np.float32)
-    players = {"w": np.stack([first, second]), "b": np.zeros((2, 2), np.float32)}
+    apart = np.array([1.5, -1.2]).reshape(1, 2, 1, 1)
+    both = (random.normal(size=(20, 2, 3, 2)) + apart).astype(np.float32)
+    players = {"w": both, "b": both[:, :, 0]}
 
     def least(aggregator):
-        step = updates(optimizer(aggregator), [players])["w"][0]
-        return min(np.sum(step * first), np.sum(step * second))
+        tx = optimizer(noting(aggregator), decay=DECAY, every=2)
+
+        @running.quick_jit
+        def last(stacked):
+            def step(state, own):
+                return tx.update(own, state, PARAMS)[1], None
+
+            return jax.lax.scan(step, tx.init(PARAMS), stacked)[0]
+
+        leaves = jax.tree.leaves(last(players), is_leaf=_noted)
+        return next(x.least for x in leaves if _noted(x))
 
     plain = least(aggregators.sum(num_players=2))
     corrected = least(aggregators.upgrad(num_players=2))
-    assert plain < -1e-2
-    assert corrected > -1e-4
+    assert plain < -0.1
+    assert corrected > -1e-3
+
+
+def _noted(node):
+    return isinstance(node, Noted)

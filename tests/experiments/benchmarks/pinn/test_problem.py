@@ -36,3 +36,11 @@ def test_a_jet_holds_the_derivatives_of_any_function():
     np.testing.assert_allclose(jet.first[0][:, 0], 3 * x**2 * y)
     np.testing.assert_allclose(jet.first[1][:, 0], x**3)
     np.testing.assert_allclose(jet.second[0][:, 0], 6 * x * y)
+
+
+def test_a_problem_can_end_earlier():
+    early = problem.until(BURGERS, 0.5)
+    whole, part = BURGERS.reference(), early.reference()
+    assert early.high == (1, 0.5)
+    assert part.axes[1].max() <= 0.5 < whole.axes[1].max()
+    np.testing.assert_array_equal(part.values, whole.values[:, : len(part.axes[1])])
