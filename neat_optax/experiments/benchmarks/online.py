@@ -18,7 +18,7 @@ from neat_optax.experiments.candidates.changed_tasks import of_network
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Split
 from neat_optax.experiments.data.tasks import Task
-from neat_optax.experiments.runs.loop import Replicas, Trainer
+from neat_optax.experiments.runs.loop import COMPILED_FAST, Replicas, Trainer
 
 MEASURED = 128
 """Examples of each task on which features are measured at its end. Of twice as many the
@@ -81,22 +81,28 @@ def make_trainer(
         params = task.init(nnx.Rngs(jax.random.fold_in(jax.random.key(0), seed)))
         return Replicas(params, optimizer(seed, rate).init(params))
 
-    def epoch_one(one: tuple[Replicas, Any, Any], number: Any, parts: Any):
+    def learn_one(one: tuple[Replicas, Any, Any], number: Any, examples: Split):
         replica, seed, rate = one
-        drawn, measured = _drawn(parts, seed, number, stream.task_steps)
-        seen, measured = (view(seed, number, part) for part in (drawn, measured))
+        seen = view(seed, number, _drawn(examples, seed, number, stream.task_steps))
         one_each = jax.tree.map(lambda x: x[:, None], seen)
         step = _step(task, optimizer(seed, rate))
         replica, history = jax.lax.scan(step, replica, one_each)
-        return replica, {
-            **jax.tree.map(jnp.mean, history),
-            **_health(task, replica, measured),
-        }
+        return replica, jax.tree.map(jnp.mean, history)
 
-    def epochs(replicas: Replicas, number: Any, parts: Any):
+    def learn(replicas: Replicas, number: Any, examples: Split):
         return jax.lax.map(
-            lambda one: epoch_one(one, number, parts), (replicas, numbers, tried)
+            lambda one: learn_one(one, number, examples), (replicas, numbers, tried)
         )
+
+    def measure(params: Any, number: Any, measured: Split):
+        return jax.lax.map(
+            lambda one: _health(task, one[0], view(one[1], number, measured)),
+            (params, numbers),
+        )
+
+    def epoch(replicas: Replicas, number: int):
+        replicas, row = learn_all(replicas, number, parts[0])
+        return replicas, {**row, **measure_all(replicas.params, number, parts[1])}
 
     def first_step() -> Step:
         first = jax.tree.map(lambda x: x[0], init_all(numbers, tried))
@@ -104,25 +110,23 @@ def make_trainer(
         batch = jax.tree.map(lambda x: x[:1], parts[0])
         return Step(lambda replica, batch: step(replica, batch)[0], (first, batch))
 
-    init_all = jax.jit(
-        lambda seeds, rates: jax.lax.map(lambda one: init_one(*one), (seeds, rates))
-    )
-    epoch_all = jax.jit(epochs, donate_argnums=0)
+    init_all = jax.jit(jax.vmap(init_one), compiler_options=COMPILED_FAST)
+    learn_all = jax.jit(learn, donate_argnums=0)
+    measure_all = jax.jit(measure)
     return Trainer(
         init=lambda: init_all(numbers, tried),
         like=lambda: jax.eval_shape(jax.vmap(init_one), numbers, tried),
-        epoch=lambda replicas, number: epoch_all(replicas, number, parts),
+        epoch=epoch,
         scores=jax.jit(jax.vmap(task.scores, (0, None))),
         step=first_step,
     )
 
 
-def _drawn(parts: Any, seed: Any, number: Any, steps: int) -> tuple[Split, Split]:
-    """The examples of a task in their order, and those that are measured."""
-    examples, measured = parts
+def _drawn(examples: Split, seed: Any, number: Any, steps: int) -> Split:
+    """The examples of a task in their order."""
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(1), seed), number)
     order = jax.random.randint(key, (steps,), 0, len(examples.y))
-    return jax.tree.map(lambda x: x[order], examples), measured
+    return jax.tree.map(lambda x: x[order], examples)
 
 
 def _step(task: Task, optimizer: optax.GradientTransformationExtraArgs) -> Callable:
@@ -137,16 +141,16 @@ def _step(task: Task, optimizer: optax.GradientTransformationExtraArgs) -> Calla
     return step
 
 
-def _health(task: Task, replica: Replicas, measured: Split) -> dict[str, jax.Array]:
+def _health(task: Task, params: Any, measured: Split) -> dict[str, jax.Array]:
     """What is known to go wrong, of features as means over layers."""
     assert task.logits is not None
-    found = read_measures(task.logits)(replica.params, measured.x)
-    _, gradients = task.gradients(replica.params, measured)
+    found = read_measures(task.logits)(params, measured.x)
+    _, gradients = task.gradients(params, measured)
     layers = jax.tree.map(lambda *x: jnp.mean(jnp.stack(x)), *found.features.values())
     return {
         "dormant": layers.dormant,
         "effective_rank": layers.effective_rank,
         "stable_rank": layers.stable_rank,
-        "weight_norm": optax.tree.norm(of_network(replica.params)),
+        "weight_norm": optax.tree.norm(of_network(params)),
         "gradient_norm": optax.tree.norm(of_network(gradients)),
     }

@@ -20,7 +20,7 @@ from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import Task
 from neat_optax.training._player_factors import taking_factors
 
-_COMPILED_FAST = {"xla_backend_optimization_level": 1}
+COMPILED_FAST = {"xla_backend_optimization_level": 1}
 """For what runs once: random numbers take longer to compile than to draw."""
 
 
@@ -124,7 +124,7 @@ def make_trainer(
 
         return Step(step, (replica, jax.tree.map(lambda x: x[:batch_size], parts[0])))
 
-    init_all = jax.jit(jax.vmap(init_one), compiler_options=_COMPILED_FAST)
+    init_all = jax.jit(jax.vmap(init_one), compiler_options=COMPILED_FAST)
     epoch_all = jax.jit(_over_replicas(epoch_one, in_turn), donate_argnums=0)
     return Trainer(
         init=lambda: init_all(seed_numbers, rate_numbers),

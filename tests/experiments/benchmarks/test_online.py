@@ -39,7 +39,7 @@ def rows(first):
 def test_what_is_learned_is_judged_before():
     """At a rate of zero it is the first network's accuracy on what was drawn."""
     params = TASK.init(nnx.Rngs(jax.random.fold_in(jax.random.key(0), 5)))
-    drawn, _ = online._drawn((EXAMPLES, EXAMPLES), 5, 1, STREAM.task_steps)
+    drawn = online._drawn(EXAMPLES, 5, 1, STREAM.task_steps)
     key = jax.random.fold_in(jax.random.fold_in(jax.random.key(3), 5), 1)
     seen = drawn._replace(x=jax.random.permutation(key, drawn.x, axis=-1))
     expected = TASK.scores(params, seen)["accuracy"]
@@ -63,8 +63,7 @@ def test_a_seed_means_the_same_wherever_it_stands():
 def test_health_is_of_all_layers():
     params = jax.eval_shape(lambda: TASK.init(nnx.Rngs(0)))
     blank = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), params)
-    replica = online.Replicas(blank, ())
-    found = jax.jit(functools.partial(online._health, TASK))(replica, EXAMPLES)
+    found = jax.jit(functools.partial(online._health, TASK))(blank, EXAMPLES)
     assert (found["dormant"], found["weight_norm"], found["effective_rank"]) == (
         1,
         0,
