@@ -74,7 +74,7 @@ def _soliton(points: jax.Array) -> jax.Array:
 
 
 def _opposite(h: Field, points: jax.Array) -> jax.Array:
-    return h(points) - h(points * jnp.array([-1.0, 1.0]))
+    return h(points) - h(points * jnp.array([[-1.0, 1.0]]))
 
 
 def _schroedinger_solution() -> Solution:

@@ -62,7 +62,9 @@ class Method(NamedTuple):
 
 
 def _sum(setting: Setting) -> optax.GradientTransformation:
-    return aggregators.sum(num_players=setting.players)
+    # the mean: no optimizer here sees the difference but those that divide by the
+    # moment of the mean, whose steps a sum would make longer
+    return aggregators.mean(num_players=setting.players)
 
 
 def _of(factory: Callable, *options: Any) -> Aggregator:

@@ -1,4 +1,5 @@
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -32,13 +33,13 @@ def test_training_goes_on_as_if_it_had_not_stopped(run):
     with running.quickly():
         replicas, rows = trainer.init(), []
         for piece in range(3):
-            kept = jax.tree.map(np.array, replicas)
+            kept = jax.tree.map(jnp.copy, replicas)  # an epoch takes its own
             replicas, row = trainer.epoch(replicas, piece)
             rows.append(row)
-        resumed, row = trainer.epoch(jax.tree.map(jax.numpy.asarray, kept), 2)
+        resumed, row = trainer.epoch(kept, 2)
         scores = trainer.scores(replicas.params, run.reference.test)
     for one, other in zip(*map(jax.tree.leaves, (resumed, replicas)), strict=True):
-        np.testing.assert_array_equal(one, other)
+        assert (one == other).all()
     assert row["loss"].shape == (4,) and scores["relative_l2"].shape == (4,)
     like = jax.tree.map(lambda x: (x.shape, x.dtype), trainer.like())
     assert like == jax.tree.map(lambda x: (x.shape, x.dtype), replicas)
@@ -56,7 +57,7 @@ def test_rates_of_a_seed_begin_alike_and_seeds_differ(run):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["sum", "soap", "upgrad-in-adam"])
+@pytest.mark.parametrize("name", ["sum", "muon", "upgrad-in-adam"])
 def test_a_plain_step_is_that_of_training(run, name):
     method = methods.OPTIMIZERS[name]
     plain = training.plain_step(run, method)
