@@ -26,7 +26,7 @@ def doctor(
     params: optax.Params,
     batches: Any,
     *,
-    steps: int = 50,
+    steps: int = 100,
     trial_steps: int = 200,
     seeds: int = 4,
     optimizer: optax.GradientTransformation | None = None,

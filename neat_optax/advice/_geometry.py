@@ -63,7 +63,7 @@ def geometry(products: np.ndarray, count: int) -> Geometry:
     cosines, crossed = step_cosines(products, count), crossed_cosines(products, count)
     symmetric = (crossed + crossed.transpose(0, 2, 1)) / 2
     expected = _without_noise(symmetric.mean(axis=0))
-    mean, reach = _spread(symmetric)
+    mean, reach = _spread(symmetric, max(count * (count - 1) // 2, 1))
     between = _share(crossed[:, apart] < 0)
     within = _share(diagonals(crossed) < 0)
     return Geometry(

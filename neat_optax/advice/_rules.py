@@ -93,12 +93,12 @@ def cause(
     found = []
     harmed = [measures.players[number] for number in measures.plain.harmed]
     if measures.alike:
-        found.append("players are examples of one task, some of which may be outliers")
+        return "players are examples of one task, some of which may be outliers"
     if measures.plain.opposed_pairs[0]:
         found.append(_conflict(measures))
     if harmed:
         found.append(f"the mean harms {', '.join(harmed)}")
-    if measures.norm_ratio > thresholds.norm_ratio and not measures.alike:
+    if measures.norm_ratio > thresholds.norm_ratio:
         ratio = f"{measures.norm_ratio:.3g}"
         found.append(f"the longest gradient is {ratio} times the shortest")
     return " and ".join(found) or None

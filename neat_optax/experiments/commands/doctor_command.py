@@ -52,7 +52,7 @@ class DoctorOptions:
         arg(metavar="FOLDER", help_behavior_hint="(default: that of NEAT_OPTAX_DATA)"),
     ] = None
     """folder with the files of data sets that such a study reads"""
-    steps: Annotated[int, arg(metavar="N")] = 50
+    steps: Annotated[int, arg(metavar="N")] = 100
     """of the probe"""
     trial_steps: Annotated[int, arg(metavar="N")] = 200
     """of each training in the trial; 0 for no trial"""
