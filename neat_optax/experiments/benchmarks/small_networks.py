@@ -63,7 +63,8 @@ def _convolve(layer: Any, x: jax.Array) -> jax.Array:
     padded = jnp.pad(x, ((0, 0), (1, 1), (1, 1), (0, 0)))
     shifted = [padded[:, i : i + height, j : j + width] for i, j in np.ndindex(3, 3)]
     kernel = layer.kernel[...].reshape(9 * channels, -1)
-    return jnp.concatenate(shifted, axis=-1) @ kernel + layer.bias[...]
+    bias = layer.bias[...].reshape(1, 1, 1, -1)
+    return jnp.concatenate(shifted, axis=-1) @ kernel + bias
 
 
 def _pool(x: jax.Array) -> jax.Array:

@@ -25,7 +25,8 @@ def task():
     return make_task(Data(SPLIT, SPLIT, SPLIT))
 
 
-GRADIENTS = np.float32([[1, 0.5], [1, 0.5], [-1, -0.5], [-1, -0.5]] * 2)
+CORRECTED = ("neat", "random-sign", "adaptive", "adaptive-alpha", "lion")
+GRADIENTS = np.float32([[1, 0.5], [1, 0.5], [-1, -0.5], [-1, -0.5]] * 2 + [[1, 0.5]])
 PARAMS = np.float32([1.0, -2.0])
 RATES = {name: 0.1 for name in CANDIDATES} | {"control": 0.2, "sgd": 0.2 * 0.1}
 
@@ -64,7 +65,15 @@ def test_every_candidate_measures_conflict(name):
     assert (params != PARAMS).all()
     assert measured["opposed"].mean > 0
     corrected = measured["correction_ratio"].mean
-    assert (corrected > 0) == (name in ("neat", "adaptive", "adaptive-alpha", "lion"))
+    assert (corrected > 0) == (name in CORRECTED)
+
+
+@pytest.mark.slow
+def test_random_signs_correct_as_much_in_another_direction():
+    drawn, neat = (diagnostics(results()[x][1]) for x in ("random-sign", "neat"))
+    ratios = drawn["correction_ratio"].mean, neat["correction_ratio"].mean
+    assert min(map(float, ratios)) > 0
+    assert (results()["random-sign"][0] != results()["neat"][0]).any()
 
 
 @pytest.mark.slow

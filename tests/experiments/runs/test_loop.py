@@ -5,6 +5,7 @@ import pytest
 
 import running
 from neat_optax.conflict._neat import neat
+from neat_optax.experiments.candidates.candidate import nothing_recorded
 from neat_optax.experiments.candidates.optimizers import OPTIMIZERS
 from neat_optax.experiments.data import datasets
 from neat_optax.experiments.data.datasets import Data, Split
@@ -102,6 +103,18 @@ def test_training_learns_and_measures():
         "update_alignment",
         "validation_accuracy",
     }
+
+
+@pytest.mark.slow
+def test_what_is_served_is_scored():
+    """Parameters of zero are right where the first class is."""
+    served = lambda _, params: jax.tree.map(jax.numpy.zeros_like, params)  # noqa: E731
+    trainer = make(build=sgd, measures=nothing_recorded, served=served)
+    replicas, measures = trainer.epoch(trainer.init(), 0)
+    first = np.mean(DATA.validation.y == 0)
+    np.testing.assert_allclose(measures["validation_accuracy"], first, rtol=1e-6)
+    scores = trainer.scores(trainer.served(replicas), DATA.validation)
+    np.testing.assert_allclose(scores["accuracy"], first, rtol=1e-6)
 
 
 def test_replicas_pair_rates_with_seeds_and_start_alike():
