@@ -6,6 +6,7 @@ from neat_optax import _checks
 from neat_optax.experiments.benchmarks.study import Benchmark
 
 NAMES = {
+    "quick": "the first minute: one problem in which it helps, and one in which not",
     "toy": "two objectives with a known Pareto front, and convex quadratics",
     "multitask": "tasks that share a network",
     "pinn": "terms of the loss of physics-informed networks",
