@@ -9,7 +9,7 @@ take about 700 hours of a core. By default images of 7 x 7 pixels, 50 and 25 uni
 
 import functools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import jax
@@ -18,6 +18,14 @@ from flax import nnx
 
 from neat_optax.experiments.benchmarks import continual_pictures
 from neat_optax.experiments.benchmarks.carrying_out import LATE
+from neat_optax.experiments.benchmarks.continual_recipes import (
+    COMPOSED,
+    CONTROLS,
+    RECIPES,
+    ablation,
+    leaderboard,
+    method,
+)
 from neat_optax.experiments.benchmarks.online import (
     MEASURED,
     Seeds,
@@ -28,8 +36,6 @@ from neat_optax.experiments.benchmarks.study import Benchmark, Score, Study
 from neat_optax.experiments.candidates import changed_tasks
 from neat_optax.experiments.candidates.candidate import Setting
 from neat_optax.experiments.candidates.continual import (
-    PARTS,
-    Part,
     adapted,
     assemble,
     normalizes,
@@ -49,33 +55,9 @@ MEASURES = {
     "weights": "weight_norm",
     "gradient": "gradient_norm",
 }
-CONTROLS = ("sgd", "adam", "normalize-inputs", "l2")
-LEFT_OUT = ("l2-er", "perturbed")
-"""One example has features of rank one, whatever the network. And normal numbers for
-every weight take thirty times as long as the rest of a step: `l2` is `perturbed`
-without them, as `upgd-quiet` is `upgd`."""
-SGD_RATES = (3e-3, 1e-2, 3e-2)
-ADAM_RATES = (3e-4, 1e-3, 3e-3)
-GATED_RATES = (1e-2, 3e-2, 1e-1)
-"""Gates are near one half, and halve a step."""
 SELECTING_SEEDS = 5
 SELECTING, ABLATING = 100, 200
 """The first seeds of the studies after the leaderboard."""
-RECIPES = (
-    "adam",
-    "adam+normalize-inputs",
-    "adam+l2-to-init",
-    "adam+reset-dormant",
-    "adam+reset-dormant+l2-to-init",
-    "adam+reset-dormant+weight-clipping",
-    "adam+reset-dormant+shrink-and-perturb",
-    "adam+normalize-inputs+reset-dormant+l2-to-init",
-    "adam+normalize-inputs+upgd-quiet+weight-clipping",
-    "reset-dormant+l2-to-init",
-)
-"""Of which one is selected."""
-COMPOSED = "adam+reset-dormant+l2-to-init"
-"""The best of them on seeds of their own."""
 
 
 class Size(NamedTuple):
@@ -90,48 +72,6 @@ class Size(NamedTuple):
 
 SMALL = Size(4, (50, 25), 40, 1000, 8)
 FULL = Size(1, (300, 150), 200, 5000, 20)
-
-
-SCALINGS = ("sgd", "adam")
-ALIASES = {"adamw": ("adam", "decay"), "adamo": ("adam", "adamo")}
-"""Names of what is around Adam."""
-
-
-class Method(NamedTuple):
-    """An optimizer, and the rates that it tries."""
-
-    parts: tuple[Part, ...]
-    scaling: Callable[[], Any]
-    rates: tuple[float, ...]
-
-
-def method(name: str) -> Method:
-    """By its name: parts with plus signs between them, around Adam where that is one.
-
-    Example:
-      >>> method("adam+weight-clipping").rates == ADAM_RATES
-      True
-    """
-    words = [x for word in name.split("+") for x in ALIASES.get(word, (word,))]
-    parts = tuple(PARTS[word] for word in words if word not in SCALINGS)
-    if "adam" in words:
-        return Method(parts, optax.scale_by_adam, ADAM_RATES)
-    gated = any(word.startswith("upgd") for word in words)
-    return Method(parts, optax.identity, GATED_RATES if gated else SGD_RATES)
-
-
-def leaderboard() -> tuple[str, ...]:
-    """All methods, the controls first, and the recipe."""
-    apart = (*CONTROLS, *LEFT_OUT, "decay", "upgd")
-    rest = [name for name in PARTS if name not in apart]
-    return (*CONTROLS, "adamw", *rest, "upgd", COMPOSED)
-
-
-def ablation(recipe: str) -> tuple[str, ...]:
-    """The recipe, and what is left without each of its parts."""
-    names = recipe.split("+")
-    without = ["+".join(x for x in names if x != name) for name in names]
-    return (recipe, *without)
 
 
 def stream(size: Size, folder: str | None) -> tuple[str, Stream]:
@@ -257,7 +197,7 @@ def make_studies(size: Size, folder: str | None) -> list[Study]:
         ),
         made(
             "ablation",
-            f"{what}; the recipe without each of its parts.",
+            f"{what}; the recipe without each part, and the best single method.",
             size=size,
             first_seed=ABLATING,
             names=parts,

@@ -8,6 +8,7 @@ import running
 from neat_optax.experiments.candidates import continual
 from neat_optax.experiments.candidates.candidate import Setting
 from neat_optax.experiments.candidates.changed_tasks import MOMENTS, of_network
+from neat_optax.experiments.candidates.continual_parts import FLAX_RANGE
 from neat_optax.experiments.data import streams
 from neat_optax.experiments.data.datasets import Data, Split
 from neat_optax.experiments.data.tasks import make_task
@@ -73,7 +74,10 @@ def test_parts_stand_at_their_places():
     """A penalty before the scaling, a bound on new weights behind the learning rate."""
     parts = continual.parse("l2-to-init+weight-clipping")
     tx = continual.assemble(parts, optax.scale_by_sign, 1.0, setting())
-    weights = {"kernel": np.full((4, 1), 2.0, np.float32), "bias": np.zeros(1, np.float32)}
+    weights = {
+        "kernel": np.full((4, 1), 2.0, np.float32),
+        "bias": np.zeros(1, np.float32),
+    }
 
     @running.quick_jit
     def step():
@@ -83,7 +87,7 @@ def test_parts_stand_at_their_places():
         return optax.apply_updates(moved, updates)
 
     new = step()
-    bound = continual.FLAX_RANGE / 2
+    bound = FLAX_RANGE / 2
     np.testing.assert_allclose(new["kernel"], bound)  # from 3 by 1 to 2, then clipped
     np.testing.assert_allclose(new["bias"], 0)
 
