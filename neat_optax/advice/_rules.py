@@ -11,6 +11,10 @@ from neat_optax.advice._steps import MEAN
 from neat_optax.advice._trial import Trial
 
 
+LEAST_RISE = 0.1
+"""Of a loss, which is told."""
+
+
 class Thresholds(NamedTuple):
     """All numbers that `recommend` compares with.
 
@@ -127,10 +131,23 @@ def _by_trial(
     cost = measures.costs
     name = min(alike, key=lambda name: cost[name].time if name in cost else 0)
     lower = 1 - float(np.exp(winners[name].difference.mean))
+    price = _price(winners[name], measures)
     return name, (
         f"{_capital(why)}. In short trainings on a copy its losses on held-out batches "
-        f"ended {lower:.0%} lower than the mean's (geometric mean)."
+        f"ended {lower:.0%} lower than the mean's (geometric mean){price}."
     )
+
+
+def _price(one: Trial, measures: Measures) -> str:
+    """Whose losses rose."""
+    if measures.alike:
+        return ""
+    pairs = zip(measures.players, one.apart, strict=True)
+    worse = {name: x for name, x in pairs if np.expm1(x) >= LEAST_RISE}
+    if not worse:
+        return ""
+    rises = [f"that of {name}, by {np.expm1(x):.0%}," for name, x in worse.items()]
+    return f"; it is a trade, as {' and '.join(rises)} is higher"
 
 
 def _by_geometry(measures: Measures, why: str, limits: Thresholds) -> tuple[str, str]:

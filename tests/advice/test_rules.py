@@ -78,6 +78,13 @@ def test_a_trial_is_asked_before_the_geometry():
     assert found.reason.startswith("1 of 3 pairs are opposed")
 
 
+def test_whose_losses_rise_is_told():
+    won = trial(upgrad=(-0.4, -0.3))
+    won["upgrad"] = won["upgrad"]._replace(apart=np.array([-1.0, np.log(1.5), 0.05]))
+    said = recommend(make_measures(plain=harmful(), trial=won)).reason
+    assert said.endswith("; it is a trade, as that of b, by 50%, is higher.")
+
+
 def test_a_small_gain_or_one_without_a_cause_is_none():
     small = trial(upgrad=(-0.04, -0.03))
     assert recommend(make_measures(plain=harmful(), trial=small)).method == "none"
