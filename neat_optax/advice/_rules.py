@@ -10,7 +10,6 @@ from neat_optax.advice._measures import Measures
 from neat_optax.advice._steps import MEAN
 from neat_optax.advice._trial import Trial
 
-
 LEAST_RISE = 0.1
 """Of a loss, which is told."""
 
@@ -146,8 +145,10 @@ def _price(one: Trial, measures: Measures) -> str:
     worse = {name: x for name, x in pairs if np.expm1(x) >= LEAST_RISE}
     if not worse:
         return ""
-    rises = [f"that of {name}, by {np.expm1(x):.0%}," for name, x in worse.items()]
-    return f"; it is a trade, as {' and '.join(rises)} is higher"
+    rises = [
+        f"that of {name} ended {np.expm1(x):.0%} higher" for name, x in worse.items()
+    ]
+    return f"; in exchange {' and '.join(rises)}"
 
 
 def _by_geometry(measures: Measures, why: str, limits: Thresholds) -> tuple[str, str]:

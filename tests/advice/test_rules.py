@@ -82,7 +82,7 @@ def test_whose_losses_rise_is_told():
     won = trial(upgrad=(-0.4, -0.3))
     won["upgrad"] = won["upgrad"]._replace(apart=np.array([-1.0, np.log(1.5), 0.05]))
     said = recommend(make_measures(plain=harmful(), trial=won)).reason
-    assert said.endswith("; it is a trade, as that of b, by 50%, is higher.")
+    assert said.endswith("; in exchange that of b ended 50% higher.")
 
 
 def test_a_small_gain_or_one_without_a_cause_is_none():
