@@ -33,7 +33,7 @@ def test_every_problem_has_its_studies(full):
 def test_every_method_can_take_a_step(name):
     run = studies.make_run(name, TINY)
     known = methods.AGGREGATORS | methods.OPTIMIZERS | methods.PARTS
-    few = ("sum", "upgrad", "neat", "upgrad-in-soap")
+    few = ("upgrad-in-soap",)
     for method in known if name == "kovasznay" else few:
         plain = training.plain_step(run, known[method])
         found, _ = jax.eval_shape(plain.fn, *plain.args)
