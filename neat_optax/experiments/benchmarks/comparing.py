@@ -55,7 +55,8 @@ def one(
     found = paired(own, theirs, comparisons)
     sign = 1 if score.larger_is_better else -1
     low, high = sorted((sign * found.low, sign * found.high))
-    verdict = BETTER if low > 0 else WORSE if high < 0 else OPEN
+    least = score.least
+    verdict = BETTER if low > least else WORSE if high < -least else OPEN
     if score.as_ratio:
         found = Interval(*map(math.exp, found))
     return Comparison(found, verdict)

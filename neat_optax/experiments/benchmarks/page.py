@@ -15,7 +15,21 @@ from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 
 COLUMNS = 3
+_DRAWN = ("curves", "kept", "validation")
 COLORS = {BETTER: "C2", WORSE: "C3"}
+
+
+def slim(found: Mapping[str, Any]) -> dict[str, Any]:
+    """A result without what only pictures are made of, to be kept with the code."""
+    studies = {}
+    for name, study in found["studies"].items():
+        rows = study["methods"].items()
+        methods = {
+            method: {key: x for key, x in row.items() if key not in _DRAWN}
+            for method, row in rows
+        }
+        studies[name] = {**study, "methods": methods}
+    return {**found, "studies": studies}
 
 
 def result(

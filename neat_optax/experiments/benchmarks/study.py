@@ -17,6 +17,7 @@ class Score(NamedTuple):
     validation: str  # the measure of an epoch that selects the trial
     larger_is_better: bool = True
     as_ratio: bool = False  # whether differences are those of logarithms
+    least: float = 0.0  # difference, of logarithms if so, up to which two are alike
     over_run: bool = False  # the mean over all epochs, of which `test` is a measure
     # too; where it selects as well, seeds select for one another
 

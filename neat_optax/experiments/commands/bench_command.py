@@ -3,6 +3,7 @@
 import dataclasses
 import json
 import pathlib
+import re
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -13,6 +14,7 @@ from neat_optax import _checks
 from neat_optax.experiments.benchmarks import catalog
 
 _NONE = "(default: none)"
+_NUMBERS = re.compile(r"\[[-+\d.e,\snul]+\]")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -47,7 +49,8 @@ class BenchOptions:
     results: Annotated[str | None, arg(metavar="FOLDER", help_behavior_hint=_NONE)] = (
         None
     )
-    """folder for a copy of the result, NAME.json, from which the pages are made"""
+    """folder for a copy of the result without curves, NAME.json, from which the pages
+    are made"""
 
 
 def bench(options: BenchOptions, arguments: Sequence[str]) -> None:
@@ -80,16 +83,34 @@ def bench(options: BenchOptions, arguments: Sequence[str]) -> None:
             measured = benchmark.measured(options.full, root, stop_if_asked)
             tables = [*tables, *measured]
     result = page.result(options.benchmark, options.full, benchmark.about, done, tables)
-    folders = [root, *([pathlib.Path(options.results)] if options.results else [])]
-    for folder in folders:
+    written = {root: result}
+    if options.results:
+        written[pathlib.Path(options.results)] = page.slim(result)
+    for folder, content in written.items():
         folder.mkdir(parents=True, exist_ok=True)
         file = folder / f"{_folder(options)}.json"
-        write_text(file, json.dumps(plain(result), indent=1) + "\n")
+        write_text(file, _text(plain(content)))
         running.say(console, f"written to {file}")
     page.draw(result, root / f"bench_{options.benchmark}.png")
     if benchmark.pictures is not None:
         benchmark.pictures(result, root)
     running.say(console, f"pictures in {root}")
+
+
+def _text(result: Any) -> str:
+    """As JSON, with six digits of a number and a line for a list of them."""
+    text = json.dumps(_short(result), indent=1)
+    return _NUMBERS.sub(lambda found: " ".join(found[0].split()), text) + "\n"
+
+
+def _short(value: Any) -> Any:
+    if isinstance(value, float):
+        return float(f"{value:.6g}")
+    if isinstance(value, dict):
+        return {key: _short(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_short(item) for item in value]
+    return value
 
 
 def _folder(options: BenchOptions) -> str:

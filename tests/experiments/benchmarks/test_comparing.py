@@ -52,6 +52,13 @@ def test_the_verdict_is_that_of_the_interval(score, values, verdict):
     assert comparing.one(values, CONTROL, score).verdict == verdict
 
 
+def test_what_is_too_small_to_matter_is_open():
+    """All seeds gain the same hundredth, which no interval of theirs can doubt."""
+    values = [x / 1.01 for x in CONTROL]
+    assert comparing.one(values, CONTROL, ERROR).verdict == "better"
+    assert comparing.one(values, CONTROL, ERROR._replace(least=0.05)).verdict == "open"
+
+
 def test_ratios_are_geometric_means():
     values = [x * r for x, r in zip(CONTROL, (2, 3, 2.5, 2, 2), strict=True)]
     found = comparing.one(values, CONTROL, ERROR).difference
