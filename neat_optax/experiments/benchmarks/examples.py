@@ -1,7 +1,7 @@
 """Examples with wrong labels, each a player: do they conflict, and who finds them?
 
-In full all examples of both data sets with networks of 128 and 64 units, 100 epochs,
-which take about HOURS hours on two cores.
+In full all examples of both data sets, networks of 128 and 64 units, 100 epochs and 5
+learning rates: about 60 hours on two cores, of which Fashion-MNIST takes 57.
 """
 
 import functools
