@@ -10,7 +10,7 @@ from neat_optax.experiments.benchmarks.player_studies import Problem
 from neat_optax.experiments.benchmarks.study import Score
 from neat_optax.experiments.runs.loop import Trainer
 
-DELTA = Score("Delta-m in percent", "delta_m", "validation_delta_m", False)
+DELTA = Score("Delta-m", "delta_m", "validation_delta_m", larger_is_better=False)
 
 
 class Alone(NamedTuple):
@@ -22,9 +22,9 @@ class Alone(NamedTuple):
 
 
 def delta_m(of_tasks: np.ndarray, alone: np.ndarray, larger_is_better: bool) -> Any:
-    r"""How much worse tasks are together than alone, in percent: lower is better.
+    r"""How much worse tasks are together than alone, a share: lower is better.
 
-    .. math:: \Delta_m = \frac{100}{P} \sum_i (-1)^{l_i}\, \frac{M_i - B_i}{B_i}
+    .. math:: \Delta_m = \frac1P \sum_i (-1)^{l_i}\, \frac{M_i - B_i}{B_i}
 
     with :math:`l_i = 1` where a larger number is better.
 
@@ -39,11 +39,11 @@ def delta_m(of_tasks: np.ndarray, alone: np.ndarray, larger_is_better: bool) -> 
     Example:
       >>> of_tasks, alone = np.array([0.9, 0.5]), np.array([1.0, 0.5])
       >>> [round(float(delta_m(of_tasks, alone, x)), 3) for x in (True, False)]
-      [5.0, -5.0]
+      [0.05, -0.05]
     """
     alone = alone.reshape((-1,) + (1,) * (of_tasks.ndim - 1))
     change = np.mean((of_tasks - alone) / alone, axis=0)
-    return 100 * (-change if larger_is_better else change)
+    return -change if larger_is_better else change
 
 
 def train_alone(problem: Problem) -> Alone:

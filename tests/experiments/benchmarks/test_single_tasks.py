@@ -52,8 +52,8 @@ def test_each_task_chooses_its_own_rate(larger, expected):
 def test_lower_is_better_whatever_the_metric():
     alone = np.array([0.8, 2.0])
     worse = np.array([[0.4], [1.0]])
-    np.testing.assert_allclose(delta_m(worse, alone, True), [50])
-    np.testing.assert_allclose(delta_m(worse, alone, False), [-50])
+    np.testing.assert_allclose(delta_m(worse, alone, True), [0.5])
+    np.testing.assert_allclose(delta_m(worse, alone, False), [-0.5])
     assert delta_m(alone, alone, True) == 0
 
 
@@ -70,5 +70,5 @@ def test_validation_and_test_have_baselines_of_their_own():
     found = against(trainer, lambda: alone)
     _, measured = found.epoch(0, 0)
     assert set(measured) == {"loss", "validation_delta_m"}
-    np.testing.assert_allclose(measured["validation_delta_m"], [50, 0])
-    np.testing.assert_allclose(found.scores(0, 0)["delta_m"], [-25, -50])
+    np.testing.assert_allclose(measured["validation_delta_m"], [0.5, 0])
+    np.testing.assert_allclose(found.scores(0, 0)["delta_m"], [-0.25, -0.5])
