@@ -187,3 +187,9 @@ PARTS: Mapping[str, Method] = {
     "sum-cold": Method(before_adam, warmup=0.0),
 }
 """Parts of a method: strength, scope, metric, warm-up."""
+
+FIRST = {
+    name: AGGREGATORS[name]._replace(rates=RATES[1:])
+    for name in (SUM, "upgrad", "nash-mtl")
+}
+"""A first look that takes less than a minute."""

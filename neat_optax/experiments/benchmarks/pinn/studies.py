@@ -83,8 +83,12 @@ def studies(full: bool, data: str | None) -> list[Study]:
                 notes=OPTIMIZER_NOTES,
             ),
         ]
-    parts = functools.partial(study, "burgers", known.PARTS, ("sum", "neat-control"))
-    return [*found, parts(sizes=sizes["burgers"], seeds=seeds, suffix="-parts")]
+    own = functools.partial(study, "burgers", seeds=seeds)
+    parts = own(
+        known.PARTS, ("sum", "neat-control"), sizes=sizes["burgers"], suffix="-parts"
+    )
+    first = own(known.FIRST, ("sum",), sizes=Sizes(), suffix="-first")
+    return [*found, parts, *([] if full else [first])]
 
 
 def study(
@@ -171,7 +175,8 @@ def tables(full: bool, results: Mapping[str, Any]) -> list[Table]:
       results: of the studies that are finished, by name.
     """
     del full
-    wholes = {x: results[x] for x in results if not x.endswith("-parts")}
+    others = ("-parts", "-first")
+    wholes = {x: results[x] for x in results if not x.endswith(others)}
     problems = tuple(x for x in PROBLEMS if any(y.startswith(x) for y in wholes))
     rows: dict[str, dict[str, str]] = {}
     for name, found in wholes.items():
@@ -179,6 +184,8 @@ def tables(full: bool, results: Mapping[str, Any]) -> list[Table]:
             errors = [np.nan if x is None else x for x in row["kept"]["mse"]]
             cells = rows.setdefault(method, {})
             cells[name.removesuffix("-optimizers")] = f"{np.mean(errors):.2e}"
+    if not rows:
+        return []
     return [
         Table(
             "Mean squared error",
