@@ -29,7 +29,7 @@ MEASURES = {
     "worst cosine where it acts": "inner_worst_cosine",
     "turn from the mean": "correction_ratio",
 }
-SEEDS, FULL_SEEDS = 5, 3
+SEEDS, FULL_SEEDS = 8, 3
 SMALL = {
     "burgers": Sizes(steps=4000, pieces=16),
     "schroedinger": Sizes(end=0.5),

@@ -41,7 +41,7 @@ class Sizes(NamedTuple):
     hidden: int = 3
     inside: int = 200
     outside: int = 50
-    steps: int = 3000
+    steps: int = 2500
     pieces: int = 10  # after each of which the error is taken
     end: float | None = None  # an earlier last time than the problem's own
 
