@@ -87,7 +87,7 @@ def studies(full: bool, data: str | None) -> list[Study]:
     parts = own(
         known.PARTS, ("sum", "neat-control"), sizes=sizes["burgers"], suffix="-parts"
     )
-    first = own(known.FIRST, ("sum",), sizes=Sizes(), suffix="-first")
+    first = own(known.FIRST, ("sum",), sizes=Sizes(steps=2000), suffix="-first")
     return [*found, parts, *([] if full else [first])]
 
 
