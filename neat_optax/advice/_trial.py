@@ -24,7 +24,8 @@ class Trial(NamedTuple):
     """How a candidate did.
 
     Attributes:
-      losses: [seeds, P] at the end, on batches that were not trained on.
+      losses: [seeds, P] at the end, on batches that were not trained on; [seeds, 1] the
+        median of players that are alike.
       factor: of those that all tried, that of the best score.
       score: mean logarithm of the losses over those at the start: lower is better.
       difference: of scores with the mean's, seed by seed; 0 for the mean itself.
@@ -66,18 +67,15 @@ def trials(
         along a cosine.
       steps: of each training.
       seeds: starts, orders of the batches, and which of them are held out.
-      alike: whether losses are averaged over the players before their logarithm.
+      alike: whether the median player is looked at, whom outliers do not move.
     """
     evaluate = jax.jit(problem.losses)
     lessons = [_lesson(problem, seed, steps) for seed in range(seeds)]
-    begun = np.stack([_mean_losses(evaluate, x.start, x.held) for x in lessons])
-    if alike:
-        begun = begun.mean(axis=1, keepdims=True)
+    begun = np.stack([_held_out(evaluate, x.start, x.held, alike) for x in lessons])
 
     def ended(name: str, factor: float, lesson: Lesson) -> np.ndarray:
         point = _trained(compiled[name], lesson, factor)
-        found = _mean_losses(evaluate, point, lesson.held)
-        return found.mean(keepdims=True) if alike else found
+        return _held_out(evaluate, point, lesson.held, alike)
 
     first = {
         name: np.stack([[ended(name, factor, lessons[0])] for factor in factors])
@@ -192,6 +190,9 @@ def _jittered(params: Any, key: jax.Array) -> Any:
     return treedef.unflatten([moved(*pair) for pair in enumerate(leaves)])
 
 
-def _mean_losses(evaluate: Any, point: Point, batches: list[Any]) -> np.ndarray:
-    found = [np.asarray(evaluate(point, batch)[0], float) for batch in batches]
-    return np.mean(found, axis=0)
+def _held_out(
+    evaluate: Any, point: Point, batches: list[Any], alike: bool
+) -> np.ndarray:
+    """[P]: of each player, or [1]: of the median one of all batches."""
+    found = np.stack([np.asarray(evaluate(point, x)[0], float) for x in batches])
+    return np.median(found, keepdims=True)[0] if alike else found.mean(axis=0)
