@@ -86,28 +86,32 @@ def _probe(problem: Objective) -> Probe:
 
 def tables(full: bool, results: dict[str, Any]) -> list[Table]:
     """Where each aggregator is at the end of its runs."""
-    del full
-    return [_ends(name, study) for name, study in results.items()]
+    problems = objectives(full)
+    return [_ends(name, study, problems[name]) for name, study in results.items()]
 
 
-def _ends(name: str, study: dict[str, Any]) -> Table:
-    keys = ("test_front", "test_stationary", "test_one_sided", "test_conflict")
-    rates = study["options"]["rates"]
-    head = ("method", "on the front", "stationary", "one-sided", "conflict at the end")
+def _ends(name: str, study: dict[str, Any], problem: Objective) -> Table:
+    shown = {"on the front": "test_front"}
+    text = "Shares of the given starts, over seeds: less than .02 from the front. "
+    if len(problem.front) > 1:
+        shown |= {"stationary": "test_stationary", "one-sided": "test_one_sided"}
+        text += (
+            "Stationary is where a mean of the two gradients is shorter than a tenth "
+            "of the longer one. One-sided is 0 in the middle of the front and 1 where "
+            "one loss is least. "
+        )
+    text += (
+        "Conflict is the share of steps of the last piece. Then the mean distance of "
+        "the drawn starts, by which the rate is selected."
+    )
+    shown |= {"conflict": "test_conflict"}
     rows = []
     for method, found in study["methods"].items():
-        last = [found["curves"][key][-1] for key in keys]
+        last = [found["curves"][key][-1] for key in shown.values()]
         by_rate = np.asarray(found["validation"], float).mean(axis=1)
         cells = (*(f"{x:.2f}" for x in last), *(f"{x:.2g}" for x in by_rate))
         rows.append((method, *cells))
-    text = (
-        "Shares of the given starts, over seeds: less than .02 from the front; where "
-        "some mean of the two gradients is shorter than a tenth of the longer one. "
-        "One-sided is 0 in the middle of the front and 1 where one loss is least; the "
-        "next column is the share of steps of the last piece in conflict. Then the "
-        "mean distance of the drawn starts, by which the rate is selected."
-    )
-    head += tuple(f"at {rate:g}" for rate in rates)
+    head = ("method", *shown, *(f"at {rate:g}" for rate in problem.rates))
     return Table(f"Where they end: {name}", text, head, tuple(rows))
 
 

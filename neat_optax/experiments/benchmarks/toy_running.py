@@ -25,10 +25,8 @@ SHIFT = 0.25
 """Standard deviation by which a seed moves the given starts."""
 PIECES = 16
 """Of a run; the first are the shortest, as most of the way is gone at first."""
-FLOOR = 1e-3
-"""Is added to a distance, so that what is nearer counts as there."""
 NEAR = 0.02
-"""Of the front counts as on it."""
+"""What is no further from the front counts as on it, and differs from nothing there."""
 FLAT = 0.1
 """A mean of gradients so much shorter than the longer one counts as none."""
 _CELLS, _REACH, _ROW = 64, 16.0, 2048
@@ -254,4 +252,4 @@ def _row(
 def _scores(problem: Objective, places: jax.Array) -> dict[str, jax.Array]:
     """What the given starts of each seed have come to."""
     seen = jax.vmap(functools.partial(_seen, problem))(places[:, DRAWN:])
-    return {"distance": FLOOR + jnp.mean(seen["distance"], axis=1)}
+    return {"distance": jnp.maximum(jnp.mean(seen["distance"], axis=1), NEAR)}

@@ -21,7 +21,7 @@ SQUARES = toy_objectives.Objective(
     np.array([[3.0, -2.0], [0.0, -3.0]]),
     ((-5.0, 5.0), (1.0, 2.0)),
     False,
-    (0.1, 0.5),
+    (0.05, 0.5),
     32,
 )
 
@@ -58,14 +58,14 @@ def test_the_mean_descends_as_it_does_by_hand():
             replicas, row = trainer.epoch(replicas, piece)
         scores = trainer.scores(replicas.params, None)
     starts = np.tile(starts_of(SQUARES, 2), (2, 1, 1))
-    shrunk = np.array([0.9, 0.9, 0.5, 0.5])[:, None, None] ** 32
+    shrunk = np.array([0.95, 0.95, 0.5, 0.5])[:, None, None] ** 32
     np.testing.assert_allclose(replicas.params, starts * shrunk, rtol=1e-3, atol=1e-7)
     far = np.linalg.norm((starts * shrunk) ** 2 / 10, axis=-1)
     np.testing.assert_allclose(
         row["validation_distance"], far[:, 0], rtol=1e-2, atol=1e-12
     )
     ended = far[:, 1:].mean(axis=1)
-    np.testing.assert_allclose(scores["distance"], 1e-3 + ended, rtol=1e-3)
+    np.testing.assert_allclose(scores["distance"], np.maximum(ended, 0.02), rtol=1e-3)
     assert (np.asarray(row["test_conflict"]) == 0).all()
     path = unpack(row["test_path_1"])
     np.testing.assert_allclose(path[0], replicas.params[0, 1], atol=1 / 64)
@@ -88,6 +88,6 @@ def test_what_is_compiled_serves_all_problems():
         again = Bench((other,), 2).trainer("pcgrad", 0)
         alone, _ = again.epoch(again.init(), 0)
     np.testing.assert_allclose(replicas.params, alone.params, rtol=1e-5)
-    # Two steps of Adam are as long as its rate.
+    # The first step of Adam is as long as its rate.
     moved = abs(np.asarray(replicas.params - begun.params))
-    np.testing.assert_allclose(moved[0].max(), 0.1, rtol=0.1)
+    np.testing.assert_allclose(moved[0].max(), 0.05, rtol=0.1)
