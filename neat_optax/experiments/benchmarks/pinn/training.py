@@ -28,6 +28,8 @@ from neat_optax.experiments.benchmarks.pinn.problem import (
 from neat_optax.experiments.benchmarks.pinn.watching import cosines, seen
 from neat_optax.experiments.runs.loop import Replicas, Trainer
 
+COMPILED_FAST = {"xla_backend_optimization_level": 1}
+"""Compiling takes as long as training here; what is compiled so is not slower."""
 FINAL = 0.1
 """The last learning rate, as a share of the first."""
 _COMPILED_FAST = {"xla_backend_optimization_level": 1}

@@ -19,7 +19,6 @@ def test_every_problem_has_its_studies(full):
     assert set(found) == {
         *(name + kind for name in studies.PROBLEMS for kind in kinds),
         "burgers-parts",
-        *(() if full else ("burgers-first",)),
     }
     for study in found.values():
         assert set(study.controls) <= set(study.methods)
