@@ -88,7 +88,9 @@ def conclude(
     lost = [name for name in ranked if outcomes[name]["verdict"] == WORSE]
     count = len(outcomes) - 1
     if not better:
-        says = f"None of {count} methods beats {first} beyond its interval"
+        (other, *more) = [name for name in outcomes if name != first]
+        who = f"None of {count} methods beats" if more else f"{other} does not beat"
+        says = f"{who} {first} beyond its interval"
         return f"{says}{_worse(lost)}."
     best = better[0]
     parts = [f"{best} helps: {_figures(best, first, outcomes, score)}"]

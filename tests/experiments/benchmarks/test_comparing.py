@@ -83,6 +83,12 @@ def test_nothing_here_is_said():
     assert says == "None of 2 methods beats sum beyond its interval; worse than it: b."
 
 
+def test_one_method_is_called_by_its_name():
+    found = outcomes(ACCURACY, sum=CONTROL, a=SAME)
+    says = comparing.conclude(found, ["sum", "a"], ACCURACY)
+    assert says == "a does not beat sum beyond its interval."
+
+
 def test_the_best_is_named_with_its_figures():
     found = outcomes(ACCURACY, sum=CONTROL, a=BETTER, b=[x + 0.05 for x in CONTROL])
     says = comparing.conclude(found, ["sum"], ACCURACY)
