@@ -7,7 +7,8 @@ import numpy as np
 from neat_optax._intervals import LEVEL, Interval
 
 BLOCKS = 10
-"""Steps beside each other are alike: intervals are those of the means of so many."""
+"""Steps beside each other are alike, and those on the same batches too: intervals are
+those of the means of so many blocks."""
 FAINT = 0.1
 """Cosines nearer to 0 are no conflict worth a correction."""
 LEAST_SIGNAL = 0.05
@@ -52,18 +53,19 @@ class Geometry(NamedTuple):
         return tuple(number for number, gain in enumerate(self.gain) if gain.high < 0)
 
 
-def geometry(products: np.ndarray, count: int) -> Geometry:
+def geometry(products: np.ndarray, count: int, draws: int) -> Geometry:
     """How players stand to each other.
 
     Args:
       products: [T, R, R] as in `Probed`.
       count: of players.
+      draws: as in `Probed`.
     """
     apart = ~np.eye(count, dtype=bool)
     cosines, crossed = step_cosines(products, count), crossed_cosines(products, count)
     symmetric = (crossed + crossed.transpose(0, 2, 1)) / 2
     expected = _without_noise(symmetric.mean(axis=0))
-    mean, reach = _spread(symmetric, max(count * (count - 1) // 2, 1))
+    mean, reach = _spread(symmetric, draws, max(count * (count - 1) // 2, 1))
     between = _share(crossed[:, apart] < 0)
     within = _share(diagonals(crossed) < 0)
     return Geometry(
@@ -72,35 +74,45 @@ def geometry(products: np.ndarray, count: int) -> Geometry:
         conflict=float(_share(cosines[:, apart] < 0).mean()),
         between=float(between.mean()),
         within=float(within.mean()),
-        excess=over_steps(between - within),
+        excess=over_steps(between - within, draws),
         opposed=(mean + reach < 0) & (expected < -FAINT),
-        gain=_gains(products, count),
+        gain=_gains(products, count, draws),
     )
 
 
-def over_steps(values: np.ndarray, comparisons: int = 1) -> Interval:
-    """The mean over steps, with the interval of means over blocks of them."""
-    mean, reach = _spread(values, comparisons)
+def over_steps(values: np.ndarray, draws: int, comparisons: int = 1) -> Interval:
+    """The mean over steps, with the interval of means over blocks of them.
+
+    Args:
+      values: [T].
+      draws: after so many steps the same batches come again.
+      comparisons: how many such intervals are to be right at once.
+    """
+    mean, reach = _spread(values, draws, comparisons)
     return Interval(float(mean), float(mean - reach), float(mean + reach))
 
 
-def _spread(values: np.ndarray, comparisons: int = 1) -> tuple[np.ndarray, np.ndarray]:
+def _spread(
+    values: np.ndarray, draws: int, comparisons: int = 1
+) -> tuple[np.ndarray, np.ndarray]:
     """Of a series [T, ...] the mean, and how far its interval reaches."""
     from scipy import special  # its import takes time
 
-    parts = np.array_split(values, min(BLOCKS, len(values)))
-    means = np.stack([part.mean(axis=0) for part in parts])
+    draws = min(draws, len(values))
+    count = min(BLOCKS, draws)
+    block = np.arange(len(values)) % draws * count // draws
+    means = np.stack([values[block == n].mean(axis=0) for n in range(count)])
     share = 1 - (1 - LEVEL) / comparisons / 2
-    error = means.std(axis=0, ddof=1) / len(means) ** 0.5
-    return means.mean(axis=0), special.stdtrit(len(means) - 1, share) * error
+    error = means.std(axis=0, ddof=1) / count**0.5
+    return means.mean(axis=0), special.stdtrit(count - 1, share) * error
 
 
-def _gains(products: np.ndarray, count: int) -> tuple[Interval, ...]:
+def _gains(products: np.ndarray, count: int, draws: int) -> tuple[Interval, ...]:
     """Cosine of each player on one batch with the mean of all on the other."""
     first = np.sqrt(np.maximum(products[:, :count, :count].sum(axis=(1, 2)), 0))
     lengths = norms_of(products)[:, -count:]
     found = _divided(_off(products, count).sum(axis=1), first[:, None] * lengths)
-    return tuple(over_steps(column, count) for column in found.T)
+    return tuple(over_steps(column, draws, count) for column in found.T)
 
 
 def _without_noise(symmetric: np.ndarray) -> np.ndarray:

@@ -93,9 +93,9 @@ def measure(
         norms=np.median(norms, axis=0),
         norm_ratio=_ratio(norms),
         reliability=np.mean(diagonals(crossed), axis=0),
-        plain=geometry(probed.plain, count),
-        metric=geometry(probed.metric, count),
-        alike=sampled and _alike(crossed),
+        plain=geometry(probed.plain, count, probed.draws),
+        metric=geometry(probed.metric, count, probed.draws),
+        alike=sampled and _alike(crossed, probed.draws),
         stationarity=_stationarity(own),
         layers={
             path: (float(share), row)
@@ -104,13 +104,13 @@ def measure(
     )
 
 
-def _alike(crossed: np.ndarray) -> bool:
+def _alike(crossed: np.ndarray, draws: int) -> bool:
     count = crossed.shape[1]
     apart = ~np.eye(count, dtype=bool)
     if count < LEAST_ALIKE:
         return False
     nearer = diagonals(crossed).mean(axis=1) - crossed[:, apart].mean(axis=1)
-    return bool(over_steps(nearer).low <= 0)
+    return bool(over_steps(nearer, draws).low <= 0)
 
 
 def _stationarity(own: np.ndarray) -> float:

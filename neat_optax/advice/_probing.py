@@ -38,6 +38,8 @@ class Probed(NamedTuple):
       conflicts: [T, S] the share of pairs of players that are opposed in each array.
       norms: [T, S, P] of each array's gradients.
       paths: the names of the arrays.
+      draws: after so many steps the same batches come again; `T` where there is one
+        batch only, whose steps differ by the parameters.
     """
 
     losses: np.ndarray
@@ -46,6 +48,7 @@ class Probed(NamedTuple):
     conflicts: np.ndarray
     norms: np.ndarray
     paths: tuple[str, ...]
+    draws: int
 
 
 class _Carry(NamedTuple):
@@ -80,7 +83,8 @@ def probe(
     flat = zip(*map(_flat, found), strict=True)
     losses, plain, scaled, conflicts, norms = (np.stack(part) for part in flat)
     paths = tuple(_tree.leaf_names(params))
-    return Probed(losses, plain, scaled, conflicts, norms, paths)
+    draws = len(problem.pairs) if problem.is_sampled else steps
+    return Probed(losses, plain, scaled, conflicts, norms, paths, draws)
 
 
 def _make_step(problem: Problem, optimizer: optax.GradientTransformation) -> Any:

@@ -62,7 +62,9 @@ def make_probed(first, second=None):
     inner = products(first, second)
     norms = np.linalg.norm(first, axis=2)[:, None]
     shares = np.zeros((len(first), 1))
-    return Probed(np.ones(norms.shape[::2]), inner, inner, shares, norms, ("w",))
+    return Probed(
+        np.ones(norms.shape[::2]), inner, inner, shares, norms, ("w",), len(first)
+    )
 
 
 def draws(means, noise, steps=60, seed=0):

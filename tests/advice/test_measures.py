@@ -39,6 +39,6 @@ def test_players_that_have_no_aim_of_their_own_are_alike():
     shared = np.ones((5, 40))
     for means, alike in ((shared, True), (shared + 5 * np.eye(5, 40), False)):
         batches = np.concatenate(draws(means, 2.0), axis=1)
-        assert _alike(crossed_cosines(products(batches), 5)) is alike
+        assert _alike(crossed_cosines(products(batches), 5), 60) is alike
     pair = np.concatenate(draws(np.ones((3, 40)), 2.0), axis=1)
-    assert not _alike(crossed_cosines(products(pair), 3))
+    assert not _alike(crossed_cosines(products(pair), 3), 60)
