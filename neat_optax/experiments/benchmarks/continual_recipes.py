@@ -15,12 +15,20 @@ without them, as `upgd-quiet` is `upgd`."""
 SGD_RATES = (3e-3, 1e-2, 3e-2)
 ADAM_RATES = (3e-4, 1e-3, 3e-3)
 GATED_RATES = (1e-2, 3e-2, 1e-1)
+GATED_ADAM_RATES = (1e-3, 3e-3, 1e-2)
 """Gates are near one half, and halve a step."""
 RECIPES = (
     "adam",
+    "adamw",
     "adam+normalize-inputs",
+    "adam+l2",
     "adam+l2-to-init",
     "adam+reset-dormant",
+    "adam+regrama",
+    "adam+cpr",
+    "adam+upgd-quiet",
+    "adam+weight-clipping",
+    "adam+fire",
     "adam+normalize-inputs+l2-to-init",
     "adam+l2-to-init+weight-clipping",
     "adam+upgd-quiet+l2-to-init",
@@ -34,7 +42,7 @@ RECIPES = (
 )
 """Single methods around Adam, and recipes of several, of which one is selected."""
 SINGLE = "adam+l2-to-init"
-COMPOSED = "adam+normalize-inputs+reset-dormant+l2-to-init"
+COMPOSED = "adam+normalize-inputs+upgd-quiet+l2-to-init"
 """The best of each kind on seeds that are used for nothing else."""
 
 SCALINGS = ("sgd", "adam")
@@ -59,9 +67,10 @@ def method(name: str) -> Method:
     """
     words = [x for word in name.split("+") for x in ALIASES.get(word, (word,))]
     parts = tuple(PARTS[word] for word in words if word not in SCALINGS)
-    if "adam" in words:
-        return Method(parts, optax.scale_by_adam, ADAM_RATES)
     gated = any(word.startswith("upgd") for word in words)
+    if "adam" in words:
+        rates = GATED_ADAM_RATES if gated else ADAM_RATES
+        return Method(parts, optax.scale_by_adam, rates)
     return Method(parts, optax.identity, GATED_RATES if gated else SGD_RATES)
 
 

@@ -35,7 +35,7 @@ def test_every_method_is_on_the_leaderboard_once():
 def test_a_name_says_the_parts_and_what_they_stand_around():
     recipe = recipes.method("adam+l2+upgd")
     assert recipe.parts == (PARTS["l2"], PARTS["upgd"])
-    assert recipe.rates == recipes.ADAM_RATES
+    assert recipe.rates == recipes.GATED_ADAM_RATES
     assert recipes.method("adamo").parts == (PARTS["adamo"],)
     assert recipes.method("sgd") == recipes.method("l2")._replace(parts=())
     assert recipes.method("upgd").rates == recipes.GATED_RATES
