@@ -66,11 +66,11 @@ KNOWN: dict[str, Candidate] = {
 }
 """Candidates by name."""
 OF_TASKS = ("upgrad", "nash_mtl", "conflict_free", "imtl_g", "grad_norm_balancing")
-OF_EXAMPLES = ("upgrad", "geometric_median", "trimmed_mean", "neat")
+OF_EXAMPLES = ("upgrad", "geometric_median", "neat")
 """Players that are alike differ by outliers only."""
 MOST_PLAYERS = 128
 """With more, solvers that grow with the cube of their number are left out."""
-CHEAP = ("geometric_median", "trimmed_mean", "neat")
+CHEAP = ("geometric_median", "neat")
 
 
 def usual(count: int, alike: bool) -> tuple[str, ...]:
