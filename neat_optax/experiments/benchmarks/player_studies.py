@@ -148,7 +148,7 @@ def _weighted(weights: jax.Array) -> optax.GradientTransformation:
     return optax.stateless(update)
 
 
-def probe_of(problem: Problem, losses: Callable[..., Any], count: int = 8) -> Probe:
+def probe_of(problem: Problem, losses: Callable[..., Any], count: int = 24) -> Probe:
     """What the doctor sees: the start, and some batches.
 
     Args:

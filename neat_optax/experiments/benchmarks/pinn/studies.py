@@ -158,7 +158,7 @@ def make_run(name: str, sizes: Sizes) -> Run:
     return training.make_run(PROBLEMS[name], sizes)
 
 
-def probe_of(run: Run, batches: int = 8) -> Probe:
+def probe_of(run: Run, batches: int = 24) -> Probe:
     """Losses of the layers' parameters on several draws of points."""
     terms = training.terms_of(run)
 
