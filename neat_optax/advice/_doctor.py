@@ -28,7 +28,7 @@ def doctor(
     *,
     steps: int = 100,
     trial_steps: int = 200,
-    seeds: int = 4,
+    seeds: int = 6,
     optimizer: optax.GradientTransformation | None = None,
     factors: Sequence[float] = (0.3, 1.0, 3.0),
     candidates: Iterable[str] | Mapping[str, Callable[[int], Any]] | None = None,

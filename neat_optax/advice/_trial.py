@@ -24,8 +24,8 @@ class Trial(NamedTuple):
     """How a candidate did.
 
     Attributes:
-      losses: [seeds, P] at the end, on batches that were not trained on; [seeds, 1] the
-        median of players that are alike.
+      losses: [seeds, P] at the end, on batches that were not trained on; [seeds, 1] of
+        players that are alike, the mean of bounded ones.
       factor: of those that all tried, that of the best score.
       score: mean logarithm of the losses over those at the start: lower is better.
       difference: of scores with the mean's, seed by seed; 0 for the mean itself.
@@ -67,15 +67,21 @@ def trials(
         along a cosine.
       steps: of each training.
       seeds: starts, orders of the batches, and which of them are held out.
-      alike: whether the median player is looked at, whom outliers do not move.
+      alike: whether all players' losses are one, each of them bounded, so that outliers
+        do not decide.
     """
     evaluate = jax.jit(problem.losses)
     lessons = [_lesson(problem, seed, steps) for seed in range(seeds)]
-    begun = np.stack([_held_out(evaluate, x.start, x.held, alike) for x in lessons])
+    begun = np.stack([_mean_losses(evaluate, x.start, x.held) for x in lessons])
+    usual = float(np.median(begun)) if alike else None
+    if alike:
+        begun = np.stack(
+            [_mean_losses(evaluate, x.start, x.held, usual) for x in lessons]
+        )
 
     def ended(name: str, factor: float, lesson: Lesson) -> np.ndarray:
         point = _trained(compiled[name], lesson, factor)
-        return _held_out(evaluate, point, lesson.held, alike)
+        return _mean_losses(evaluate, point, lesson.held, usual)
 
     first = {
         name: np.stack([[ended(name, factor, lessons[0])] for factor in factors])
@@ -190,9 +196,11 @@ def _jittered(params: Any, key: jax.Array) -> Any:
     return treedef.unflatten([moved(*pair) for pair in enumerate(leaves)])
 
 
-def _held_out(
-    evaluate: Any, point: Point, batches: list[Any], alike: bool
+def _mean_losses(
+    evaluate: Any, point: Point, batches: list[Any], usual: float | None = None
 ) -> np.ndarray:
-    """[P]: of each player, or [1]: of the median one of all batches."""
+    """[P]: over batches; or [1] of all players, bounded by 1 in units of `usual`."""
     found = np.stack([np.asarray(evaluate(point, x)[0], float) for x in batches])
-    return np.median(found, keepdims=True)[0] if alike else found.mean(axis=0)
+    if usual is None:
+        return found.mean(axis=0)
+    return np.mean(-np.expm1(-np.maximum(found, 0) / usual), keepdims=True)[0]

@@ -56,7 +56,7 @@ class DoctorOptions:
     """of the probe"""
     trial_steps: Annotated[int, arg(metavar="N")] = 200
     """of each training in the trial; 0 for no trial"""
-    seeds: Annotated[int, arg(metavar="N")] = 5
+    seeds: Annotated[int, arg(metavar="N")] = 6
     """trainings of each candidate"""
     candidate: Annotated[
         UseAppendAction[tuple[str, ...]],
