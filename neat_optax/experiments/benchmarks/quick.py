@@ -5,7 +5,7 @@ Both in small parts of their benchmarks, `pinn` and `optimizers`.
 
 import dataclasses
 
-from neat_optax.experiments.benchmarks.pinn import studies as equations
+from neat_optax.experiments.benchmarks.pinn import questions as equations
 from neat_optax.experiments.benchmarks.study import Benchmark, Study
 from neat_optax.experiments.benchmarks.trained import of_train
 from neat_optax.experiments.commands.config import TrainConfig

@@ -3,7 +3,7 @@
 A seed moves the given starts by normal numbers of 0.25, the first seed by none, and
 draws one more in the box around them: a learning rate is selected by where these end,
 and judged by where the given ones do. Gradients are exact. `--full` takes the
-papers' 50,000 steps of Adam.
+papers' 50,000 steps of Adam, in about two hours on two cores.
 """
 
 import functools

@@ -8,7 +8,7 @@ import optax
 import neat_optax as neo
 from neat_optax.experiments.candidates import changed_tasks
 from neat_optax.experiments.candidates.candidate import Setting
-from neat_optax.experiments.candidates.dash import dash
+from neat_optax.experiments.candidates.dash_restarts import dash
 from neat_optax.experiments.data.tasks import Task
 
 FLAX_RANGE = 2.27

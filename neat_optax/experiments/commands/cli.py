@@ -57,7 +57,7 @@ _COMMANDS = {
     "bench": _Command(
         "bench_command:BenchOptions",
         "bench_command:bench",
-        "Holds methods against their controls: equal tuning, seeds, intervals.",
+        "Runs a benchmark: methods tuned equally, over seeds, beside their controls.",
     ),
     "doctor": _Command(
         "doctor_command:DoctorOptions",

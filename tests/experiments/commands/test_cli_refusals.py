@@ -104,7 +104,7 @@ def test_a_bad_file_gives_one_line_and_leaves_nothing(
         ("train --seeds 2.5", "parsing --seeds: "),
         ("train --epochs", "Missing value for argument '--epochs'."),
         ("train --neuroplastic 3", "Unrecognized options: --neuroplastic, 3"),
-        ("", "Expected one of {train, compact, evolve, report, runs}."),
+        ("", "Expected one of {train, compact, evolve, report, bench, doctor, runs}."),
         ("compact", "RUN"),
         ("evolve --goal high", "parsing --goal: "),
     ],
@@ -121,7 +121,8 @@ def test_what_cannot_be_parsed_gives_one_line(arguments, message, tmp_path, caps
 
 def test_a_command_that_is_close_is_named(capsys):
     assert main(["trian", "--epochs", "1"]) == 2
-    message = "`command` must be one of train, compact, evolve, report, runs, got trian"
+    known = "train, compact, evolve, report, bench, doctor, runs"
+    message = f"`command` must be one of {known}, got trian"
     assert_one_line(capsys.readouterr().err, f"{message}; did you mean train?")
 
 

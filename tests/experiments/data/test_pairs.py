@@ -3,7 +3,7 @@ import functools
 import numpy as np
 import pytest
 
-from neat_optax.experiments.data import datasets, files, idx
+from neat_optax.experiments.data import datasets, files, idx, pairs
 from neat_optax.experiments.data.pairs import make_pairs
 
 
@@ -60,7 +60,9 @@ def test_no_image_is_in_two_parts(monkeypatch):
 
     as_they_are = functools.partial(datasets._map_inputs, lambda x: x)
     monkeypatch.setattr(datasets, "_standardize_pixels", lambda x, _: as_they_are(x))
-    source = datasets._of_images(read_parts, "fashion-mnist", datasets._pair)
+    source = datasets._of_images(
+        read_parts, "fashion-mnist", datasets._paired(pairs.SIZE, pairs.SHIFT)
+    )
     monkeypatch.setitem(datasets.LOADERS, "multi-fashion", source)
     loaded = datasets.load("multi-fashion")
     found = [set(np.unique(part.x)) - {0} for part in loaded]

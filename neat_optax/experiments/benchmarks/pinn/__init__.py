@@ -14,7 +14,7 @@ study with `--study`.
 import pathlib
 from typing import Any
 
-from neat_optax.experiments.benchmarks.pinn import studies as _studies
+from neat_optax.experiments.benchmarks.pinn import questions as _questions
 from neat_optax.experiments.benchmarks.study import Benchmark
 
 
@@ -27,7 +27,7 @@ def _pictures(result: dict[str, Any], folder: pathlib.Path) -> None:
 BENCHMARK = Benchmark(
     about="Do corrections between the terms of the loss of a physics-informed network "
     "help, beside optimizers that precondition?",
-    studies=_studies.studies,
+    studies=_questions.studies,
     pictures=_pictures,
-    tables=_studies.tables,
+    tables=_questions.tables,
 )

@@ -5,7 +5,12 @@ import pytest
 import running
 from neat_optax.experiments.benchmarks import pinn
 from neat_optax.experiments.benchmarks.carrying_out import carry_out
-from neat_optax.experiments.benchmarks.pinn import methods, pictures, studies, training
+from neat_optax.experiments.benchmarks.pinn import (
+    methods,
+    pictures,
+    questions,
+    training,
+)
 from neat_optax.experiments.benchmarks.pinn.methods import AGGREGATORS
 
 TINY = training.Sizes(width=4, hidden=1, inside=6, outside=4, steps=4, pieces=2)
@@ -17,7 +22,7 @@ def test_every_problem_has_its_studies(full):
     found = {study.name: study for study in pinn.BENCHMARK.studies(full, None)}
     kinds = ("", "-optimizers")
     assert set(found) == {
-        *(name + kind for name in studies.PROBLEMS for kind in kinds),
+        *(name + kind for name in questions.PROBLEMS for kind in kinds),
         "burgers-parts",
     }
     for study in found.values():
@@ -29,16 +34,16 @@ def test_every_problem_has_its_studies(full):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", studies.PROBLEMS)
+@pytest.mark.parametrize("name", questions.PROBLEMS)
 def test_every_method_can_take_a_step(name):
-    run = studies.make_run(name, TINY)
+    run = questions.make_run(name, TINY)
     known = methods.AGGREGATORS | methods.OPTIMIZERS | methods.PARTS
     few = ("upgrad-in-soap",)
     for method in known if name == "kovasznay" else few:
         plain = training.plain_step(run, known[method])
         found, _ = jax.eval_shape(plain.fn, *plain.args)
         assert found.shape == plain.args[0].shape
-    probe = studies.probe_of(run, 2)
+    probe = questions.probe_of(run, 2)
     for half in probe.noise(probe.batches[0]):
         losses = jax.eval_shape(probe.losses_fn, probe.params, half)
         assert losses.shape == (len(run.problem.players),)
@@ -47,7 +52,7 @@ def test_every_method_can_take_a_step(name):
 @pytest.mark.slow
 def test_a_study_has_its_table_and_its_picture(tmp_path):
     few = {name: AGGREGATORS[name] for name in ("sum", "neat-control", "upgrad")}
-    study = studies.study(
+    study = questions.study(
         "kovasznay", few, ("sum", "neat-control"), sizes=TINY, seeds=2, costs=True
     )
     with running.quickly():

@@ -5,7 +5,7 @@ import pytest
 
 import running
 from neat_optax.continual import dash_weights
-from neat_optax.experiments.candidates.dash import dash
+from neat_optax.experiments.candidates.dash_restarts import dash
 
 EVERY, LOOKS = 4, 2
 START = {"kernel": np.array([[1.0, 2.0], [3.0, -1.0]], np.float32)}
