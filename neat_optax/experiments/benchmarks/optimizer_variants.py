@@ -123,5 +123,15 @@ PUBLISHED: Lineup = OPTIMIZERS._replace(
     candidates={name: known for name, (known, _) in _RATES.items()}
 )
 """The optimizers of the original's table of digits, and its controls."""
+UNCORRECTED = (
+    "off, rate 0.06",
+    "off, rate 0.03",
+    "off, rate 0.05",
+    "adaptive preset off",
+    "SGD",
+    "Adam",
+    "AdamW",
+)
+"""Those of them without a correction, the one held against the others first."""
 RATES = {name: (rate,) for name, (_, rate) in _RATES.items()}
 """The one rate that each had."""
