@@ -4,7 +4,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-NOTEBOOKS = sorted(pathlib.Path(__file__).parents[1].glob("notebooks/*.ipynb"))
+NOTEBOOKS = sorted(pathlib.Path(__file__).parents[1].glob("docs/notebooks/*.ipynb"))
 
 
 @pytest.mark.slow
