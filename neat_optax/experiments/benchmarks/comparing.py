@@ -97,12 +97,39 @@ def conclude(
     rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
     if rivals:
         rival = in_order({name: means[name] for name in rivals}, score)[0]
-        own, theirs = outcomes[best]["scores"], outcomes[rival]["scores"]
-        beaten = one(own, theirs, score).verdict == BETTER
+        beaten = rival not in unbeaten(best, outcomes, controls, score)
         parts.append(f"{rival} does too, and is {'' if beaten else 'not '}beaten by it")
     if better[1:]:
         parts.append(f"so do {', '.join(better[1:])}")
     return f"{'; '.join(parts)}{_worse(lost)}."
+
+
+def unbeaten(
+    name: str,
+    outcomes: Mapping[str, Mapping[str, Any]],
+    controls: Sequence[str],
+    score: Score,
+) -> list[str]:
+    """The controls that are better than the first one as well, and not beaten by it.
+
+    Args:
+      name: of the method that may beat them.
+      outcomes: of each method its `scores` and `verdict`.
+      controls: those that stand for doing nothing.
+      score: what is compared.
+    """
+    own = _finite(outcomes[name]["scores"])
+    return [
+        control
+        for control in controls[1:]
+        if outcomes[control]["verdict"] == BETTER
+        and one(own, _finite(outcomes[control]["scores"]), score).verdict != BETTER
+    ]
+
+
+def _finite(scores: Sequence[float | None]) -> list[float]:
+    """Scores in which a file has null for what is not finite."""
+    return [math.nan if x is None else x for x in scores]
 
 
 def _figures(

@@ -107,7 +107,7 @@ def _on_digits(seeds: int) -> list[Study]:
         20,
         CONTROLS,
         name="digits-ablation",
-        about="which part of NEAT matters: a recipe with alpha 1, one part changed",
+        about="Which part of NEAT matters: a recipe with alpha 1, one part changed",
         lineup=optimizer_variants.ABLATION,
         controls=("alpha 0",),
     )
@@ -116,7 +116,7 @@ def _on_digits(seeds: int) -> list[Study]:
         20,
         CONTROLS,
         name="digits-published",
-        about="the original's table: digits, one rate each, the one it published",
+        about="The original's table: digits, one rate each, the one it published",
         lineup=optimizer_variants.PUBLISHED,
         rates=optimizer_variants.RATES,
         controls=optimizer_variants.UNCORRECTED,
@@ -209,7 +209,7 @@ def _in_turn(names: Sequence[str]) -> Lineup:
 
 
 BENCHMARK = Benchmark(
-    "does it help to correct a gradient against its own past, beside the optimizers "
+    "Does it help to correct a gradient against its own past, beside the optimizers "
     "that are used?",
     studies,
     tables=optimizer_tables.tables,

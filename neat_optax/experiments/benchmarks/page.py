@@ -73,16 +73,20 @@ def _ranked(study: Mapping[str, Any], score: Score) -> list[str]:
 def _row(name: str, study: Mapping[str, Any], score: Score, costs: bool) -> list[str]:
     row = study["methods"][name]
     marked = f"*{name}*" if name in study["controls"] else name
-    difference = ""
-    if row["difference"] is not None:
-        difference = show_difference(_interval(row["difference"]), score)
-    cells = [marked, f"{row['learning_rate']:g}", _score(row, score), difference]
+    shown = _score(row, score), difference(row, score)
+    cells = [marked, f"{row['learning_rate']:g}", *shown]
     cells += [row["verdict"] or "control"]
     cells += [_measure(row["measures"].get(key)) for key in study["shown"].values()]
     if costs:
         spent = row["cost"] or {}
         cells += [_times(spent.get("time")), _times(spent.get("memory"))]
     return cells
+
+
+def difference(row: Mapping[str, Any], score: Score) -> str:
+    """A method's difference to the control with its interval; empty for the control."""
+    found = row["difference"]
+    return "" if found is None else show_difference(_interval(found), score)
 
 
 def _score(row: Mapping[str, Any], score: Score) -> str:

@@ -163,7 +163,7 @@ def ablation(seeds: int) -> Study:
 
 
 BENCHMARK = Benchmark(
-    "does a gain for each weight help, and which of its signals does?",
+    "Does a gain for each weight help, and which of its signals does?",
     studies,
     tables=plasticity_tuning.tables,
 )

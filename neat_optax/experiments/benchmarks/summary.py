@@ -1,12 +1,35 @@
 """Pages of results: where each method helps, and every table."""
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 from neat_optax.experiments.benchmarks import page as tables
-from neat_optax.experiments.benchmarks.comparing import BETTER, OPEN, WORSE
+from neat_optax.experiments.benchmarks.comparing import BETTER, OPEN, WORSE, unbeaten
+from neat_optax.experiments.benchmarks.study import Score
 
-_NOWHERE = "no place found"
+KINDS = {
+    "Aggregators and weightings of losses": ("toy", "multitask", "pinn", "examples"),
+    "Optimizers": ("optimizers", "plasticity"),
+    "Continual learning": ("continual",),
+    "Pruning": ("sparsity",),
+    "Search without gradients": ("evolution",),
+}
+"""Methods that are held against each other, by the benchmarks in which they are."""
+HEAD = ("method", "better than the control in", "worse in", "neither")
+
+
+class _Place(NamedTuple):
+    """What a method has come to in one study."""
+
+    study: str
+    verdict: str
+    difference: str  # to the control, with its interval
+    rivals: tuple[str, ...]  # controls that are better too, and not beaten
+
+    def __str__(self) -> str:
+        """As the table of what helps shows it."""
+        beside = f" (not beyond {', '.join(self.rivals)})" if self.rivals else ""
+        return f"{self.study} {self.difference}{beside}"
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -20,31 +43,69 @@ def page(results: Mapping[str, Any]) -> str:
 
 
 def abstract(results: Mapping[str, Any]) -> str:
-    """A row for each method: the studies in which it is better, and how many not."""
-    places: dict[str, dict[str, list[str]]] = {}
-    for result in results.values():
+    """For each kind of method: where it helps, with intervals, or that none was found.
+
+    Controls are no methods here; what they come to stands in the tables.
+    """
+    parts = []
+    for kind, names in KINDS.items():
+        here = [results[name] for name in names if name in results]
+        places = _places(here)
+        if places:
+            parts += [f"### {kind}\n", *_helping(places), *_not_helping(places)]
+    return "\n".join(parts)
+
+
+def _places(results: Sequence[Mapping[str, Any]]) -> dict[str, list[_Place]]:
+    """Of each method the studies in which it is held against a control."""
+    places: dict[str, list[_Place]] = {}
+    for result in results:
         for study, content in result["studies"].items():
-            for method, row in content["methods"].items():
-                if row["verdict"] is None:
-                    continue
-                kinds = {BETTER: [], WORSE: [], OPEN: []}
-                places.setdefault(method, kinds)[row["verdict"]].append(study)
+            for method in content["methods"]:
+                if method not in content["controls"]:
+                    places.setdefault(method, []).append(_place(study, content, method))
+    return places
 
-    def weight(method: str) -> tuple[int, int, str]:
-        found = places[method]
-        return -len(found[BETTER]), len(found[WORSE]), method
 
+def _place(study: str, content: Mapping[str, Any], method: str) -> _Place:
+    score, rows = Score(**content["score"]), content["methods"]
+    rivals = unbeaten(method, rows, content["controls"], score)
+    shown = tables.difference(rows[method], score)
+    return _Place(study, rows[method]["verdict"], shown, tuple(rivals))
+
+
+def _helping(places: Mapping[str, Sequence[_Place]]) -> list[str]:
+    """A table of the methods with a place, those with the most first."""
+    found = {
+        method: [place for place in where if place.verdict == BETTER]
+        for method, where in places.items()
+    }
+    ranked = sorted(filter(found.get, found), key=lambda x: (-len(found[x]), x))
     rows = [
         [
             method,
-            ", ".join(places[method][BETTER]) or _NOWHERE,
-            ", ".join(places[method][WORSE]),
-            str(len(places[method][OPEN])),
+            "; ".join(map(str, found[method])),
+            ", ".join(p.study for p in places[method] if p.verdict == WORSE),
+            str(sum(place.verdict == OPEN for place in places[method])),
         ]
-        for method in sorted(places, key=weight)
+        for method in ranked
     ]
-    head = ["method", "better than the control in", "worse in", "neither"]
-    return tables.markdown(head, rows) + "\n"
+    return [tables.markdown(HEAD, rows) + "\n"] if rows else []
+
+
+def _not_helping(places: Mapping[str, Sequence[_Place]]) -> list[str]:
+    """One sentence on the methods for which no place was found, and how they fared."""
+    shown = []
+    for method in sorted(places):
+        verdicts = [place.verdict for place in places[method]]
+        if BETTER not in verdicts:
+            worse = verdicts.count(WORSE)
+            beaten = f", worse in {worse}" if worse else ""
+            shown.append(f"{method} ({len(verdicts)}{beaten})")
+    if not shown:
+        return []
+    said = ", ".join(shown)
+    return [f"**No place was found** for these, in so many studies: {said}.\n"]
 
 
 def _section(name: str, result: Mapping[str, Any]) -> str:

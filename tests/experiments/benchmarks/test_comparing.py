@@ -107,6 +107,20 @@ def test_a_control_that_helps_as_well_is_named(gain, word):
     assert word in says
 
 
+def test_controls_that_gain_as_much_are_named_for_each_method():
+    random = [x + 0.0995 for x in CONTROL]
+    lost = [*BETTER[:-1], None]
+    found = outcomes(ACCURACY, sum=CONTROL, a=BETTER, random=random, uneven=BETTER)
+    found["uneven"]["scores"] = lost
+    names = ["sum", "random"]
+    assert comparing.unbeaten("a", found, names, ACCURACY) == ["random"]
+    assert comparing.unbeaten("uneven", found, names, ACCURACY) == ["random"]
+    found["random"]["scores"] = [x + 0.05 for x in CONTROL]
+    assert comparing.unbeaten("a", found, names, ACCURACY) == []
+    found["random"]["verdict"] = comparing.OPEN
+    assert comparing.unbeaten("uneven", found, names, ACCURACY) == []
+
+
 def test_differences_are_shown_in_points_or_ratios():
     difference = comparing.Interval(0.5, 0.25, 1.0)
     assert comparing.show_difference(difference, ERROR) == "x0.5 [0.25, 1]"
