@@ -18,10 +18,10 @@ def new_figure(who: str, width: float, height: float) -> Any:
       height: in inches.
     """
     try:
-        from matplotlib.figure import Figure
+        from neat_optax.plot._picture import Picture
     except ImportError as error:
         raise ImportError(f"`plot.{who}` {HINT}") from error
-    return Figure(figsize=(width, height), layout="constrained")
+    return Picture(figsize=(width, height), layout="constrained")
 
 
 def names_of(players: Sequence[str] | None, count: int) -> list[str]:

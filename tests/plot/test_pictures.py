@@ -1,5 +1,6 @@
 import builtins
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -110,6 +111,10 @@ def test_diagnostics_have_a_panel_for_each_kind():
     assert titles == [*drawn, "", "", ""]  # no panel, no panel, the bar of colors
 
 
+def test_a_notebook_shows_a_picture_before_a_backend_is_chosen():
+    assert plot.conflict(PAIR)._repr_png_().startswith(b"\x89PNG")
+
+
 def test_without_matplotlib_the_extra_is_named(monkeypatch):
     usual = builtins.__import__
 
@@ -118,6 +123,7 @@ def test_without_matplotlib_the_extra_is_named(monkeypatch):
             raise ImportError(name)
         return usual(name, *rest)
 
+    monkeypatch.delitem(sys.modules, "neat_optax.plot._picture", raising=False)
     monkeypatch.setattr(builtins, "__import__", without)
     with pytest.raises(ImportError, match=r"`plot.conflict` needs the extra \"train\""):
         plot.conflict(PAIR)
