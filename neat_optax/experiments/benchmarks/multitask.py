@@ -81,9 +81,12 @@ def studies(full: bool = False, folder: str | None = None) -> list[Study]:
 
 
 def compare(given: Set) -> Study:
-    """Every aggregator on one data set."""
+    """Every aggregator on one data set, of two tasks all that two players allow."""
+    lineup = studies_of.of_lineup()
+    if given.data.train.y.shape[1] == 2:
+        lineup = {x: lineup[x] for x in lineup if x not in studies_of.NOT_FOR_TWO}
     methods: dict[str, Any] = {
-        **studies_of.of_lineup(),
+        **lineup,
         FIXED: _tried(given),
         ALONE: alone_with_adam,
     }

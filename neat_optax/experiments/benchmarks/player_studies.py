@@ -102,6 +102,10 @@ class Problem(NamedTuple):
         return self.sizes._asdict()
 
 
+NOT_FOR_TWO = ("krum", "multi-krum", "trimmed-mean")
+"""Candidates that need more than two players."""
+
+
 def of_lineup(names: Iterable[str] | None = None) -> dict[str, Build]:
     """Candidates of `neat-optax train --players` by name, the mean first."""
     candidates = AGGREGATORS.candidates

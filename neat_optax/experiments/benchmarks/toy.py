@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from neat_optax.experiments.benchmarks.player_studies import NOT_FOR_TWO
 from neat_optax.experiments.benchmarks.study import (
     Benchmark,
     Probe,
@@ -25,8 +26,6 @@ from neat_optax.experiments.candidates.aggregators import AGGREGATORS
 
 SEEDS = 8
 CONTROLS = ("mean", "random", "control")
-LEFT_OUT = ("krum", "multi-krum", "trimmed-mean")
-"""They need more than two players."""
 SCORE = Score(
     "distance to the front",
     "distance",
@@ -44,7 +43,7 @@ NOTES = (
 
 def methods() -> list[str]:
     """All aggregators of two players, the controls first."""
-    names = [name for name in AGGREGATORS.candidates if name not in LEFT_OUT]
+    names = [name for name in AGGREGATORS.candidates if name not in NOT_FOR_TWO]
     return sorted(names, key=lambda name: name not in CONTROLS)
 
 

@@ -4,7 +4,11 @@ import pytest
 
 from neat_optax.experiments.benchmarks import multitask
 from neat_optax.experiments.benchmarks.multitask import FIXED
-from neat_optax.experiments.benchmarks.player_studies import Problem, Sizes
+from neat_optax.experiments.benchmarks.player_studies import (
+    NOT_FOR_TWO,
+    Problem,
+    Sizes,
+)
 from neat_optax.experiments.benchmarks.shared_trunk import shared_task
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
 from neat_optax.experiments.data.parts import Data, Split
@@ -21,9 +25,11 @@ SMALL = multitask.Set(
 )
 
 
-def test_every_aggregator_is_compared_with_its_controls():
-    study = multitask.compare(SMALL)
-    assert set(AGGREGATORS.candidates) <= set(study.methods)
+@pytest.mark.parametrize(("players", "missing"), [(2, set(NOT_FOR_TWO)), (3, set())])
+def test_every_aggregator_is_compared_with_its_controls(players, missing):
+    split = Split(X, X[:, :players])
+    study = multitask.compare(SMALL._replace(data=Data(split, split, split)))
+    assert set(AGGREGATORS.candidates) - set(study.methods) == missing
     assert set(study.methods) - set(AGGREGATORS.candidates) == {
         FIXED,
         multitask.ALONE,

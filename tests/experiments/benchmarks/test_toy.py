@@ -6,6 +6,7 @@ import pytest
 import running
 from neat_optax.experiments.benchmarks import toy, toy_running
 from neat_optax.experiments.benchmarks.carrying_out import carry_out
+from neat_optax.experiments.benchmarks.player_studies import NOT_FOR_TWO
 from neat_optax.experiments.candidates.aggregators import AGGREGATORS
 
 
@@ -13,7 +14,7 @@ def test_every_aggregator_of_two_players_takes_part():
     names = toy.methods()
     assert set(names[:3]) == set(toy.CONTROLS)
     assert names[0] == toy.CONTROLS[0]
-    assert set(names) | set(toy.LEFT_OUT) == set(AGGREGATORS.candidates)
+    assert set(names) | set(NOT_FOR_TWO) == set(AGGREGATORS.candidates)
 
 
 @pytest.mark.slow
