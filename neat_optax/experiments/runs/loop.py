@@ -21,7 +21,9 @@ from neat_optax.experiments.data.tasks import Task
 from neat_optax.training._player_factors import taking_factors
 
 COMPILED_FAST = {"xla_backend_optimization_level": 1}
-"""For what runs once: random numbers take longer to compile than to draw."""
+"""For what runs once, as random numbers do, and for small matrices, which lose nothing.
+
+Compiling takes half as long."""
 
 
 class Replicas(NamedTuple):

@@ -26,14 +26,10 @@ from neat_optax.experiments.benchmarks.pinn.problem import (
     until,
 )
 from neat_optax.experiments.benchmarks.pinn.watching import cosines, seen
-from neat_optax.experiments.runs.loop import Replicas, Trainer
+from neat_optax.experiments.runs.loop import COMPILED_FAST, Replicas, Trainer
 
-COMPILED_FAST = {"xla_backend_optimization_level": 1}
-"""Compiling takes as long as training here; what is compiled so is not slower."""
 FINAL = 0.1
 """The last learning rate, as a share of the first."""
-_COMPILED_FAST = {"xla_backend_optimization_level": 1}
-"""Half the time to compile, and the same to run: matrices are small."""
 
 
 class Sizes(NamedTuple):
@@ -95,7 +91,7 @@ def make_trainer(
         error = relative_error(found, run.reference.validation.y)
         return replica, {**row, "validation_error": error}
 
-    @functools.partial(jax.jit, donate_argnums=0, compiler_options=_COMPILED_FAST)
+    @functools.partial(jax.jit, donate_argnums=0, compiler_options=COMPILED_FAST)
     def epoch_all(replicas: Replicas, points: Any):
         # one by one: a replica's arrays stay in the caches, and what is done in some
         # steps only is not done in all
@@ -107,7 +103,7 @@ def make_trainer(
     init_all = jax.vmap(init_one)
     return Trainer(
         init=functools.partial(
-            jax.jit(init_all, compiler_options=_COMPILED_FAST), numbers, tried
+            jax.jit(init_all, compiler_options=COMPILED_FAST), numbers, tried
         ),
         like=lambda: jax.eval_shape(init_all, numbers, tried),
         epoch=lambda replicas, number: epoch_all(
