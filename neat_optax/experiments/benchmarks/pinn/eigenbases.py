@@ -13,6 +13,9 @@ import optax
 
 import neat_optax as neo
 
+RIDGE = 1e-6
+"""Of the largest eigenvalue, added to all, as Distributed Shampoo does."""
+
 
 class Factor(NamedTuple):
     """What is known of one side of a matrix."""
@@ -165,7 +168,8 @@ def shampoo(
 
     References:
       Gupta, Koren and Singer, "Shampoo: Preconditioned Stochastic Tensor Optimization",
-      2018, Algorithm 1, with averages in place of its sums.
+      2018, Algorithm 1, with averages in place of its sums; Anil et al., "Scalable
+      Second Order Optimization for Deep Learning", 2020, for `RIDGE`.
     """
     inner = optax.chain(aggregator, average_unturned(decay))
     return in_eigenbases(by_factors(inner, decay), decay=decay, every=every)
@@ -215,10 +219,16 @@ def by_factors(
 
 
 def _fourth_root(factors: tuple[Factor, ...], share: jax.Array) -> jax.Array:
-    """The divisors of a matrix in its eigenbases, over the root of its longer side."""
-    left, right = (
-        jnp.maximum(jnp.sum(own.basis * (own.mean @ own.basis), axis=0), 0) / share
-        for own in factors
-    )
+    """The divisors of a matrix in its eigenbases, over the root of its longer side.
+
+    Where the mean of the players has no extent, that of an aggregator may have some.
+    """
+    left, right = (_ridged(own) / share for own in factors)
     longer = max(len(left), len(right))
     return jnp.sqrt(jnp.sqrt(left)[:, None] * jnp.sqrt(right)[None]) / longer**0.5
+
+
+def _ridged(own: Factor) -> jax.Array:
+    """The eigenvalues of a factor, and a share of the largest to each."""
+    found = jnp.maximum(jnp.sum(own.basis * (own.mean @ own.basis), axis=0), 0)
+    return found + RIDGE * jnp.max(found)

@@ -103,6 +103,16 @@ def test_the_mean_of_players_inside_is_the_mean_before(optimizer):
     np.testing.assert_allclose(inside["b"], before["b"], rtol=1e-3)
 
 
+@pytest.mark.slow
+def test_what_the_mean_of_players_lacks_is_divided_by_no_zero():
+    first = optax.stateless(lambda found, _: jax.tree.map(lambda g: g[0], found))
+    mean, apart = np.zeros((2, 3, 2), np.float32)
+    mean[0, 0] = apart[1, 1] = 1
+    players = {"w": np.stack([mean + apart, mean - apart]), "b": np.ones((2, 2))}
+    found = updates(shampoo(first, every=1), [players] * 2)
+    assert np.max(np.abs(found["w"])) < 1e4  # 1e8 and more over eps
+
+
 class Noted(NamedTuple):
     own: Any
     least: jax.Array
