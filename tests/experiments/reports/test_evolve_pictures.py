@@ -35,7 +35,9 @@ def test_picture_has_a_panel_for_fitness_acceptance_and_diversity(tmp_path):
 
 @pytest.mark.parametrize("unknown", [[], [None] * 3, [float("nan")] * 3])
 def test_a_panel_without_numbers_is_left_out(unknown, tmp_path):
-    assert drawn(make_result(acceptance=unknown), tmp_path) == pytest.approx((1104, 504), abs=1)
+    assert drawn(make_result(acceptance=unknown), tmp_path) == pytest.approx(
+        (1104, 504), abs=1
+    )
 
 
 def test_a_rejected_generation_is_a_gap_and_no_crash(tmp_path):
