@@ -1,12 +1,13 @@
 """Prints the test files that a run of CI takes of a tier.
 
-    python tests/ci_files.py slow|fast [--since REVISION]
+    python tests/ci_files.py slow|fast|lowest [--since REVISION] [--all]
 
-An eighth of the slow tier, or half of the fast one, which on one Python runs whole:
-first the files that guard a room in which a file has changed, then the others, another
-share of each every day. Files at the top of `tests/` guard the ground floor, contracts
-also the rooms whose names they list, the docstrings of a room guard it too, and a page
-guards itself. The README runs always.
+An eighth of the slow tier, or half of the fast one, which on one Python runs whole, or
+an eighth of it, for the lowest versions: first the files that guard a room in which a
+file has changed, then the others, another share of each every day. Files at the top of
+`tests/` guard the ground floor, contracts also the rooms whose names they list, the
+docstrings of a room guard it too, and a page guards itself. The README runs always.
+`ci_site.py` tells of notebooks.
 """
 
 import argparse
@@ -17,7 +18,8 @@ import subprocess
 
 SLOW = re.compile(r"mark\.slow|mark\.fast|\bfast=|\.each\(")  # or names the fast ones
 PROJECT = pathlib.Path(__file__).parents[1]
-PARTS = {"slow": 8, "fast": 2}
+NOTEBOOKS = pathlib.PurePath("tests/test_notebooks.py")
+PARTS = {"slow": 8, "fast": 2, "lowest": 8}
 """Into which each tier is divided."""
 CONTRACTS = {
     "test_contract": (
@@ -34,20 +36,31 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tier", choices=PARTS)
     parser.add_argument("--since", help="by default the last commit before yesterday")
+    parser.add_argument("--all", action="store_true", help="whatever has changed")
     asked = parser.parse_args()
-    since = asked.since or _git("rev-list", "-1", "--before=1 day ago", "HEAD")
-    changed = _git("diff", "--name-only", since or "HEAD", "--", "neat_optax", "docs")
-    rooms = {room(pathlib.PurePath(name)) for name in changed.split()}
+    rooms = {room(path) for path in changed_files(asked.since or yesterday())}
     files = _slow_files() if asked.tier == "slow" else _test_files()
     called = [file for file in files if guarded(file) & rooms]
     others = [file for file in files if file not in called]
     parts = PARTS[asked.tier]
-    ordered = [file for some in (called, others) for file in _in_turn(some, parts)]
+    ordered = [file for some in (called, others) for file in in_turn(some, parts)]
     always = ["README.md"] if asked.tier == "slow" else []
-    print(*always, *ordered[: len(files) // parts], sep="\n")
+    most = None if asked.all else len(files) // parts
+    print(*always, *ordered[:most], sep="\n")
 
 
-def _in_turn(files: list[pathlib.Path], parts: int) -> list[pathlib.Path]:
+def yesterday() -> str:
+    """The last commit before it."""
+    return git("rev-list", "-1", "--before=1 day ago", "HEAD") or "HEAD"
+
+
+def changed_files(since: str) -> list[pathlib.PurePath]:
+    """Of the library and of the pages."""
+    names = git("diff", "--name-only", since, "--", "neat_optax", "docs")
+    return [pathlib.PurePath(name) for name in names.split()]
+
+
+def in_turn(files: list, parts: int) -> list:
     """One of each so many first, others each day."""
     today = datetime.date.today().toordinal()
     return sorted(files, key=lambda file: (files.index(file) + today) % parts)
@@ -60,7 +73,8 @@ def _test_files() -> list[pathlib.Path]:
 def _slow_files() -> list[pathlib.Path]:
     """Slow test files, pages, and the rooms of the library for their docstrings."""
     tests = [x for x in _test_files() if SLOW.search((PROJECT / x).read_text())]
-    pages = PROJECT.glob("docs/*.md")
+    tests.remove(NOTEBOOKS)
+    pages = PROJECT.glob("docs/**/*.md")
     rooms = [path.parent for path in PROJECT.glob("neat_optax/*/__init__.py")]
     return sorted((*tests, *(x.relative_to(PROJECT) for x in (*pages, *rooms))))
 
@@ -79,7 +93,8 @@ def room(path: pathlib.PurePath) -> str:
     return path.parts[1] if deep else "the ground floor"
 
 
-def _git(*arguments: str) -> str:
+def git(*arguments: str) -> str:
+    """What a command of git prints."""
     command = ["git", *arguments]
     ran = subprocess.run(command, cwd=PROJECT, capture_output=True, text=True)
     return ran.stdout.strip()
