@@ -1,4 +1,8 @@
+import time
+
+import jax
 import jax.numpy as jnp
+import numpy as np
 import pytest
 
 from neat_optax import _timing
@@ -30,6 +34,15 @@ def test_bytes_hold_the_result_at_least(found):
 def test_every_round_is_kept_and_the_first_call_is_not(found):
     assert {len(cost.seconds) for cost in found.values()} == {5}
     assert found["one"].median == sorted(found["one"].seconds)[2]
+
+
+def test_on_a_cpu_waiting_takes_no_time():
+    def fn(x):
+        waited = jax.pure_callback(lambda x: (time.sleep(0.05), x)[1], x, x)
+        return waited + 1
+
+    waiting = _timing.Step(fn, (np.ones(2, np.float32),))
+    assert _timing.costs({"waiting": waiting}, rounds=3)["waiting"].median < 0.03
 
 
 def test_a_ratio_is_the_median_of_the_ratios_of_rounds():
