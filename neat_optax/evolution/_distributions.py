@@ -90,7 +90,7 @@ def snes_value_and_grad(
 
     entry by entry, for the :math:`\lambda` = 2 `num_pairs` evaluations. Samples come in
     mirrored pairs :math:`\pm s`. Steps of size 1 for the mean and `snes_sigma_rate` for
-    `log_sigma` are the published update:
+    `log_sigma` are the published update::
 
         optax.partition(
             {"mean": optax.sgd(1.0), "log_sigma": optax.sgd(snes_sigma_rate(params))},
