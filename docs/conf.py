@@ -13,6 +13,7 @@ HERE = pathlib.Path(__file__).parent
 sys.path.append(str(HERE))
 
 import link_names  # noqa: E402
+import make_llms  # noqa: E402
 import make_symbols  # noqa: E402
 import show_sources  # noqa: E402
 
@@ -83,9 +84,10 @@ copybutton_prompt_is_regexp = True
 
 
 def setup(app) -> None:
-    """Makes the pages of symbols before they are read, and links names in pages."""
+    """Makes the pages of symbols before, links names in pages, and lists these."""
     app.connect("builder-inited", lambda _: make_symbols.main())
     app.connect("autodoc-process-signature", show_sources.signature)
     app.connect("autodoc-process-docstring", show_sources.before_napoleon, 400)
     app.connect("autodoc-process-docstring", show_sources.docstring, 600)
     app.connect("doctree-read", link_names.link)
+    app.connect("build-finished", make_llms.finish)

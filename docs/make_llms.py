@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 DOCS = pathlib.Path(__file__).parent
 TOCTREE = re.compile(r"^```\{toctree\}\n(.*?)^```\n?", re.MULTILINE | re.DOTALL)
-OPTIONAL = ("evidence/", "testing", "design")
+INCLUDE = re.compile(r"^```\{include\} (\S+)\n.*?^```$", re.MULTILINE | re.DOTALL)
+OPTIONAL = ("evidence/", "testing", "design", "contributing", "changelog")
 """Pages that a short context may leave out."""
 
 
@@ -72,17 +73,18 @@ def full(found: list[Page]) -> str:
 def title(page: Page) -> str:
     """Its first heading."""
     heading = re.search(r"^# (.+)$", page.text, re.MULTILINE)
-    return heading[1] if heading else page.name.rpartition("/")[2]
+    return heading[1] if heading else page.name.partition("/")[0].capitalize()
 
 
 def summary(page: Page) -> str:
-    """The first sentence of its first paragraph, without links."""
+    """The first sentence of its first paragraph, and what answers it; no links."""
     blocks = re.split(r"\n\s*\n", TOCTREE.sub("", page.text).strip())
     prose = [block for block in blocks if re.match(r"[\w`*]", block)]
     if not prose:
         return ""
     plain = re.sub(r"\[([^\]]*)\]\([^)]*\)", r"\1", " ".join(prose[0].split()))
-    return re.split(r"(?<=[.?!])\s", plain)[0]
+    first, *rest = re.split(r"(?<=[.?!])\s", plain)
+    return f"{first} {rest[0]}" if rest and first.endswith("?") else first
 
 
 def _line(site: str, page: Page) -> str:
@@ -120,7 +122,8 @@ def _text(name: str) -> str:
     """A page in Markdown; nothing for one that the build makes."""
     page, notebook = DOCS / f"{name}.md", DOCS / f"{name}.ipynb"
     if page.exists():
-        return page.read_text()
+        include = INCLUDE.search(text := page.read_text())
+        return (DOCS / include[1]).read_text() if include else text
     if notebook.exists():
         cells = json.loads(notebook.read_text())["cells"]
         return "\n\n".join(map(_cell, cells))
