@@ -32,6 +32,13 @@ def test_every_study_has_seeds_trials_and_its_controls():
             assert tried == {study["options"]["trials"]}, name
 
 
+def test_every_measure_that_is_shown_was_taken():
+    for result in RESULTS.values():
+        for name, study in result["studies"].items():
+            taken = set().union(*(x["measures"] for x in study["methods"].values()))
+            assert set(study["shown"].values()) <= taken, name
+
+
 def test_results_are_of_the_small_form():
     files = make_evidence.RESULTS.glob("*.json")
     assert {json.loads(file.read_text())["form"] for file in files} <= {"small"}

@@ -44,7 +44,7 @@ NAMES = (
 CONTROLS = ("mean", "random", "control")
 MEASURES = {
     **studies_of.MEASURES,
-    "right_with_wrong": "cosine of right and wrong labels' gradients",
+    "cosine of right and wrong labels' gradients": "right_with_wrong",
 }
 NOTES = (
     "A player is one example of a batch of 32, so that no sample is shared. The labels "

@@ -44,7 +44,7 @@ HIGH_RATES = (3e-3, 6e-3, 1.2e-2, 2.4e-2)
 FULL_RATES = (3e-4, 1e-3, 2e-3, 4e-3, 1e-2, 3e-2)
 FIXED, ALONE = "tuned-weights", "single-task"
 CONTROLS = ("mean", "random", FIXED, ALONE, "sum", "control")
-MEASURES = {"validation_accuracy": "accuracy", **studies_of.MEASURES}
+MEASURES = {"accuracy": "validation_accuracy", **studies_of.MEASURES}
 OVERLAP = (
     "All tasks share every example: the overlap of samples is 100 %. Delta-m is held "
     "against networks of one task each, as wide, whose learning rates are tuned for "

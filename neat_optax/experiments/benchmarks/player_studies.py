@@ -27,8 +27,8 @@ Build = Callable[[Any, Setting], optax.GradientTransformation]
 Make = Callable[[Setting, int], optax.GradientTransformation]
 
 MEASURES = {
-    "conflicting_pairs": "conflicting pairs",
-    "correction_ratio": "turn from the mean",
+    "conflicting pairs": "conflicting_pairs",
+    "turn from the mean": "correction_ratio",
 }
 """Of every method, by their heading."""
 
