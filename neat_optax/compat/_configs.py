@@ -42,8 +42,9 @@ _RANGES = (
 class NEATConfig:
     """Configuration of NEAT for single gradients.
 
-    Field names, defaults and ranges are neat-optim's; docs/migration.md maps each to
-    its name in this library. Every violation raises `ValueError` at construction.
+    Field names, defaults and ranges are neat-optim's; docs/howto/migrate_neat_optim.md
+    maps each to its name in this library. Every violation raises `ValueError` at
+    construction.
     """
 
     learning_rate: float = 1e-3

@@ -155,7 +155,7 @@ def neat(
     `chain(scale_by_neat(beta), scale_by_learning_rate(learning_rate))`, inside
     `monitor_update` where it is monitored. Weight decay, Lion's sign, centralization,
     a preconditioner, lookahead and penalties are chained around `scale_by_neat`:
-    docs/migration.md has a line for each.
+    docs/howto/migrate_neat_optim.md has a line for each.
 
     Args:
       learning_rate: positive number or schedule.
