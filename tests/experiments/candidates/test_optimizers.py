@@ -5,6 +5,7 @@ import numpy as np
 import optax
 import pytest
 
+import running
 from neat_optax import diagnostics
 from neat_optax.experiments.candidates import plasticities
 from neat_optax.experiments.candidates.candidate import Setting
@@ -31,36 +32,31 @@ PARAMS = np.float32([1.0, -2.0])
 RATES = {name: 0.1 for name in CANDIDATES} | {"control": 0.2, "sgd": 0.2 * 0.1}
 
 
+def played(name, rate):
+    """Parameters and state after gradients that change sign now and then."""
+    setting = Setting(0.5, task(), len(GRADIENTS), jax.random.key(0), {})
+    optimizer = CANDIDATES[name].build(rate, setting)
+
+    def step(carry, gradient):
+        params, state = carry
+        updates, state = optimizer.update(gradient, state, params)
+        return (optax.apply_updates(params, updates), state), None
+
+    start = jax.numpy.asarray(PARAMS), optimizer.init(PARAMS)
+    return jax.lax.scan(step, start, GRADIENTS)[0]
+
+
 @functools.cache
-def results():
-    """Parameters and state of all after gradients that change sign now and then.
-
-    The rates are traced, as where replicas are mapped.
-    """
-
-    def one(name, rate):
-        setting = Setting(0.5, task(), len(GRADIENTS), jax.random.key(0), {})
-        optimizer = CANDIDATES[name].build(rate, setting)
-
-        def step(carry, gradient):
-            params, state = carry
-            updates, state = optimizer.update(gradient, state, params)
-            return (optax.apply_updates(params, updates), state), None
-
-        start = jax.numpy.asarray(PARAMS), optimizer.init(PARAMS)
-        return jax.lax.scan(step, start, GRADIENTS)[0]
-
-    @jax.jit
-    def steps(rates):
-        return {name: one(name, rate) for name, rate in rates.items()}
-
-    return jax.tree.map(np.asarray, steps(RATES))
+def result(name):
+    """What is played at a rate that is traced, as where replicas are mapped."""
+    run = running.quick_jit(lambda rate: played(name, rate))
+    return jax.tree.map(np.asarray, run(RATES[name]))
 
 
 @pytest.mark.parametrize("name", CANDIDATES)
 @pytest.mark.slow
 def test_every_candidate_measures_conflict(name):
-    params, state = results()[name]
+    params, state = result(name)
     measured = diagnostics(state)
     assert (params != PARAMS).all()
     assert measured["opposed"].mean > 0
@@ -70,19 +66,20 @@ def test_every_candidate_measures_conflict(name):
 
 @pytest.mark.slow
 def test_random_signs_correct_as_much_in_another_direction():
-    drawn, neat = (diagnostics(results()[x][1]) for x in ("random-sign", "neat"))
+    drawn, neat = (diagnostics(result(x)[1]) for x in ("random-sign", "neat"))
     ratios = drawn["correction_ratio"].mean, neat["correction_ratio"].mean
     assert min(map(float, ratios)) > 0
-    assert (results()["random-sign"][0] != results()["neat"][0]).any()
+    assert (result("random-sign")[0] != result("neat")[0]).any()
 
 
 @pytest.mark.slow
 def test_control_steps_like_heavy_ball_at_the_matched_rate():
-    np.testing.assert_allclose(results()["control"][0], results()["sgd"][0], rtol=1e-5)
+    np.testing.assert_allclose(result("control")[0], result("sgd")[0], rtol=1e-5)
 
 
 def test_the_named_measures_are_read():
-    assert set(OPTIMIZERS.measures(results()["neat"][1])) == {
+    measured = jax.eval_shape(lambda: OPTIMIZERS.measures(played("neat", 0.1)[1]))
+    assert set(measured) == {
         "conflict",
         "opposed",
         "correction_ratio",

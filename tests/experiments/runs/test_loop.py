@@ -151,8 +151,8 @@ def test_an_epoch_is_the_same_alone_and_among_replicas():
 
 def test_scores_are_those_of_the_network():
     trainer = make(rates=(0.1,), seeds=1)
-    params = trainer.init().params
-    zeros = jax.tree.map(lambda x: 0 * np.asarray(x), params)
+    like = trainer.like().params
+    zeros = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), like)
     share = np.mean(DATA.test.y == 0)  # equal logits: argmax names the first class
     scores = trainer.scores(zeros, DATA.test)
     np.testing.assert_allclose(scores["accuracy"], [share], rtol=1e-6)
@@ -161,7 +161,7 @@ def test_scores_are_those_of_the_network():
 def test_measures_are_required():
     trainer = make(build=sgd, rates=(0.1,), seeds=1)
     with pytest.raises(ValueError, match="must hold measures"):
-        trainer.epoch(trainer.init(), 0)
+        jax.eval_shape(trainer.epoch, trainer.like(), 0)
 
 
 def mean_of_players(rate, _):
@@ -214,7 +214,7 @@ def test_losses_reach_the_optimizer():
         )
 
     trainer = make(build=build, task=PLAYERS, measures=lambda _: {})
-    trainer.epoch(trainer.init(), 0)
+    jax.eval_shape(trainer.epoch, trainer.like(), 0)
     assert set(seen) == {(4,)}
 
 
