@@ -95,10 +95,11 @@ def conclude(
     best = better[0]
     parts = [f"{best} helps: {_figures(best, first, outcomes, score)}"]
     rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
-    if rivals:
-        rival = in_order({name: means[name] for name in rivals}, score)[0]
-        beaten = rival not in unbeaten(best, outcomes, controls, score)
-        parts.append(f"{rival} does too, and is {'' if beaten else 'not '}beaten by it")
+    equal = unbeaten(best, outcomes, controls, score)
+    less = [name for name in rivals if name not in equal]
+    for how, names in (("as much", equal), ("less", less)):
+        if names:
+            parts.append(f"controls that help {how}: {', '.join(names)}")
     if better[1:]:
         parts.append(f"so do {', '.join(better[1:])}")
     return f"{'; '.join(parts)}{_worse(lost)}."

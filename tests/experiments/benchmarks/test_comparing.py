@@ -96,7 +96,7 @@ def test_the_best_is_named_with_its_figures():
 
 
 @pytest.mark.parametrize(
-    ("gain", "word"), [(0.0995, "not beaten"), (0.05, "is beaten")]
+    ("gain", "word"), [(0.0995, "help as much: random"), (0.05, "help less: random")]
 )
 def test_a_control_that_helps_as_well_is_named(gain, word):
     """Random weights that gain as much take the credit away."""
