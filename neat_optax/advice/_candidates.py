@@ -48,6 +48,11 @@ KNOWN: dict[str, Candidate] = {
     "famo": _of("famo", "equal rates of the logarithms of losses"),
     "imtl_l": _of("imtl_l", "learned scales of the losses"),
     "geometric_median": _of("geometric_median", "a center that outliers do not move"),
+    "clip_example_norms": Candidate(
+        lambda count: aggregators.clip_example_norms(1.0, num_players=count),
+        "neo.aggregators.clip_example_norms(1.0, num_players={})",
+        "no gradient longer than 1",
+    ),
     "trimmed_mean": Candidate(
         lambda _: aggregators.trimmed_mean(1),
         "neo.aggregators.trimmed_mean(1)",
@@ -66,11 +71,11 @@ KNOWN: dict[str, Candidate] = {
 }
 """Candidates by name."""
 OF_TASKS = ("upgrad", "nash_mtl", "conflict_free", "imtl_g", "grad_norm_balancing")
-OF_EXAMPLES = ("upgrad", "geometric_median", "neat")
+OF_EXAMPLES = ("upgrad", "geometric_median", "clip_example_norms")
 """Players that are alike differ by outliers only."""
 MOST_PLAYERS = 128
 """With more, solvers that grow with the cube of their number are left out."""
-CHEAP = ("geometric_median", "neat")
+CHEAP = ("geometric_median", "clip_example_norms")
 
 
 def usual(count: int, alike: bool) -> tuple[str, ...]:
