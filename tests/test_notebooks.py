@@ -28,10 +28,12 @@ def each(test):
 def test_no_notebook_is_missing():
     assert [path.stem for path in NOTEBOOKS] == [
         "aggregators",
+        "cartpole",
         "existing_loop",
         "first_conflict",
         "games",
         "label_noise",
+        "plasticity",
         "pruning",
     ]
 
