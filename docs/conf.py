@@ -50,13 +50,13 @@ napoleon_numpy_docstring = False
 napoleon_use_ivar = True
 napoleon_attr_annotations = False
 
-NAMES_ONLY = (None, str(HERE / "_static" / "no_names.inv"))
+ELSE_NO_NAMES = (None, str(HERE / "_static" / "no_names.inv"))  # without a network
 intersphinx_mapping = {
-    "python": ("https://docs.python.org/3", NAMES_ONLY),
-    "numpy": ("https://numpy.org/doc/stable", NAMES_ONLY),
-    "jax": ("https://docs.jax.dev/en/latest", NAMES_ONLY),
-    "optax": ("https://optax.readthedocs.io/en/latest", NAMES_ONLY),
-    "flax": ("https://flax.readthedocs.io/en/latest", NAMES_ONLY),
+    "python": ("https://docs.python.org/3", ELSE_NO_NAMES),
+    "numpy": ("https://numpy.org/doc/stable", ELSE_NO_NAMES),
+    "jax": ("https://docs.jax.dev/en/latest", ELSE_NO_NAMES),
+    "optax": ("https://optax.readthedocs.io/en/latest", ELSE_NO_NAMES),
+    "flax": ("https://flax.readthedocs.io/en/latest", ELSE_NO_NAMES),
 }
 intersphinx_timeout = 10
 nitpicky = True
@@ -72,7 +72,6 @@ html_theme_options = {
     "path_to_docs": "docs",
     "use_repository_button": True,
     "use_issues_button": True,
-    "use_edit_page_button": True,
     "launch_buttons": {"colab_url": "https://colab.research.google.com"},
     "navbar_persistent": [],
     "collapse_navbar": True,

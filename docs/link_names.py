@@ -32,6 +32,9 @@ def link(app, doctree: nodes.document) -> None:
             node["reftarget"] = TYPES.get(text) or named(text, page, True) or text
         elif node["refdomain"] == "doc" and node.astext().endswith(".md"):
             node["refexplicit"] = False  # the title of the page instead of its file
+    for block in doctree.findall(nodes.literal_block):
+        block.rawsource = block.astext().rstrip()  # doctests end with an empty line
+        block[:] = [nodes.Text(block.rawsource)]
 
 
 def named(text: str, page: str, listed: bool) -> str | None:

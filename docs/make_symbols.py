@@ -9,6 +9,7 @@ import importlib
 import inspect
 import itertools
 import pathlib
+import re
 import sys
 from collections.abc import Sequence
 
@@ -74,8 +75,8 @@ def first_line(name: str, value: object) -> str:
     """The first line of a docstring, or of the string below a value."""
     doc = inspect.getdoc(value) if _is_code(value) else _below(name)
     paragraph = " ".join((doc or "").strip().partition("\n\n")[0].split())
-    sentence = f"{paragraph.partition('. ')[0].rstrip('.')}."
-    return paragraph if _is_code(value) else sentence
+    sentence = re.split(r"(?<=[\w`)])\. ", paragraph)[0].rstrip(".")
+    return paragraph if _is_code(value) else f"{sentence}."
 
 
 def _page(name: str, value: object) -> str:
@@ -108,7 +109,7 @@ def _index(spaces: list[str]) -> str:
     )
     rows = [f"* :doc:`{short(space)} <{space}>`" for space in spaces]
     files = {space: short(space) for space in spaces}
-    return "\n".join([_title("Public names"), text, *rows, "", _toctree(files)])
+    return "\n".join([_title("All public names"), text, *rows, "", _toctree(files)])
 
 
 def _toctree(files: dict[str, str]) -> str:
@@ -117,7 +118,9 @@ def _toctree(files: dict[str, str]) -> str:
 
 
 def _title(text: str) -> str:
-    return f"{text}\n{'=' * len(text)}\n"
+    """The title of a page that needs no list of its sections beside it."""
+    wide = ":html_theme.sidebar_secondary.remove: true"
+    return f"{wide}\n\n{text}\n{'=' * len(text)}\n"
 
 
 def _is_code(value: object) -> bool:
