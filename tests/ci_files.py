@@ -1,6 +1,6 @@
 """Prints the test files that a run of CI takes of a tier.
 
-    python tests/ci_files.py slow|fast|lowest [--since REVISION] [--all]
+    python tests/ci_files.py slow|fast|lowest [--since REVISION] [--less TIMES] [--all]
 
 An eighth of the slow tier, or half of the fast one, which on one Python runs whole, or
 an eighth of it, for the lowest versions: first the files that guard a room in which a
@@ -36,13 +36,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tier", choices=PARTS)
     parser.add_argument("--since", help="by default the last commit before yesterday")
+    parser.add_argument("--less", type=int, default=1, help="a smaller part by so much")
     parser.add_argument("--all", action="store_true", help="whatever has changed")
     asked = parser.parse_args()
     rooms = {room(path) for path in changed_files(asked.since or yesterday())}
     files = _slow_files() if asked.tier == "slow" else _test_files()
     called = [file for file in files if guarded(file) & rooms]
     others = [file for file in files if file not in called]
-    parts = PARTS[asked.tier]
+    parts = asked.less * PARTS[asked.tier]
     ordered = [file for some in (called, others) for file in in_turn(some, parts)]
     always = ["README.md"] if asked.tier == "slow" else []
     most = None if asked.all else len(files) // parts

@@ -2,15 +2,15 @@
 
     python tests/ci_site.py reasons|notebooks [--since REVISION] [--all]
 
-The reasons to build it: pages that have changed, and modules of the library in which
-public signatures have. The notebooks to run, as tests: all for a signature, else those
-that changed, else a sixth of them, others each day.
+The reasons to build it: pages that have changed, and public names of which signatures
+have. The notebooks to run, as tests: those that changed or speak of such a name, else a
+sixth of them, others each day.
 """
 
 import argparse
 import ast
-import functools
 import pathlib
+import re
 
 import ci_files
 
@@ -27,36 +27,47 @@ def main() -> None:
     asked = parser.parse_args()
     since = asked.since or ci_files.yesterday()
     changed = ci_files.changed_files(since)
-    spoken = [path for path in changed if _speaks_otherwise(path, since)]
+    names = changed_names(changed, since)
     if asked.what == "reasons":
-        print(*(path for path in changed if path.parts[0] == "docs"), *spoken, sep="\n")
+        print(*(path for path in changed if path.parts[0] == "docs"), *names, sep="\n")
     else:
-        chosen = notebooks(changed, spoken, asked.all)
+        chosen = notebooks(changed, names, asked.all)
         print(*(f"{TEST}[{stem}]" for stem in chosen), sep="\n")
 
 
-def notebooks(changed: list, spoken: list, every: bool = False) -> list[str]:
+def notebooks(changed: list, names: list[str], every: bool = False) -> list[str]:
     """Names of those to run."""
-    stems = sorted(x.stem for x in ci_files.PROJECT.glob("docs/notebooks/*.ipynb"))
-    if every or spoken:
-        return stems
-    some = {path.stem for path in changed if path.suffix == ".ipynb"} & {*stems}
-    return sorted(some) or ci_files.in_turn(stems, PARTS)[: len(stems) // PARTS]
+    paths = sorted(ci_files.PROJECT.glob("docs/notebooks/*.ipynb"))
+    own = {path.stem for path in changed if path.suffix == ".ipynb"}
+    spoken = re.compile(rf"\b({'|'.join(map(re.escape, names)) or '(?!)'})\b")
+    called = [x.stem for x in paths if x.stem in own or spoken.search(x.read_text())]
+    stems = [path.stem for path in paths]
+    turn = ci_files.in_turn(stems, PARTS)[: len(stems) // PARTS]
+    return stems if every else called or turn
 
 
-def _speaks_otherwise(path: pathlib.PurePath, since: str) -> bool:
-    """Whether a public signature of a module of the library is another than before."""
-    if path.suffix != ".py" or path.parts[0] == "docs" or "experiments" in path.parts:
-        return False
-    now = ci_files.PROJECT / path
-    before = signatures(ci_files.git("show", f"{since}:{path}"))
-    return before != signatures(now.read_text() if now.exists() else "")
+def changed_names(changed: list[pathlib.PurePath], since: str) -> list[str]:
+    """Public names of the library whose signatures are others than before."""
+    exported = "^from neat_optax.* import "
+    where = "neat_optax/**/__init__.py", "neat_optax/__init__.py"
+    lines = ci_files.git("grep", "-hE", exported, "--", *where)
+    lines += ci_files.git("grep", "-hE", exported, since, "--", *where)
+    public = {*re.findall(r"import (\w+)", lines)}
+    found = set()
+    for path in changed:
+        if path.parts[0] == "docs" or path.suffix != ".py":
+            continue
+        now = ci_files.PROJECT / path
+        before = signatures(ci_files.git("show", f"{since}:{path}"))
+        after = signatures(now.read_text() if now.exists() else "")
+        found |= {name.partition(".")[0] for name, _ in before.items() ^ after.items()}
+    return sorted(found & public)
 
 
 def signatures(text: str) -> dict[str, str]:
     """Of public functions and methods the arguments, of classes the fields."""
     found = {}
-    waiting = [("", node) for node in ast.parse(text).body if _is_public(node)]
+    waiting = [("", node) for node in ast.parse(text).body]
     while waiting:
         place, node = waiting.pop()
         if isinstance(node, ast.ClassDef):
@@ -66,20 +77,6 @@ def signatures(text: str) -> dict[str, str]:
         elif isinstance(node, ast.AnnAssign) and place:
             found[place + ast.unparse(node.target)] = ast.unparse(node)
     return found
-
-
-def _is_public(node: ast.stmt) -> bool:
-    return getattr(node, "name", "_") in _exported()
-
-
-@functools.cache
-def _exported() -> frozenset[str]:
-    """The names that packages import from their modules."""
-    packages = ci_files.PROJECT.glob("neat_optax/**/__init__.py")
-    trees = (ast.parse(path.read_text()) for path in packages)
-    nodes = (node for tree in trees for node in tree.body)
-    imports = (node for node in nodes if isinstance(node, ast.ImportFrom))
-    return frozenset(name.name for node in imports for name in node.names)
 
 
 if __name__ == "__main__":

@@ -156,9 +156,11 @@ def test_what_is_public_of_a_module_is_its_signatures():
     assert ci_site.signatures(text.replace("b=1", "b=2")) != before
 
 
-def test_a_signature_calls_for_all_notebooks_and_a_notebook_for_itself():
+def test_a_signature_calls_for_notebooks_that_name_it_and_a_notebook_for_itself():
     paths = sorted((PROJECT / "docs" / "notebooks").glob("*.ipynb"))
     stems = [path.stem for path in paths]
-    assert ci_site.notebooks([], ["neat_optax/a.py"]) == stems
+    naming = [path.stem for path in paths if "diagnostics" in path.read_text()]
+    assert ci_site.notebooks([], ["diagnostics"]) == naming != stems
     assert ci_site.notebooks(paths[:1], []) == stems[:1]
+    assert ci_site.notebooks([], [], every=True) == stems
     assert len(ci_site.notebooks([], [])) == len(stems) // ci_site.PARTS
