@@ -123,7 +123,8 @@ def _text(name: str) -> str:
     page, notebook = DOCS / f"{name}.md", DOCS / f"{name}.ipynb"
     if page.exists():
         include = INCLUDE.search(text := page.read_text())
-        return (DOCS / include[1]).read_text() if include else text
+        text = (DOCS / include[1]).read_text() if include else text
+        return re.sub(r"\A---\n.*?\n---\n", "", text, flags=re.DOTALL)  # its settings
     if notebook.exists():
         cells = json.loads(notebook.read_text())["cells"]
         return "\n\n".join(map(_cell, cells))

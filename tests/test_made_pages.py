@@ -36,8 +36,10 @@ def test_the_list_has_every_page_once_in_the_form_of_llms_txt():
 
 
 def test_the_text_has_pages_and_notebooks_and_no_tables_of_contents():
-    text = make_llms.full(make_llms.pages())
-    assert "# First conflict\n" in text and "```python\nimport jax" in text
+    pages = make_llms.pages()
+    text = make_llms.full(pages)
+    assert text.startswith("# neat_optax\n") and "```python\nimport jax" in text
+    assert all(f"# {make_llms.title(page)}\n" in text for page in pages if page.text)
     assert "## [0.1.0]" in text  # the changelog, which a page takes in
     assert "{toctree}" not in text and "{include}" not in text
 
