@@ -34,15 +34,11 @@ OUTSIDE = {name: PROJECT / name for name in ("README.md", "CHANGELOG.md")}
 OUTSIDE["CONTRIBUTING.md"] = PROJECT / "CONTRIBUTING.md"
 LINKING = {**OUTSIDE, **PAGES}
 WITHOUT_KERAS = tuple(room for room in make_symbols.ROOMS if room != "keras")
-TABLES = {
+MADE = {page for page in PAGES if page.startswith("evidence/")}
+TABLES = MADE | {
     "changelog",
     "contributing",
     "evidence",
-    "evidence/continual",
-    "evidence/evolution",
-    "evidence/optimizers",
-    "evidence/plasticity",
-    "evidence/toy",
     "math",
     "performance",
     "testing",
