@@ -6,6 +6,7 @@ python tests/built_package.py bare           that what is installed needs no ext
 
 import importlib.util
 import pathlib
+import re
 import subprocess
 import sys
 import tarfile
@@ -26,6 +27,10 @@ def check_files(folder: str) -> str:
     [wheel], [sdist] = (list(pathlib.Path(folder).glob(x)) for x in ("*.whl", "*.gz"))
     with zipfile.ZipFile(wheel) as opened:
         held = opened.namelist()
+        [about] = (name for name in held if name.endswith(".dist-info/METADATA"))
+        text = opened.read(about).decode()
+    if lost := re.findall(r"\]\((?!https?:)\S+\)", text):
+        raise ValueError(f"the README's links must lead to the repository, got {lost}.")
     with tarfile.open(sdist) as opened:
         names = [x.name.partition("/")[2] for x in opened.getmembers() if x.isfile()]
     ran = subprocess.run(["git", "ls-files", "-z"], cwd=PROJECT, capture_output=True)

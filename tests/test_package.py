@@ -17,7 +17,8 @@ import house
 import release
 
 PROJECT = pathlib.Path(__file__).parents[1]
-FILE = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]
+WHOLE = tomllib.loads((PROJECT / "pyproject.toml").read_text())
+FILE = WHOLE["project"]
 EXTRAS = FILE["optional-dependencies"]
 FOR_USERS = ("grain", "keras", "train", "yeast")
 RAISED = {"ipykernel", "numpy", "scipy"}
@@ -81,6 +82,9 @@ def test_the_recipe_needs_what_the_project_does():
     assert f">={recipe['context']['python_min']}" == FILE["requires-python"]
     base = {name: need.specifier for name, need in needs().items()}
     assert conda(run[1:]) == base
+    assert conda(recipe["requirements"]["host"][2:]) == conda(
+        WHOLE["build-system"]["requires"]
+    )
     extras = {name.lower(): need.specifier for name, need in needs(*FOR_USERS).items()}
     extras["matplotlib-base"] = extras.pop("matplotlib")
     constrained = conda(recipe["requirements"]["run_constraints"])
