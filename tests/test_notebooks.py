@@ -29,6 +29,7 @@ def test_no_notebook_is_missing():
     assert [path.stem for path in NOTEBOOKS] == [
         "aggregators",
         "cartpole",
+        "eight_devices",
         "existing_loop",
         "first_conflict",
         "games",
