@@ -2,6 +2,7 @@
 
 import math
 import pathlib
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 
 COLUMNS = 3
+WIDEST = 44
+"""Letters of a line under a panel."""
 _DRAWN = ("curves", "kept", "validation")
 COLORS = {BETTER: "C2", WORSE: "C3"}
 
@@ -156,10 +159,13 @@ def _draw_study(axes: Any, name: str, study: Mapping[str, Any]) -> None:
         axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
+    else:
+        axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
     axes.set_yticks(range(len(names)), names, fontsize="x-small")
     axes.set_ylim(len(names) - 0.5, -0.5)
     kind = "ratio" if score.as_ratio else "difference"
     better = "right" if score.larger_is_better else "left"
     axes.set_title(name)
-    axes.set_xlabel(f"{score.name}, {kind} to {study['controls'][0]}; {better}: better")
+    label = f"{score.name}, {kind} to {study['controls'][0]}; {better}: better"
+    axes.set_xlabel(textwrap.fill(label, WIDEST), fontsize="small")
     axes.grid(alpha=0.3)
