@@ -1,9 +1,11 @@
 """Links names in code style to their pages: `neo.contest`, or `adapt_alpha` alone."""
 
+import builtins
 import collections
 import functools
 import inspect
 import re
+import sys
 
 import make_symbols
 from docutils import nodes
@@ -26,12 +28,17 @@ def link(app, doctree: nodes.document) -> None:
             )
             node.replace_self(reference)
             reference += node
-    for node in doctree.findall(addnodes.pending_xref):
+    for node in list(doctree.findall(addnodes.pending_xref)):
         if node["refdomain"] == "py" and node["reftype"] == "class":
-            text = node["reftarget"]
-            node["reftarget"] = TYPES.get(text) or named(text, page, True) or text
-        elif node["refdomain"] == "doc" and node.astext().endswith(".md"):
-            node["refexplicit"] = False  # the title of the page instead of its file
+            if target := typed(node["reftarget"], page):
+                node["reftarget"] = target
+            else:
+                node.replace_self(node.children)
+        elif node["refdomain"] == "doc":
+            if node["reftarget"].endswith("CONTRIBUTING"):  # which a page includes
+                node["reftarget"] = "contributing"
+            if node.astext().endswith(".md"):
+                node["refexplicit"] = False  # the title of the page, not its file
     for block in doctree.findall(nodes.literal_block):
         block.rawsource = block.astext().rstrip()  # doctests end with an empty line
         block[:] = [nodes.Text(block.rawsource)]
@@ -59,6 +66,19 @@ def named(text: str, page: str, listed: bool) -> str | None:
         return f"neat_optax.{home}.{name}"
     word = "_" not in name and "." not in name and name.islower()
     return None if len(places) != 1 or (word and not listed) else places[0]
+
+
+def typed(text: str, page: str) -> str | None:
+    """The full name of a type: of what the module of the page's object calls so."""
+    symbol = page.rpartition("/")[2].removesuffix("-class")
+    module = getattr(make_symbols.names().get(symbol), "__module__", None)
+    found = getattr(sys.modules.get(module or ""), text, None)
+    public = [name for name, value in make_symbols.names().items() if value is found]
+    if public:
+        return public[0]
+    known = text in make_symbols.names() or hasattr(builtins, text)
+    foreign = "." in text and not text.startswith("neat_optax.")
+    return text if known or foreign else TYPES.get(text)
 
 
 def parameters(name: str) -> set[str]:
