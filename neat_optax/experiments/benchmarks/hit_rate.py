@@ -28,6 +28,7 @@ class Judged(NamedTuple):
     said: str
     hit: bool
     why: str
+    alone: bool  # a hit also where the best is taken for one that was named beforehand
 
 
 def judge(
@@ -36,7 +37,8 @@ def judge(
     """Whether a recommendation was right.
 
     It is if it is "none" and no method beats the control beyond its interval, or if it
-    names a method, one does, and it is not worse than the best beyond theirs.
+    names a method, one does, and it is not worse than the best beyond theirs. That
+    interval is as wide as for all methods at once, since the best is one of them.
 
     Args:
       name: of the study.
@@ -53,15 +55,20 @@ def judge(
     best = comparing.in_order(means, score)[0]
     winners = tuple(x for x in allowed if rows[x]["verdict"] == BETTER)
     if said == NONE:
-        return Judged(name, best, winners, said, not winners, "")
+        return Judged(name, best, winners, said, not winners, "", not winners)
     named = _called(rows)(said)
     if named is None:
-        return Judged(name, best, winners, said, False, "not in the study")
+        return Judged(name, best, winners, said, False, "not in the study", False)
     if not winners:
-        return Judged(name, best, winners, said, False, "none beats the control")
+        why = "none beats the control"
+        return Judged(name, best, winners, said, False, why, False)
     own, theirs = (_scores(rows[x]) for x in (named, best))
-    beaten = named != best and comparing.one(own, theirs, score).verdict == WORSE
-    return Judged(name, best, winners, said, not beaten, "beaten" if beaten else "")
+    beaten, beaten_alone = (
+        named != best and comparing.one(own, theirs, score, count).verdict == WORSE
+        for count in (len(allowed), 1)
+    )
+    why = "beaten" if beaten else ""
+    return Judged(name, best, winners, said, not beaten, why, not beaten_alone)
 
 
 def is_asked(study: Study, outcome: Mapping[str, Any] | None) -> bool:
@@ -83,7 +90,8 @@ def table(judged: Iterable[Judged]) -> Table:
     text = (
         f"{hits} of {len(rows)} recommendations are hits: a method within one interval "
         "of the best where some method beats the control beyond noise, or none where "
-        "none does."
+        f"none does. {sum(row.alone for row in rows)} are, if the interval is that of "
+        "two methods and not as wide as for all."
     )
     cells = tuple(
         (

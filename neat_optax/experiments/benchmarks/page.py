@@ -16,7 +16,7 @@ from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 
 COLUMNS = 3
-WIDEST = 44
+WIDEST = 48
 """Letters of a line under a panel."""
 _DRAWN = ("curves", "kept", "validation")
 COLORS = {BETTER: "C2", WORSE: "C3"}

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neat_optax.experiments.benchmarks import page as tables
+from neat_optax.experiments.benchmarks.catalog import NAMES
 from neat_optax.experiments.benchmarks.comparing import BETTER, OPEN, WORSE, unbeaten
 from neat_optax.experiments.benchmarks.study import Score
 
@@ -15,6 +16,8 @@ KINDS = {
     "Search without gradients": ("evolution",),
 }
 """Methods that are held against each other, by the benchmarks in which they are."""
+DOCTOR = "python benchmarks/doctor_hits.py"
+"""Asks the doctor, of whom there is a page as well."""
 HEAD = ("method", "better than the control in", "worse in", "neither")
 
 
@@ -129,7 +132,8 @@ def benchmark_page(name: str, result: Mapping[str, Any]) -> str:
       result: its content.
     """
     lines = [f"# Evidence: {name}\n", f"{result['about']}\n"]
-    lines += [f"```shell\nneat-optax bench {name}\n```\n"]
+    command = f"neat-optax bench {name}" if name in NAMES else DOCTOR
+    lines += [f"```shell\n{command}\n```\n"]
     for study, content in result["studies"].items():
         lines += _study(study, content)
     for table in result["tables"]:

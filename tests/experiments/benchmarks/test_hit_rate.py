@@ -46,6 +46,13 @@ def test_what_is_a_hit(found, said, hit):
     assert judge("study", found, said, KNOWN).hit is hit
 
 
+def test_the_best_of_several_is_not_held_to_the_interval_of_one():
+    found = judge("study", outcome(**MEANS | {"config": 0.7047}), "upgrad", KNOWN)
+    assert (found.hit, found.alone) == (True, False)
+    further = judge("study", outcome(**MEANS | {"config": 0.707}), "upgrad", KNOWN)
+    assert (further.hit, further.alone) == (False, False)
+
+
 def test_the_best_is_that_of_all_methods_unless_some_are_named():
     assert judge("study", outcome(**MEANS), "upgrad", KNOWN).best == "config"
     strict = judge("study", outcome(**MEANS), "upgrad")
@@ -68,6 +75,7 @@ def test_the_table_counts_hits():
     ]
     shown = table(rows)
     assert shown.text.startswith("1 of 2 recommendations")
+    assert "none does. 1 are, if" in shown.text
     winners = "upgrad, config, imtl-g"
     assert shown.rows[0] == ("a", "config", winners, "upgrad", "hit", "")
     assert [row[4] for row in shown.rows] == ["hit", "miss"]
