@@ -15,6 +15,7 @@ from neat_optax.experiments.candidates.candidate import Candidate, Lineup
 from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.commands.config import TrainConfig
 from neat_optax.experiments.data.tasks import make_task
+from neat_optax.experiments.reports.statistics import Interval
 from neat_optax.experiments.runs import experiment
 
 METHODS = ("cubic", "once", "set", "rigl", "ste")
@@ -106,7 +107,7 @@ def pictures(result: Mapping[str, Any], folder: pathlib.Path) -> None:
 def _report(found: Mapping[str, Any]) -> dict[str, Any]:
     """As much of a run's report as the picture needs."""
     return {
-        "test_accuracy_interval": found["interval"],
+        "test_accuracy_interval": Interval(**found["interval"]),
         "at_end": {"sparsity": found["curves"]["sparsity"][-1]},
     }
 

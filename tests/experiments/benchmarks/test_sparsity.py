@@ -48,7 +48,10 @@ def test_a_variant_prunes_as_much_as_the_reference():
 @pytest.mark.slow
 def test_the_picture_has_methods_by_their_sparsity(tmp_path):
     found = {
-        name: {"interval": (x, x - 0.1, x + 0.1), "curves": {"sparsity": [0.1, s]}}
+        name: {
+            "interval": {"mean": x, "low": x - 0.1, "high": x + 0.1},
+            "curves": {"sparsity": [0.1, s]},
+        }
         for name, x, s in (
             ("dense", 0.9, 0.0),
             ("cubic:0.8", 0.88, 0.8),
