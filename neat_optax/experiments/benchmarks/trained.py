@@ -38,7 +38,8 @@ def of_train(
       config: whose candidates are the methods; the first control is put first.
       data: the parts.
       task: what is trained.
-      controls: candidates that stand for doing nothing.
+      controls: candidates that stand for doing nothing, to which those are added that
+        the lineup names for single methods.
       lineup: whose candidates of all are the methods, in place of the configuration's.
       rates: what each tries, in place of what the lineup says.
       score: of the task that methods are compared by.
@@ -51,6 +52,8 @@ def of_train(
     given = config.names if lineup is None else tuple(lineup.candidates)
     names = tuple(dict.fromkeys((controls[0], *given)))
     lineup = lineup or config.lineup
+    own = (lineup.candidates[name].control for name in names)
+    controls = tuple(dict.fromkeys((*controls, *(x for x in own if x in names))))
     fixed = rates or {}
     methods = {
         x: fixed.get(x) or lineup.rates(x, config.given_rates, names) for x in names

@@ -36,6 +36,15 @@ def of_lineup():
     return made(lineup=lineup, rates={"whole": tuple("abcde")}, controls=("none",))
 
 
+def test_the_controls_of_single_methods_are_controls():
+    known = {
+        name: Candidate(lambda *_: None, 1.0, control, "about")
+        for name, control in (("sgd", None), ("new", "old"), ("old", None), ("a", "b"))
+    }
+    study = made(lineup=OPTIMIZERS._replace(candidates=known))
+    assert study.controls == ("sgd", "old")  # `b` is none of the methods
+
+
 def test_a_lineup_takes_the_place_of_the_names(of_lineup):
     assert tuple(of_lineup.methods) == ("none", "whole")
     assert of_lineup.methods["none"] == (0.2, 0.6, 2.0, 6.0, 20.0)
