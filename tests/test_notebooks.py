@@ -34,6 +34,7 @@ def test_no_notebook_is_missing():
         "first_conflict",
         "games",
         "label_noise",
+        "multi_task",
         "pinn",
         "plasticity",
         "pruning",
