@@ -23,6 +23,10 @@ def lone_cpu(monkeypatch):
     monkeypatch.setattr(_blocks, "TURN", SHAPE[0] * SHAPE[1])
 
 
+@pytest.mark.skipif(
+    jax.__version_info__ < (0, 10, 2),
+    reason="the compiler of JAX 0.10.0 holds all temporaries, whatever waits for what",
+)
 @table.each(NAMES, fast=("pcgrad",))
 def test_temporaries_of_many_small_leaves(name, lone_cpu):
     del lone_cpu
