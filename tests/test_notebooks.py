@@ -33,6 +33,7 @@ def test_no_notebook_is_missing():
         "existing_loop",
         "first_conflict",
         "games",
+        "keep_learning",
         "label_noise",
         "multi_task",
         "pinn",
