@@ -58,7 +58,14 @@ def names(rooms: Sequence[str] = ROOMS) -> dict[str, object]:
     for room in rooms:
         importlib.import_module(f"neat_optax.{room}")
     found = house.public_names(importlib.import_module("neat_optax"))
-    return {name: found[name] for name in sorted(found, key=str.lower)}
+    return {name: found[name] for name in sorted(found, key=str.lower) if _open(name)}
+
+
+def _open(name: str) -> bool:
+    """Whether its room is one for users, whatever else of experiments is loaded."""
+    space = name.rpartition(".")[0]
+    rooms = {f"neat_optax.{room}" for room in ROOMS}
+    return space in rooms or not space.startswith("neat_optax.experiments.")
 
 
 def short(name: str) -> str:
