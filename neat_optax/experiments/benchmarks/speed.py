@@ -173,7 +173,7 @@ def parse(printed: str) -> list[tuple[str, Row, tuple[Row, ...]]]:
       printed: by a script.
     """
     found: list[tuple[str, Row, list[Row]]] = []
-    title, open_table = "", False
+    title, heads, open_table = "", ("", "measured"), False
     for line in printed.splitlines():
         cells = tuple(cell.strip() for cell in line.strip().strip("|").split("|"))
         figures = _APART.split(line.strip(), maxsplit=1)
@@ -184,12 +184,18 @@ def parse(printed: str) -> list[tuple[str, Row, tuple[Row, ...]]]:
                 found[-1][2].append(cells)
             open_table = True
         elif len(figures) == 2 and _FIGURE.search(figures[1]):
+            row = tuple(_APART.split(line.strip()))
             if not open_table:
-                found.append((title, ("", "measured"), []))
-            found[-1][2].append((figures[0], _APART.sub(" ", figures[1])))
+                fits = len(heads) == len(row)
+                found.append((title, heads if fits else ("", "measured"), []))
+            whole = len(row) == len(found[-1][1])
+            found[-1][2].append(row if whole else (row[0], " ".join(row[1:])))
             open_table = True
         else:
-            title, open_table = line.strip() or title, False
+            above = tuple(_APART.split(line.strip()))
+            heads = above if len(above) > 2 else ("", "measured")
+            title = title if len(above) > 2 else line.strip() or title
+            open_table = False
     return [(title, head, tuple(rows)) for title, head, rows in found if rows]
 
 

@@ -12,6 +12,10 @@ PRINTED = """jax 0.10, cpu
 MLP, multiples
   adam              1.00   12.3
   a long name       1.50   10.0
+
+CNN, multiples
+  optimizer         time   memory
+  adam              1.00   12.3
 nothing here
 """
 SCRIPT = """import pathlib, sys
@@ -23,7 +27,7 @@ GIVEN = {"sums": speed.Script("Sums", ("--rounds", "2"), ("--rounds", "9"))}
 
 
 def test_tables_and_aligned_figures_are_read():
-    gates, figures = speed.parse(PRINTED)
+    gates, figures, headed = speed.parse(PRINTED)
     assert gates == (
         "jax 0.10, cpu",
         ("gate", "target", "measured", ""),
@@ -33,6 +37,11 @@ def test_tables_and_aligned_figures_are_read():
         "MLP, multiples",
         ("", "measured"),
         (("adam", "1.00 12.3"), ("a long name", "1.50 10.0")),
+    )
+    assert headed == (
+        "CNN, multiples",
+        ("optimizer", "time", "memory"),
+        (("adam", "1.00", "12.3"),),
     )
     assert speed.parse("nothing\n") == []
 
