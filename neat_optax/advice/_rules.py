@@ -189,7 +189,10 @@ params = optax.apply_updates(params, updates)"""
 _PLAIN = """\
 import jax, jax.numpy as jnp
 
-loss, gradient = jax.value_and_grad(lambda p: jnp.sum(losses_fn(p, batch)))(params)"""
+def mean_loss(params):
+    return jnp.mean(jnp.stack(jax.tree.leaves(losses_fn(params, batch))))
+
+loss, gradient = jax.value_and_grad(mean_loss)(params)"""
 
 
 _OF_SHARED = """\

@@ -1,7 +1,9 @@
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import neat_optax as neo
+import running
 from advice.made_measures import make_geometry, make_measures, opposed
 from neat_optax._intervals import Interval
 from neat_optax.advice import KNOWN, StepCost, Trial, recommend
@@ -117,3 +119,20 @@ def test_code_and_papers_are_those_of_what_is_recommended(name, heads):
     }
     exec("\n".join(lines), given)
     assert neo.cite(given["aggregator"]) == found.papers != ""
+
+
+@pytest.mark.parametrize("kind", [jnp.stack, list, lambda x: dict(enumerate(x))])
+def test_code_for_none_takes_losses_of_every_kind(kind):
+    def losses_fn(params, batch):
+        return kind([jnp.sum(params * batch), 3 * jnp.sum(params * batch)])
+
+    given = {"losses_fn": losses_fn, "params": np.ones(2), "batch": np.ones(2)}
+    code = recommend(make_measures()).code
+
+    @running.quick_jit
+    def run():
+        exec(code, given)
+        return given["loss"], given["gradient"]
+
+    loss, gradient = run()
+    assert (float(loss), gradient.tolist()) == (4.0, [2.0, 2.0])

@@ -18,6 +18,8 @@ KINDS = {
 """Methods that are held against each other, by the benchmarks in which they are."""
 DOCTOR = "python benchmarks/doctor_hits.py"
 """Asks the doctor, of whom there is a page as well."""
+OF_PARTS = ("ablation", "-parts")
+"""How the names of studies end that take methods to pieces."""
 HEAD = ("method", "better than the control in", "worse in", "neither")
 
 
@@ -60,10 +62,15 @@ def abstract(results: Mapping[str, Any]) -> str:
 
 
 def _places(results: Sequence[Mapping[str, Any]]) -> dict[str, list[_Place]]:
-    """Of each method the studies in which it is held against a control."""
+    """Of each method the studies in which it is held against a control.
+
+    Studies of its parts are left out: they hold the same runs against one another.
+    """
     places: dict[str, list[_Place]] = {}
     for result in results:
         for study, content in result["studies"].items():
+            if study.endswith(OF_PARTS):
+                continue
             for method in content["methods"]:
                 if method not in content["controls"]:
                     places.setdefault(method, []).append(_place(study, content, method))
