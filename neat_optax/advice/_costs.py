@@ -1,5 +1,6 @@
 """What a step with each candidate costs on this model, beside one with the mean."""
 
+import logging
 from typing import NamedTuple
 
 from neat_optax import _timing
@@ -7,6 +8,8 @@ from neat_optax.advice._problem import Problem
 from neat_optax.advice._steps import MEAN, Compiled
 
 ROUNDS = 7
+
+_log = logging.getLogger(__name__)
 
 
 class StepCost(NamedTuple):
@@ -27,6 +30,7 @@ class StepCost(NamedTuple):
 def step_costs(problem: Problem, steps: dict[str, Compiled]) -> dict[str, StepCost]:
     """Costs by name; all steps are timed in turn."""
     asked = {name: step.at(problem) for name, step in steps.items()}
+    _log.info("timing %d steps in turn", len(steps))
     found = _timing.costs(asked, rounds=ROUNDS)
     base = found[MEAN]
     return {

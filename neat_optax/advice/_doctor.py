@@ -1,5 +1,6 @@
 """`doctor`: a short look at how the players of a model conflict, and what to do."""
 
+import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -7,7 +8,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax.advice import _candidates
-from neat_optax.advice._costs import step_costs
+from neat_optax.advice._costs import StepCost, step_costs
 from neat_optax.advice._diagnosis import Diagnosis
 from neat_optax.advice._geometry import step_cosines
 from neat_optax.advice._measures import measure
@@ -19,6 +20,8 @@ from neat_optax.advice._trial import trials
 
 RATE = 1e-3
 """Adam's, where no optimizer is given."""
+
+_log = logging.getLogger(__name__)
 
 
 def doctor(
@@ -55,14 +58,17 @@ def doctor(
     some parameters belong to one player alone, only the others are measured and
     aggregated. Nothing of the caller's is changed.
 
+    What it is doing it tells to `logging.getLogger("neat_optax")`, at the level `INFO`.
+
     Args:
       losses_fn: as `value_and_player_grads` takes it: a function of parameters and a
         batch that returns the players' losses, an array [P], a list or a dictionary; or
         a sequence or dictionary of functions that return one loss each.
       params: a tree, or an `nnx.Module`, which is not changed either.
       batches: a list of batches of one shape, an iterator, or a function from a number
-        to a batch. At most `steps + 1` are read; eight or more are a good number. One
-        batch is taken for all the data: then there is no noise.
+        to a batch. At most `steps + 1` are read; eight or more are a good number, since
+        a quarter of them is held out in the trial. One batch is taken for all the data:
+        then there is no noise.
       steps: of the probe, at least 2.
       trial_steps: of each training in the trial; 0 for no trial. There is none either
         where nothing gives cause for it.
@@ -74,7 +80,8 @@ def doctor(
         candidate, and the mean, tries all of them with the first seed.
       candidates: names of those that are timed and tried, among
         `neat_optax.advice.KNOWN`; or a dictionary from names to functions from the
-        number of players to an aggregator. By default a few.
+        number of players to an aggregator. By default a few, which are timed only where
+        there is cause.
       halves: from a batch to two independent halves of it, where draws of whole
         batches are not independent.
       players: names of the players; by default keys of a dictionary, or numbers.
@@ -111,19 +118,31 @@ def doctor(
         players=players,
     )
     count, names = problem.num_players, problem.players
+    _log.info("probe of %d players, %d steps", count, steps)
     met = probe(problem, usual, steps)
     kinds = {"sampled": problem.is_sampled, "heads": problem.has_heads}
     measures = measure(met, names, **kinds)
+    why = cause(measures)
+    _log.info("cause for a method: %s", why or "none")
+    asked = own is not None and count > 1
     if own is None:
         own = _candidates.named(_candidates.usual(count, measures.alike))
-    if count > 1:
+    if why or asked:
         compiled = compile_steps(problem, own, usual)
         measures = measures._replace(costs=step_costs(problem, compiled))
-        if trial_steps and cause(measures):
+        if why and trial_steps:
+            _announce(measures.costs, (len(tried) + seeds - 1) * trial_steps)
             options = tried, trial_steps, seeds, measures.alike
             measures = measures._replace(trial=trials(problem, compiled, *options))
     advice = recommend(measures, candidates={**_candidates.KNOWN, **own})
     return Diagnosis(measures, advice, step_cosines(met.plain, count), met.losses)
+
+
+def _announce(costs: Mapping[str, StepCost], steps: int) -> None:
+    """Says how long a trial takes, from what was measured."""
+    seconds = steps * sum(cost.milliseconds for cost in costs.values()) / 1e3
+    each = "trial: %d steps with the mean and each candidate, about %.0f s of computing"
+    _log.info(each, steps, seconds)
 
 
 def _optimizer(

@@ -55,7 +55,8 @@ def recommend(
     """The method that the measures speak for, "none" as long as they speak for none.
 
     Without a cause there is no method. With one, a trial decides: the best candidate
-    that ended below the mean by enough and beyond the spread of its seeds, or none.
+    that ended below the mean by enough and beyond the spread of its seeds, and that has
+    lowered each loss that the mean lowers; or none.
     Without a trial the geometry decides, as the page on the doctor says.
 
     Args:
@@ -117,24 +118,54 @@ def _by_trial(
         and one.difference.high < 0
         and one.difference.mean < -limits.gain
     }
+    given_up = _given_up(winners, trial[MEAN], measures, limits)
+    winners = {name: one for name, one in winners.items() if name not in given_up}
     if not winners:
-        others = ", ".join(name for name in trial if name != MEAN)
+        others = ", ".join(name for name in trial if name not in (MEAN, *given_up))
         least = f"{1 - np.exp(-limits.gain):.0%}"
         return NONE, (
             f"Though {why}, no candidate ended {least} below the mean in short "
-            f"trainings on a copy ({others})."
+            f"trainings on a copy ({others or 'all gave a player up'})"
+            f"{_but(given_up)}."
         )
     best = min(winners, key=lambda name: winners[name].difference.mean)
     near = winners[best].difference.mean + limits.gain
     alike = [name for name in winners if winners[name].difference.mean <= near]
     cost = measures.costs
     name = min(alike, key=lambda name: cost[name].time if name in cost else 0)
-    lower = 1 - float(np.exp(winners[name].difference.mean))
     price = _price(winners[name], measures)
     return name, (
         f"{_capital(why)}. In short trainings on a copy its losses on held-out batches "
-        f"ended {lower:.0%} lower than the mean's (geometric mean){price}."
+        f"ended {_lower(winners[name])}{price}{_but(given_up)}."
     )
+
+
+def _given_up(
+    winners: dict[str, Trial], control: Trial, measures: Measures, limits: Thresholds
+) -> dict[str, str]:
+    """From candidates to the player that they did not train, and the mean did.
+
+    Logarithms of losses near 0 have no end, so that a trivial solution of all other
+    players outweighs one that has learned nothing.
+    """
+    found = {}
+    for name, one in winners.items():
+        lost = (one.left >= 0) & (control.left < -limits.gain)
+        if lost.any() and not measures.alike:
+            found[name] = measures.players[int(np.argmax(np.where(lost, one.left, -1)))]
+    return found
+
+
+def _but(given_up: dict[str, str]) -> str:
+    who = [f"{name} gave {player} up" for name, player in given_up.items()]
+    return f"; {', '.join(who)}: a loss that the mean lowers rose" if who else ""
+
+
+def _lower(one: Trial) -> str:
+    mean = one.difference.mean
+    if (one.losses <= 0).any():
+        return f"lower than the mean's by {-mean:.2g} of those at the start"
+    return f"at {np.exp(mean):.2g} times the mean's (geometric mean)"
 
 
 def _price(one: Trial, measures: Measures) -> str:

@@ -1,5 +1,6 @@
 """Steps with the mean and with candidates, each compiled once for all that is asked."""
 
+import logging
 from typing import Any, NamedTuple
 
 import jax
@@ -14,6 +15,8 @@ from neat_optax.players._shared import aggregate_shared
 
 MEAN = "mean"
 """A step with the gradient of the mean loss: no gradient of one player is formed."""
+
+_log = logging.getLogger(__name__)
 
 
 class Compiled(NamedTuple):
@@ -47,8 +50,10 @@ def compile_steps(
       optimizer: what follows each of them.
     """
     usual = optax.with_extra_args_support(optimizer)
+    _log.info("compiling a step with the mean")
     found = {MEAN: _compiled(problem, _gradient_of_mean(problem), usual)}
     for name, candidate in candidates.items():
+        _log.info("compiling a step with %s", name)
         tx = optax.chain(_aggregator(problem, candidate), optimizer)
         found[name] = _compiled(problem, problem.gradients, tx)
     return found

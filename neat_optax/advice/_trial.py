@@ -1,5 +1,6 @@
 """Short trainings of the mean and of candidates, from the same starts and batches."""
 
+import logging
 import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -19,6 +20,8 @@ HELD_OUT = 4
 WORST = 1e3
 """The score of a training that ended in numbers that are not finite."""
 
+_log = logging.getLogger(__name__)
+
 
 class Trial(NamedTuple):
     """How a candidate did.
@@ -29,14 +32,16 @@ class Trial(NamedTuple):
       factor: of those that all tried, that of the best score.
       score: mean logarithm of the losses over those at the start: lower is better.
       difference: of scores with the mean's, seed by seed; 0 for the mean itself.
-      apart: [P] of each player the same, without an interval; [1] of players that are
-        alike.
+      left: [P] mean logarithm of each loss over that at the start, so 0 or more where
+        nothing was learned; [1] of players that are alike. `score` is its mean.
+      apart: [P] `left` over the mean's.
     """
 
     losses: np.ndarray
     factor: float
     score: float
     difference: Interval
+    left: np.ndarray
     apart: np.ndarray
 
 
@@ -83,18 +88,16 @@ def trials(
         point = _trained(compiled[name], lesson, factor)
         return _mean_losses(evaluate, point, lesson.held, usual)
 
-    first = {
-        name: np.stack([[ended(name, factor, lessons[0])] for factor in factors])
-        for name in compiled
-    }
+    def ends_of(name: str, factors: Sequence[float], some: list[Lesson]) -> Any:
+        _log.info("%s: %d trainings", name, len(factors) * len(some))
+        return np.stack([[ended(name, factor, x) for x in some] for factor in factors])
+
+    first = {name: ends_of(name, factors, lessons[:1]) for name in compiled}
     tried = relative(first, begun[:1])
     best = {name: int(np.argmin(_mean(x)[:, 0])) for name, x in tried.items()}
     ends = {
-        name: np.stack(
-            [
-                first[name][place, 0],
-                *(ended(name, factors[place], x) for x in lessons[1:]),
-            ]
+        name: np.concatenate(
+            [first[name][place], ends_of(name, [factors[place]], lessons[1:])[0]]
         )
         for name, place in best.items()
     }
@@ -122,6 +125,7 @@ def judge(
             factors[name],
             float(np.mean(own)),
             paired(own.tolist(), control, count),
+            each[name].mean(axis=0),
             (each[name] - each[MEAN]).mean(axis=0),
         )
         for name, own in found.items()

@@ -10,6 +10,9 @@ from neat_optax.plot._front import draw_front
 from neat_optax.plot._layers import draw_norms
 from neat_optax.plot._pairs import draw_conflict, draw_cosines
 
+WINDOW = 10
+"""Of steps, over which losses are averaged."""
+
 
 def diagnosis(found: Diagnosis) -> Any:
     """A diagnosis in one picture.
@@ -75,14 +78,16 @@ def _draw_noise(axes: Any, found: Diagnosis) -> None:
 
 
 def _draw_losses(axes: Any, found: Diagnosis) -> None:
-    names, losses = found.measures.players, found.losses
+    names = found.measures.players
+    width = min(WINDOW, len(found.losses))
+    steps, losses = _smooth(found.losses, width)
     if len(names) == 2:
         draw_front(axes, {"probe": losses}, None, (names[0], names[1]))
     else:
         few = len(names) <= 10
         for number, name in enumerate(names):
             style = {"label": name} if few else {"color": "C0", "alpha": 0.4}
-            axes.plot(losses[:, number], linewidth=1.2, **style)
+            axes.plot(steps, losses[:, number], linewidth=1.2, **style)
         if (losses > 0).all():
             axes.set_yscale("log")
         axes.set_xlabel("step")
@@ -90,7 +95,14 @@ def _draw_losses(axes: Any, found: Diagnosis) -> None:
         if few:
             axes.legend(frameon=False, fontsize="small")
         _figures.without_frame(axes)
-    axes.set_title("losses along the probe")
+    axes.set_title(f"losses along the probe, means of {width} steps")
+
+
+def _smooth(losses: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps in the middle of each window, and means over it: batches differ."""
+    sums = np.cumsum(np.concatenate([np.zeros_like(losses[:1]), losses]), axis=0)
+    means = (sums[width:] - sums[:-width]) / width
+    return (width - 1) / 2 + np.arange(len(means)), means
 
 
 def _draw_trial(axes: Any, found: Diagnosis) -> None:

@@ -61,14 +61,13 @@ def test_one_player_needs_nothing():
 
 
 def trial(**differences):
-    blank = np.ones((3, 3))
-    found = {"mean": Trial(blank, 1.0, -1.0, Interval(0.0, 0.0, 0.0), np.zeros(3))}
-    for name, (low, high) in differences.items():
-        middle = (low + high) / 2
-        found[name] = Trial(
-            blank, 1.0, middle - 1, Interval(middle, low, high), np.zeros(3)
-        )
-    return found
+    def one(middle, low, high):
+        blank, left = np.ones((3, 3)), np.full(3, middle - 1)
+        difference = Interval(middle, low, high)
+        return Trial(blank, 1.0, middle - 1, difference, left, np.zeros(3))
+
+    pairs = {"mean": (0.0, 0.0), **differences}
+    return {name: one(sum(pair) / 2, *pair) for name, pair in pairs.items()}
 
 
 def test_a_trial_is_asked_before_the_geometry():
@@ -87,6 +86,33 @@ def test_whose_losses_rise_is_told():
     assert said.endswith("; in exchange that of b ended 50% higher.")
 
 
+def test_who_gives_a_player_up_does_not_win():
+    pairs = {"upgrad": (-0.4, -0.3), "nash_mtl": (-5.0, -4.0)}
+    won = trial(**pairs)
+    lost = np.array([-9.0, 0.1, -3.0])  # b has learned nothing
+    won["nash_mtl"] = won["nash_mtl"]._replace(left=lost)
+    found = recommend(make_measures(plain=harmful(), trial=won))
+    assert found.method == "upgrad"
+    assert found.reason.endswith(
+        "; nash_mtl gave b up: a loss that the mean lowers rose."
+    )
+    alone = {name: won[name] for name in ("mean", "nash_mtl")}
+    none = recommend(make_measures(plain=harmful(), trial=alone))
+    assert none.method == "none"
+    assert "nash_mtl gave b up" in none.reason
+    idle = np.array([-1.0, 0.0, -1.0])
+    both = {**alone, "mean": alone["mean"]._replace(left=idle)}
+    asked = make_measures(plain=harmful(), trial=both)
+    assert recommend(asked).method == "nash_mtl"  # neither does the mean lower it
+
+
+def test_gains_of_losses_below_zero_are_no_ratios():
+    won = trial(upgrad=(-0.4, -0.3))
+    won["upgrad"] = won["upgrad"]._replace(losses=-np.ones((3, 3)))
+    said = recommend(make_measures(plain=harmful(), trial=won)).reason
+    assert said.endswith("ended lower than the mean's by 0.35 of those at the start.")
+
+
 def test_a_small_gain_or_one_without_a_cause_is_none():
     small = trial(upgrad=(-0.04, -0.03))
     assert recommend(make_measures(plain=harmful(), trial=small)).method == "none"
@@ -102,7 +128,7 @@ def test_of_what_is_alike_the_cheapest_is_taken():
     }
     found = recommend(make_measures(plain=harmful(), trial=won, costs=costs))
     assert found.method == "nash_mtl"  # imtl_g is cheaper, and worse
-    assert "30%" in found.reason  # 1 - exp(-0.36)
+    assert "at 0.7 times the mean's" in found.reason  # exp(-0.36)
 
 
 @pytest.mark.parametrize("name", KNOWN)

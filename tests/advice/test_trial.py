@@ -19,6 +19,8 @@ def test_each_is_held_against_the_mean_seed_by_seed():
     np.testing.assert_allclose(found["mean"].score, np.log(SPREAD).mean())
     assert found["mean"].difference == (0.0, 0.0, 0.0)
     np.testing.assert_allclose(found["a"].apart, [-np.log(2)] * 2)
+    left = np.log(SPREAD / 2).mean(axis=0)
+    np.testing.assert_allclose(found["a"].left, left)
 
 
 def test_what_is_not_finite_is_the_worst():

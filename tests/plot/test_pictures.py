@@ -82,21 +82,32 @@ def test_a_diagnosis_has_a_panel_for_everything():
         "cosines over the probe",
         "conflict beside its noise",
         "lengths by array",
-        "losses along the probe",
+        "losses along the probe, means of 5 steps",
         "cost of a step",
     ]
 
 
+def test_losses_of_a_probe_are_means_over_a_window():
+    found = made()
+    jumps = np.tile([[0.5], [1.5]], (15, 3)) * [1.0, 2.0, 3.0]
+    axes = plot.diagnosis(found._replace(losses=jumps)).axes[4]
+    first, second, _ = axes.lines
+    np.testing.assert_allclose(first.get_ydata(), np.ones(21))
+    np.testing.assert_allclose(second.get_ydata(), 2 * np.ones(21))
+    assert first.get_xdata()[0] == 4.5
+
+
 def test_a_trial_takes_the_place_of_the_costs():
-    blank = np.ones((2, 3))
+    blank, down = np.ones((2, 3)), -np.ones(3)
+    won = Interval(-1.0, -1.2, -0.8)
     trial = {
-        "mean": Trial(blank, 1.0, 0.0, Interval(0.0, 0.0, 0.0), np.zeros(3)),
-        "upgrad": Trial(blank, 1.0, -1.0, Interval(-1.0, -1.2, -0.8), -np.ones(3)),
+        "mean": Trial(blank, 1.0, -1.0, Interval(0.0, 0.0, 0.0), down, 0 * down),
+        "upgrad": Trial(blank, 1.0, -2.0, won, 2 * down, down),
     }
     found = made(trial=trial, norm_ratio=9.0)
     axes = plot.diagnosis(found).axes[5]
     assert [x.get_text() for x in axes.get_yticklabels()] == ["upgrad", "mean"]
-    assert json.loads(found.to_json())["measures"]["trial"]["upgrad"]["score"] == -1.0
+    assert json.loads(found.to_json())["measures"]["trial"]["upgrad"]["score"] == -2.0
     assert str(found).startswith("Recommendation: upgrad")
 
 

@@ -1,14 +1,17 @@
 """`neat-optax doctor`: a look at the players of one's own model."""
 
+import contextlib
 import dataclasses
 import importlib
+import logging
 import os
 import pathlib
 import sys
-from collections.abc import Sequence
-from typing import Annotated, Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 from rich.console import Console
+from rich.logging import RichHandler
 from tyro.conf import Positional, UseAppendAction, arg
 
 from neat_optax import _checks
@@ -18,15 +21,9 @@ _NONE = "(default: none)"
 _A_FEW = "(default: a few)"
 
 
-class Asked(NamedTuple):
-    """What is examined."""
-
-    name: str
-    losses_fn: Any
-    params: Any
-    batches: Any
-    halves: Any = None
-    players: Any = None
+_REQUIRED = ("losses_fn", "params", "batches")
+_TAKEN = (*_REQUIRED, "optimizer", "factors", "halves", "players", "has_aux")
+"""Arguments of `neat_optax.doctor` that a problem may hold; others are options here."""
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,7 +39,8 @@ class DoctorOptions:
         arg(metavar="MODULE:FUNCTION", help_behavior_hint=_NONE),
     ] = None
     """a function without arguments that returns losses_fn, params and batches, as
-    neat_optax.doctor takes them"""
+    neat_optax.doctor takes them; or a dictionary of its arguments, which may hold
+    optimizer, factors, halves, players and has_aux too"""
     benchmark: Annotated[
         str | None, arg(metavar="NAME/STUDY", help_behavior_hint=_NONE)
     ] = None
@@ -82,21 +80,18 @@ def doctor(options: DoctorOptions, arguments: Sequence[str]) -> None:
     del arguments
     for name in options.candidate:
         _checks.check_choice("candidate", name, tuple(KNOWN))
-    asked = _asked(options)
-    found = examine(
-        asked.losses_fn,
-        asked.params,
-        asked.batches,
-        steps=options.steps,
-        trial_steps=options.trial_steps,
-        seeds=options.seeds,
-        candidates=options.candidate or None,
-        halves=asked.halves,
-        players=asked.players,
-    )
+    name, given = _asked(options)
+    with _followed():
+        found = examine(
+            **given,
+            steps=options.steps,
+            trial_steps=options.trial_steps,
+            seeds=options.seeds,
+            candidates=options.candidate or None,
+        )
     print(found)
     root = pathlib.Path(options.output)
-    folder = places.choose(root, None, {"study": f"doctor-{asked.name}"})
+    folder = places.choose(root, None, {"study": f"doctor-{name}"})
     write_text(folder / "doctor.txt", f"{found}\n")
     write_text(folder / "doctor.json", found.to_json() + "\n")
     figure = plot.diagnosis(found)
@@ -105,7 +100,26 @@ def doctor(options: DoctorOptions, arguments: Sequence[str]) -> None:
     Console().print(f"\nwritten to {folder}", highlight=False)
 
 
-def _asked(options: DoctorOptions) -> Asked:
+@contextlib.contextmanager
+def _followed() -> Iterator[None]:
+    """Shows on the terminal what the examination is doing."""
+    log = logging.getLogger("neat_optax")
+    console = Console(stderr=True)
+    handler = RichHandler(console=console, show_level=False, show_path=False)
+    before = log.level, log.propagate
+    log.addHandler(handler)
+    log.setLevel(logging.INFO)
+    log.propagate = False  # a problem's module may show all logs
+    try:
+        yield
+    finally:
+        log.removeHandler(handler)
+        log.setLevel(before[0])
+        log.propagate = before[1]
+
+
+def _asked(options: DoctorOptions) -> tuple[str, dict[str, Any]]:
+    """What is examined: its name, and arguments of the examination."""
     if (options.problem is None) == (options.benchmark is None):
         raise ValueError(
             "`problem` or `benchmark` must be given, and not both, got "
@@ -116,7 +130,7 @@ def _asked(options: DoctorOptions) -> Asked:
     return _of_study(str(options.benchmark), options.data)
 
 
-def _of_function(place: str) -> Asked:
+def _of_function(place: str) -> tuple[str, dict[str, Any]]:
     """What a function of the caller's returns; modules here can be imported."""
     module, _, name = place.partition(":")
     if not module or not name:
@@ -135,15 +149,19 @@ def _of_function(place: str) -> Asked:
     if not callable(function):
         raise ValueError(f"`problem` must name a function of {module}, got {name}.")
     given = function()
-    if not isinstance(given, tuple) or len(given) not in (3, 4):
+    if isinstance(given, tuple) and len(given) == len(_REQUIRED):
+        given = dict(zip(_REQUIRED, given, strict=True))
+    if not isinstance(given, dict) or not set(_REQUIRED) <= set(given):
         raise ValueError(
-            "`problem` must return losses_fn, params and batches, and halves if it "
-            f"has them, got {type(given).__name__} from {place}."
+            "`problem` must return losses_fn, params and batches, or a dictionary "
+            f"with them, got {type(given).__name__} from {place}."
         )
-    return Asked(name, *given)
+    for argument in given:
+        _checks.check_choice("problem", argument, _TAKEN)
+    return name, given
 
 
-def _of_study(place: str, data: str | None) -> Asked:
+def _of_study(place: str, data: str | None) -> tuple[str, dict[str, Any]]:
     from neat_optax.experiments.benchmarks import catalog
 
     name, _, study = place.partition("/")
@@ -155,7 +173,10 @@ def _of_study(place: str, data: str | None) -> Asked:
             f"`benchmark` must be a study whose players have losses, got {place}."
         )
     given = probe()
-    halves = given.noise if len(given.batches) == 1 else None
-    return Asked(
-        study, given.losses_fn, given.params, given.batches, halves, given.players
-    )
+    return study, {
+        "losses_fn": given.losses_fn,
+        "params": given.params,
+        "batches": given.batches,
+        "halves": given.noise if len(given.batches) == 1 else None,
+        "players": given.players,
+    }

@@ -12,8 +12,16 @@ def problem():
     ends = np.array([1.0, -1.0], np.float32)
     return lambda p, batch: (p - ends) ** 2, np.zeros(2, np.float32), [ends]
 
+def with_options():
+    losses_fn, params, batches = problem()
+    return {"losses_fn": losses_fn, "params": params, "batches": batches,
+            "players": ["left", "right"]}
+
 def wrong():
     return 3
+
+def unknown():
+    return {**with_options(), "steps": 4}
 """
 FEW = ["--steps", "4", "--trial-steps", "0", "--candidate", "imtl_g"]
 
@@ -30,16 +38,18 @@ def module(tmp_path, monkeypatch):
 
 @pytest.mark.slow
 def test_the_report_is_printed_and_kept(module, tmp_path, capsys):
-    for _ in range(2):
-        assert main(["doctor", f"{module}:problem", *FEW]) == 0
-    said = capsys.readouterr().out
+    for name in ("problem", "with_options"):
+        assert main(["doctor", f"{module}:{name}", *FEW]) == 0
+    said, told = capsys.readouterr()
     assert "Recommendation: " in said
+    assert "compiling a step with imtl_g" in told
     first, second = sorted((tmp_path / "runs").iterdir())
     for folder in (first, second):
         assert (folder / "doctor.txt").read_text().strip() in said
         assert (folder / "doctor.png").stat().st_size > 10_000
-    kept = json.loads((first / "doctor.json").read_text())
-    assert kept["measures"]["players"] == ["player 0", "player 1"]
+    kept = [json.loads((x / "doctor.json").read_text()) for x in (first, second)]
+    names = [x["measures"]["players"] for x in kept]
+    assert names == [["player 0", "player 1"], ["left", "right"]]
 
 
 @pytest.mark.parametrize(
@@ -50,6 +60,7 @@ def test_the_report_is_printed_and_kept(module, tmp_path, capsys):
         (["no_such:problem"], "that can be imported, got no_such."),
         (["asked_for:nothing"], "must name a function of asked_for, got nothing."),
         (["asked_for:wrong"], "must return losses_fn, params and batches"),
+        (["asked_for:unknown"], "`problem` must be one of losses_fn,"),
         (["asked_for:problem", "--candidate", "adam"], "`candidate` must be"),
     ],
 )
