@@ -2,7 +2,12 @@
 
 import importlib.util
 import json
+import math
 import pathlib
+
+from neat_optax.experiments.benchmarks.comparing import conclude
+from neat_optax.experiments.benchmarks.legend import MEANING
+from neat_optax.experiments.benchmarks.study import Score
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"
 SPEC = importlib.util.spec_from_file_location(
@@ -37,6 +42,26 @@ def test_every_measure_that_is_shown_was_taken():
         for name, study in result["studies"].items():
             taken = set().union(*(x["measures"] for x in study["methods"].values()))
             assert set(study["shown"].values()) <= taken, name
+
+
+def test_every_measure_that_is_shown_is_explained():
+    for result in RESULTS.values():
+        for name, study in result["studies"].items():
+            assert set(study["shown"]) <= set(MEANING), name
+
+
+def test_every_conclusion_follows_from_its_outcomes():
+    for result in RESULTS.values():
+        for name, study in result["studies"].items():
+            rows = {
+                method: {
+                    **row,
+                    "mean": math.nan if row["mean"] is None else row["mean"],
+                }
+                for method, row in study["methods"].items()
+            }
+            says = conclude(rows, study["controls"], Score(**study["score"]))
+            assert study["conclusion"] == says, name
 
 
 def test_results_are_of_the_small_form():

@@ -136,7 +136,7 @@ def _by_trial(
     price = _price(winners[name], measures)
     return name, (
         f"{_capital(why)}. In short trainings on a copy its losses on held-out batches "
-        f"ended {_lower(winners[name])}{price}{_but(given_up)}."
+        f"ended {_lower(winners[name])}{_rate(winners[name])}{price}{_but(given_up)}."
     )
 
 
@@ -166,6 +166,10 @@ def _lower(one: Trial) -> str:
     if (one.losses <= 0).any():
         return f"lower than the mean's by {-mean:.2g} of those at the start"
     return f"at {np.exp(mean):.2g} times the mean's (geometric mean)"
+
+
+def _rate(one: Trial) -> str:
+    return "" if one.factor == 1 else f", at {one.factor:g} times the learning rate"
 
 
 def _price(one: Trial, measures: Measures) -> str:

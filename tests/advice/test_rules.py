@@ -77,6 +77,9 @@ def test_a_trial_is_asked_before_the_geometry():
     found = recommend(make_measures(plain=opposed(), trial=won))
     assert found.method == "nash_mtl"
     assert found.reason.startswith("1 of 3 pairs are opposed")
+    won["nash_mtl"] = won["nash_mtl"]._replace(factor=3.0)
+    faster = recommend(make_measures(plain=opposed(), trial=won)).reason
+    assert faster.endswith("(geometric mean), at 3 times the learning rate.")
 
 
 def test_whose_losses_rise_is_told():

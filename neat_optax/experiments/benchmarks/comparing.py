@@ -97,9 +97,9 @@ def conclude(
     rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
     equal = unbeaten(best, outcomes, controls, score)
     less = [name for name in rivals if name not in equal]
-    for how, names in (("as much", equal), ("less", less)):
+    for how, names in (("not beyond", equal), ("beyond", less)):
         if names:
-            parts.append(f"controls that help {how}: {', '.join(names)}")
+            parts.append(f"{how} the control{'s' * (len(names) > 1)} {_listed(names)}")
     if better[1:]:
         parts.append(f"so do {', '.join(better[1:])}")
     return f"{'; '.join(parts)}{_worse(lost)}."
@@ -136,8 +136,17 @@ def _finite(scores: Sequence[float | None]) -> list[float]:
 def _figures(
     name: str, control: str, outcomes: Mapping[str, Mapping[str, Any]], score: Score
 ) -> str:
-    own, theirs = outcomes[name]["mean"], outcomes[control]["mean"]
-    return f"{score.name} {own:.4g} against {theirs:.4g} of {control}"
+    own, theirs = (_shown(outcomes[x]["mean"], score) for x in (name, control))
+    return f"{score.name} {own} against {theirs} of {control}"
+
+
+def _shown(mean: float, score: Score) -> str:
+    return f"{mean:.3g}" if score.as_ratio else f"{100 * mean:.2f} %"
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _worse(names: Sequence[str]) -> str:

@@ -57,7 +57,7 @@ ALL = (
 )
 MEASURES = {
     "conflict rate": "opposed",
-    "conflict": "conflict",
+    "depth of conflict": "conflict",
     "correction": "correction_ratio",
 }
 _NOTES = (

@@ -12,6 +12,7 @@ from neat_optax.experiments.benchmarks.comparing import (
     in_order,
     show_difference,
 )
+from neat_optax.experiments.benchmarks.legend import heading
 from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 
@@ -56,7 +57,8 @@ def table(study: Mapping[str, Any]) -> str:
     """The table of a study in Markdown, the best method first, controls marked."""
     score = Score(**study["score"])
     costs = any(row["cost"] for row in study["methods"].values())
-    head = ["method", "rate", score.name, f"difference to {study['controls'][0]}", ""]
+    head = ["method", "rate", heading(score)]
+    head += [f"difference to {study['controls'][0]}", "verdict"]
     head += [*study["shown"], *(["time", "memory"] if costs else [])]
     rows = [_row(name, study, score, costs) for name in _ranked(study, score)]
     return markdown(head, rows)

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from neat_optax.experiments.benchmarks import page as tables
 from neat_optax.experiments.benchmarks.catalog import NAMES
 from neat_optax.experiments.benchmarks.comparing import BETTER, OPEN, WORSE, unbeaten
+from neat_optax.experiments.benchmarks.legend import legend
 from neat_optax.experiments.benchmarks.study import Score
 
 KINDS = {
@@ -124,8 +125,9 @@ def _section(name: str, result: Mapping[str, Any]) -> str:
         f"- **{study}**: {content['conclusion']}"
         for study, content in result["studies"].items()
     ]
-    lines += [f"- {table['title']}" for table in result["tables"]]
-    lines += [f"\nAll figures: [evidence/{name}.md](evidence/{name}.md).\n"]
+    titles = ", ".join(f"*{table['title']}*" for table in result["tables"])
+    more = f", and the tables {titles}" if titles else ""
+    lines += [f"\nAll figures{more}: [evidence/{name}.md](evidence/{name}.md).\n"]
     if result["studies"]:
         lines += [f"![Intervals of {name}](images/intervals_{name}.png)\n"]
     return "\n".join(lines)
@@ -141,6 +143,8 @@ def benchmark_page(name: str, result: Mapping[str, Any]) -> str:
     lines = [f"# Evidence: {name}\n", f"{result['about']}\n"]
     command = f"neat-optax bench {name}" if name in NAMES else DOCTOR
     lines += [f"```shell\n{command}\n```\n"]
+    if result["studies"]:
+        lines += [legend(result["studies"])]
     for study, content in result["studies"].items():
         lines += _study(study, content)
     for table in result["tables"]:

@@ -22,7 +22,9 @@ def test_the_rate_is_chosen_on_validation_and_tested_once(tmp_path):
     assert good["verdict"] == "better"
     assert found["methods"]["bad"]["verdict"] == "worse"
     assert found["methods"]["sum"]["verdict"] is None
-    assert found["conclusion"].startswith("good helps: accuracy 0.7 against 0.5 of sum")
+    assert found["conclusion"].startswith(
+        "good helps: accuracy 70.00 % against 50.00 % of sum"
+    )
 
 
 def test_what_is_done_is_not_done_again(tmp_path):

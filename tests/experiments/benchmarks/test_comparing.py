@@ -92,11 +92,15 @@ def test_one_method_is_called_by_its_name():
 def test_the_best_is_named_with_its_figures():
     found = outcomes(ACCURACY, sum=CONTROL, a=BETTER, b=[x + 0.05 for x in CONTROL])
     says = comparing.conclude(found, ["sum"], ACCURACY)
-    assert says == "a helps: accuracy 0.91 against 0.81 of sum; so do b."
+    assert says == "a helps: accuracy 91.00 % against 81.00 % of sum; so do b."
 
 
 @pytest.mark.parametrize(
-    ("gain", "word"), [(0.0995, "help as much: random"), (0.05, "help less: random")]
+    ("gain", "word"),
+    [
+        (0.0995, "; not beyond the control random"),
+        (0.05, "; beyond the control random"),
+    ],
 )
 def test_a_control_that_helps_as_well_is_named(gain, word):
     """Random weights that gain as much take the credit away."""

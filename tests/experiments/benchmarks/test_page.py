@@ -24,7 +24,8 @@ def result(study):
 
 def test_the_table_has_the_best_first_and_controls_in_italics(study):
     lines = page.table(study).splitlines()
-    assert lines[0].startswith("| method | rate | accuracy | difference to sum |")
+    head = "| method | rate | accuracy, % | difference to sum | verdict |"
+    assert lines[0].startswith(head)
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| good",
         "| *sum*",
@@ -61,10 +62,14 @@ def test_the_abstract_names_for_each_method_where_it_helps(result):
 
 def test_pages_hold_conclusions_and_tables(result):
     text = summary.page({"toy": result})
-    assert "- **made-up**: good helps: accuracy 0.7" in text
+    assert "- **made-up**: good helps: accuracy 70.00 %" in text
+    assert "All figures, and the tables *Times*: " in text
     assert "(evidence/toy.md)" in text
     text = summary.benchmark_page("toy", result)
     assert "3 methods, 3 learning rates each, 5 seeds" in text
+    assert "- `accuracy, %`: on test data, in percent, higher is better" in text
+    assert "- `conflict`: share of steps" in text
+    assert "`memory`" not in text
     assert "## Times\n\nRatios.\n\n| what | figure |" in text
 
 
