@@ -50,7 +50,8 @@ NOTES = (
     "A player is one example of a batch of 32, so that no sample is shared. The labels "
     "to train and to select by are wrong alike, since whoever has wrong labels has no "
     "others to select by; those of the test part are right. The cosine of right and "
-    "wrong labels' gradients is that of their means over the validation part."
+    "wrong labels' gradients is that of their means over the validation part. "
+    "`clip-example-norms` allows a length of 1."
 )
 
 

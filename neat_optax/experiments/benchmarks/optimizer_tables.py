@@ -62,7 +62,35 @@ def tables(full: bool, done: Mapping[str, Any]) -> list[Table]:
         found.insert(0, of_digits(done[DIGITS]["methods"], done[TUNED]["methods"]))
     if IMAGES in done:
         found.append(of_images(done[IMAGES]["methods"]))
-    return found
+    both = {
+        name: content["methods"]
+        for name, content in done.items()
+        if {"muon", "adam"} <= set(content["methods"])
+    }
+    return [muon_and_adam(both), *found] if both else found
+
+
+def muon_and_adam(studies: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Muon less Adam, since the studies hold both against SGD.
+
+    Args:
+      studies: from names of studies to their methods.
+    """
+    rows = []
+    for name, methods in studies.items():
+        muon, adam = methods["muon"], methods["adam"]
+        pair = muon["scores"], adam["scores"]
+        found = comparing.one(*pair, ACCURACY, len(studies))
+        shown = comparing.show_difference(found.difference, ACCURACY)
+        means = _percent(muon["mean"]), _percent(adam["mean"])
+        rows.append((name, *means, shown, found.verdict))
+    return Table(
+        "Muon beside Adam",
+        "Accuracy in percent, both at the best of as many rates, and the differences "
+        f"seed by seed with intervals for {len(studies)} comparisons at once.",
+        ("study", "Muon", "Adam", "difference", "verdict of Muon"),
+        tuple(rows),
+    )
 
 
 def of_digits(fixed: Mapping[str, Any], tuned: Mapping[str, Any]) -> Table:

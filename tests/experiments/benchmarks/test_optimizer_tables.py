@@ -25,6 +25,18 @@ def test_the_table_of_images_takes_the_control_for_sgd():
     assert [row[2] for row in table.rows] == ["60.00", "70.00", "80.00"]
 
 
+def test_muon_is_held_against_adam_where_both_are():
+    even, ahead = method(0.8), {**method(0.9), "scores": [0.89, 0.9, 0.91]}
+    studies = {"a": {"muon": ahead, "adam": even}, "b": {"muon": even, "adam": even}}
+    ahead_row, even_row = optimizer_tables.muon_and_adam(studies).rows
+    assert ahead_row == ("a", "90.00", "80.00", "+10.00 [+10.00, +10.00]", "better")
+    assert even_row[-1] == "open"
+    done = {name: {"methods": methods} for name, methods in studies.items()}
+    without_adam = {"c": {"methods": {"muon": even}}}
+    first, *_ = optimizer_tables.tables(False, {**done, **without_adam})
+    assert [row[0] for row in first.rows] == ["a", "b"]
+
+
 @pytest.mark.slow
 def test_the_correction_drifts_where_gradients_alternate():
     table = optimizer_tables.tables(False, {})[0]
