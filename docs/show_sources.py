@@ -1,4 +1,7 @@
-"""Shows signatures as their sources write them, and what comes back as prose."""
+"""Shows signatures as their sources write them, what comes back as prose, and links.
+
+A docstring names a page of the site as `docs/math.md`, which `help()` shows as well.
+"""
 
 import ast
 import inspect
@@ -29,14 +32,21 @@ def signature(app, what, name, value, options, shown, returned):
 
 
 def docstring(app, what, name, value, options, lines: list[str]) -> None:
-    """Undoes what napoleon makes of a colon in a result: a type, and its meaning."""
+    """Links pages; undoes what napoleon makes of a colon in a result: a type."""
     del app, what, name, value, options
+    lines[:] = map(linked, lines)
     types = [i for i, line in enumerate(lines) if line.startswith(":rtype:")]
     returns = [i for i, line in enumerate(lines) if line.startswith(":returns:")]
     for i, j in zip(returns, types, strict=False):
         prose = lines[j].removeprefix(":rtype:").strip()
         lines[i] = f":returns: {prose}: {lines[i].removeprefix(':returns:').strip()}"
         lines[j] = ""
+
+
+def linked(text: str) -> str:
+    """A text whose `docs/NAME.md` are references, which show titles of pages."""
+    page = r"(?<![`\w/])docs/([\w/]+)\.md(?:#[\w-]+)?"
+    return re.sub(page, r":doc:`/\1`", text)
 
 
 def before_napoleon(app, what, name, value, options, lines: list[str]) -> None:

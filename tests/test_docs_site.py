@@ -5,18 +5,29 @@ Nothing is built here; `docs/build.sh` does that, with warnings as errors.
 
 import ast
 import importlib.util
+import inspect
 import json
 import pathlib
 import re
+import sys
 import tomllib
+import types
 
 import pytest
 
 PROJECT = pathlib.Path(__file__).parents[1]
 DOCS = PROJECT / "docs"
-SPEC = importlib.util.spec_from_file_location("make_symbols", DOCS / "make_symbols.py")
-make_symbols = importlib.util.module_from_spec(SPEC)
-SPEC.loader.exec_module(make_symbols)
+
+
+def script(name: str) -> types.ModuleType:
+    """A module of the folder of pages."""
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+make_symbols, show_sources = script("make_symbols"), script("show_sources")
 
 URLS = tomllib.loads((PROJECT / "pyproject.toml").read_text())["project"]["urls"]
 REPOSITORY = URLS["Source"].removeprefix("https://github.com/")
@@ -70,6 +81,24 @@ def test_every_page_of_a_name_is_listed_once():
     listed = [name for text in pages.values() for name in entry.findall(text)]
     assert sorted([*listed, "index"]) == sorted(f.removesuffix(".rst") for f in pages)
     assert len({name.lower() for name in listed}) == len(listed)
+
+
+def test_pages_that_docstrings_name_are_links_to_pages_of_the_site():
+    named = make_symbols.names(WITHOUT_KERAS)
+    spaces = {sys.modules[name.rpartition(".")[0]] for name in named}
+    texts = [x.__doc__ for x in (*named.values(), *spaces) if x.__doc__]
+    shown = "\n".join([*make_symbols.pages(named).values(), *map(on_page, texts)])
+    assert re.findall(r"docs/[\w/]+\.md", shown) == []
+    linked = re.findall(r":doc:`/([^`]+)`", shown)
+    assert "howto/migrate_neat_optim" in linked
+    assert {*linked} <= PAGES.keys()
+
+
+def on_page(text: str) -> str:
+    """A docstring after what is done to its lines when a page is made."""
+    lines = inspect.cleandoc(text).splitlines()
+    show_sources.docstring(None, "function", "", None, None, lines)
+    return "\n".join(lines)
 
 
 def test_every_page_is_reached_from_the_start_page():
