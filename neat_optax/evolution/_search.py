@@ -67,8 +67,9 @@ def search(
       breeder: what makes the next generation: a `PopulationTransformation`.
       generations: how many are scored, at most.
       population_size: how many individuals, of which the first is the given one and the
-        others lie around it, as `perturb(key, weights, population_size, 0.3)` has them;
-        or the initial population itself: a `Population`, or stacked weights.
+        others lie around it, as `perturb(key, weights, population_size, 0.3)` has them,
+        which is for weights that are good already; or the initial population itself: a
+        `Population`, or stacked weights, such as fresh ones, `jax.vmap(init)(keys)`.
       args: what else `evaluate` gets, after the weights and the key: data, as arrays in
         any trees. They are arguments of the compiled loop; data that `evaluate` closes
         over are constants of it, which XLA may compute with while it compiles.
