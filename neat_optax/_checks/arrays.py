@@ -1,6 +1,7 @@
 """What trees must be: their structures, and the shapes and dtypes of their leaves."""
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ def check_same_structure(
     if jax.tree.structure(tree) != jax.tree.structure(like):
         raise ValueError(
             f"`{name}` must have the tree structure of `{like_name}`, got "
-            f"{_first_difference(tree, like)}."
+            f"{_first_difference(tree, like)}.{_module_hint(like)}"
         )
     pairs = zip(jax.tree.leaves_with_path(tree), jax.tree.leaves(like), strict=True)
     for (path, leaf), other in pairs:
@@ -205,6 +206,13 @@ def check_chosen(name: str, chosen: Any, paths: Any) -> None:
         raise ValueError(
             f"`{name}` must choose at least one array, got none of {listed}."
         )
+
+
+def _module_hint(like: Any) -> str:
+    nnx = sys.modules.get("flax.nnx")  # there is no module where it was not imported
+    if nnx is None or not isinstance(like, nnx.Module):
+        return ""
+    return " Of an NNX module pass its parameters: nnx.state(model, nnx.Param)."
 
 
 def _player_hint(name: str, leaf: Any, like: Any) -> str:

@@ -3,6 +3,7 @@
 import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 from neat_optax import _checks
 
@@ -24,6 +25,15 @@ def test_structures():
         _checks.check_same_structure("x", {"a": np.ones(3, "f4"), "b": None}, "y", like)
     with refuses(r"got \(3,\) for \(\) at the root\. A leading player axis must be re"):
         _checks.check_same_structure("x", np.ones(3, "f4"), "y", np.ones((), "f4"))
+
+
+def test_the_parameters_of_a_module_are_asked_for():
+    model = nnx.Linear(1, 1, rngs=nnx.Rngs(0))
+    grads = nnx.state(model, nnx.Param)
+    with refuses(r"array at \.bias\.value\. Of an NNX module pass its parameters: nn"):
+        _checks.check_same_structure("updates", grads, "params", model)
+    with refuses(r"got no array at \['bias'\]\.value\.$"):
+        _checks.check_same_structure("updates", {}, "params", grads)
 
 
 def test_dtypes():
