@@ -80,7 +80,7 @@ def _draw_noise(axes: Any, found: Diagnosis) -> None:
 def _draw_losses(axes: Any, found: Diagnosis) -> None:
     names = found.measures.players
     width = min(WINDOW, len(found.losses))
-    steps, losses = _smooth(found.losses, width)
+    steps, losses = _figures.smooth(found.losses, width)
     if len(names) == 2:
         draw_front(axes, {"probe": losses}, None, (names[0], names[1]))
     else:
@@ -96,13 +96,6 @@ def _draw_losses(axes: Any, found: Diagnosis) -> None:
             axes.legend(frameon=False, fontsize="small")
         _figures.without_frame(axes)
     axes.set_title(f"losses along the probe, means of {width} steps")
-
-
-def _smooth(losses: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Steps in the middle of each window, and means over it: batches differ."""
-    sums = np.cumsum(np.concatenate([np.zeros_like(losses[:1]), losses]), axis=0)
-    means = (sums[width:] - sums[:-width]) / width
-    return (width - 1) / 2 + np.arange(len(means)), means
 
 
 def _draw_trial(axes: Any, found: Diagnosis) -> None:

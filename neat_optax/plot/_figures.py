@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from neat_optax._showing import HINT
 
 INK = "#333333"
@@ -45,3 +47,15 @@ def without_frame(axes: Any) -> None:
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_color(QUIET)
     axes.tick_params(color=QUIET)
+
+
+def legend_beside(axes: Any) -> None:
+    """A legend to the right of the axes, where it covers no curve."""
+    beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
+    axes.legend(frameon=False, fontsize="small", **beside)
+
+
+def smooth(series: np.ndarray, window: int) -> tuple[np.ndarray, np.ndarray]:
+    """Steps in the middle of each window, and means over it: batches differ."""
+    parts = np.lib.stride_tricks.sliding_window_view(series, window, axis=0)
+    return (window - 1) / 2 + np.arange(len(parts)), parts.mean(axis=-1)

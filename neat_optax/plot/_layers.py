@@ -62,6 +62,5 @@ def draw_norms(
     axes.invert_yaxis()
     axes.set_xlabel("length of the gradient")
     if few:
-        beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
-        axes.legend(frameon=False, fontsize="small", **beside)
+        _figures.legend_beside(axes)
     _figures.without_frame(axes)

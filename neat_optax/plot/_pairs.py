@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from neat_optax import _checks
 from neat_optax.plot import _figures
 
 WRITTEN = 8
@@ -41,23 +42,40 @@ def conflict(cosines: Any, players: Sequence[str] | None = None) -> Any:
     return figure
 
 
-def cosines(cosines: Any, players: Sequence[str] | None = None) -> Any:
+def cosines(
+    cosines: Any, players: Sequence[str] | None = None, *, window: int = 1
+) -> Any:
     """The cosines of all pairs of players over steps.
 
     Args:
       cosines: [T, P, P].
       players: their names; numbers by default.
+      window: what is drawn are means over so many steps, each in the middle of its
+        window: cosines of single steps may jump from batch to batch.
 
     Returns:
       A `matplotlib.figure.Figure`.
 
     Raises:
       ImportError: without matplotlib.
-      ValueError: if the array has another shape.
+      ValueError: if the array has another shape, or fewer steps than a window.
+
+    Example:
+      >>> import numpy as np, neat_optax as neo
+      >>> jumps = np.array([[[1.0, x], [x, 1.0]] for x in (-1.0, 1.0, -1.0, 1.0)])
+      >>> (axes,) = neo.plot.cosines(jumps, ["a", "b"], window=2).axes
+      >>> axes.lines[1].get_ydata().tolist()  # below it a line at zero
+      [0.0, 0.0, 0.0]
     """
     series = _square(cosines, 3)
-    figure = _figures.new_figure("cosines", 6.0, 3.6)
-    draw_cosines(figure.subplots(), series, players)
+    _checks.check_integer("window", window, minimum=1)
+    if window > len(series):
+        raise ValueError(
+            f"`window` must be at most the number of steps, {len(series)}, got "
+            f"{window}."
+        )
+    figure = _figures.new_figure("cosines", 7.4, 3.6)
+    draw_cosines(figure.subplots(), series, players, window)
     return figure
 
 
@@ -83,12 +101,13 @@ def draw_conflict(
             axes.text(column, row, text, ha="center", va="center", color=color)
 
 
-def draw_cosines(axes: Any, series: np.ndarray, players: Sequence[str] | None) -> None:
+def draw_cosines(
+    axes: Any, series: np.ndarray, players: Sequence[str] | None, window: int = 1
+) -> None:
     """Draws [T, P, P] into axes: a line for each pair, or their range."""
     names = _figures.names_of(players, series.shape[1])
     rows, columns = np.triu_indices(series.shape[1], 1)
-    pairs = series[:, rows, columns]
-    time = np.arange(len(series))
+    time, pairs = _figures.smooth(series[:, rows, columns], window)
     axes.axhline(0, color=_figures.QUIET, linewidth=0.8)
     if len(rows) <= LINES:
         alpha = 1.0 if len(rows) <= WRITTEN else 0.5
@@ -101,7 +120,7 @@ def draw_cosines(axes: Any, series: np.ndarray, players: Sequence[str] | None) -
             axes.fill_between(time, *edges, color="C0", alpha=shade, linewidth=0)
         axes.plot(time, np.median(pairs, axis=1), color="C0", label="median pair")
     if len(rows) <= WRITTEN or len(rows) > LINES:
-        axes.legend(frameon=False, fontsize="small")
+        _figures.legend_beside(axes)
     axes.set_xlabel("step")
     axes.set_ylabel("cosine of two players")
     axes.set_ylim(-1.05, 1.05)

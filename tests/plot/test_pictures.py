@@ -42,6 +42,23 @@ def test_cosines_are_a_line_for_each_pair_or_their_range():
     assert len(many.collections) == 3
 
 
+def test_cosines_are_means_over_a_window_in_its_middle():
+    series = np.eye(2) + np.array([0.0, 0.3, 0.9, 0.0])[:, None, None] * (1 - np.eye(2))
+    axes = plot.cosines(series, window=3).axes[0]
+    _, pair = axes.lines
+    np.testing.assert_allclose(pair.get_xdata(), [1.0, 2.0])
+    np.testing.assert_allclose(pair.get_ydata(), [0.4, 0.4])
+
+
+def test_the_legend_of_cosines_is_beside_the_curves():
+    figure = plot.cosines(np.tile(np.eye(3), (5, 1, 1)))
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    legend = axes.get_legend().get_window_extent()
+    assert axes.get_window_extent().x1 <= legend.x0
+    assert legend.x1 <= figure.bbox.x1
+
+
 def test_norms_leave_out_what_has_no_length():
     axes = plot.norms({"w": [1.0, 10.0], "b": [0.0, 0.0]}, ["a", "b"]).axes[0]
     first, _ = axes.lines
@@ -63,6 +80,8 @@ def test_a_front_is_below_the_paths_that_end_in_dots():
     [
         (lambda: plot.conflict(np.ones((2, 3))), "shape \\[P, P\\], got \\(2, 3\\)"),
         (lambda: plot.cosines(PAIR), "shape \\[T, P, P\\], got \\(2, 2\\)"),
+        (lambda: plot.cosines([PAIR], window=0), "`window` must be an integer >= 1"),
+        (lambda: plot.cosines([PAIR], window=2), "number of steps, 1, got 2"),
         (lambda: plot.conflict(PAIR, ["a"]), "each of the 2 players, got 1"),
         (lambda: plot.norms({}), "of at least one array"),
         (lambda: plot.front({"a": np.ones((4, 3))}), "of two players"),
