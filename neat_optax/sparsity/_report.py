@@ -76,11 +76,12 @@ def sparsity(params: optax.Params, *, mask: Mask | None = None) -> jax.Array:
 def summary(params: optax.Params, *, mask: Mask | None = None) -> str:
     """A table of shape, entries, nonzero entries and sparsity of each array.
 
-    Arrays that are left out, such as biases, are listed below the total.
+    Arrays that are left out, such as biases, are listed below the total, with their
+    nonzero entries: the bias of a unit that `units` prunes is zero too.
 
     Args:
       params: a tree of concrete arrays, or of masks.
-      mask: which arrays are counted; by default `kernels`.
+      mask: which arrays are in the total; by default `kernels`.
 
     Example:
       >>> import jax.numpy as jnp
@@ -89,7 +90,7 @@ def summary(params: optax.Params, *, mask: Mask | None = None) -> str:
       array         shape  entries  nonzero  sparsity
       dense/kernel  1x4          4        3    25.00%
       total                      4        3    25.00%
-      dense/bias    4            4           left out
+      dense/bias    4            4        0  left out
     """
     rows = [("array", "shape", "entries", "nonzero", "sparsity")]
     found = _each(params, mask)
@@ -106,6 +107,10 @@ def summary(params: optax.Params, *, mask: Mask | None = None) -> str:
 
 def to_bcoo(params: optax.Params, *, mask: Mask | None = None) -> Any:
     """Converts arrays to `jax.experimental.sparse.BCOO`.
+
+    A BCOO matrix stores what is not zero, and its indices. It multiplies, under `jit`
+    and `grad` too, in functions that are written for it. The layers of Flax take none,
+    and a convolution has none as its kernel: leave these out with `mask`.
 
     Args:
       params: a tree of concrete arrays.
@@ -131,17 +136,23 @@ def _left_out(params: optax.Params, mask: Mask | None) -> list[tuple[str, ...]]:
     """The rows of the arrays that do not count."""
     paths, leaves = _tree.leaf_names(params), jax.tree.leaves(params)
     rest = sorted(set(range(len(leaves))) - set(chosen(params, mask, kernels)))
-    shapes = [jnp.shape(leaf) for leaf in leaves]
     return [
         (
             paths[n] or "(root)",
-            _by(shapes[n]),
-            f"{math.prod(shapes[n]):,}",
-            "",
+            _by(jnp.shape(leaves[n])),
+            f"{jnp.size(leaves[n]):,}",
+            _nonzeros(leaves[n]),
             "left out",
         )
         for n in rest
     ]
+
+
+def _nonzeros(leaf: Any) -> str:
+    """As text; nothing for a leaf without zeros, such as a random key."""
+    if jnp.issubdtype(jnp.result_type(leaf), jax.dtypes.prng_key):
+        return ""
+    return f"{jnp.count_nonzero(leaf):,}"
 
 
 def _by(shape: tuple[int, ...]) -> str:

@@ -9,7 +9,14 @@ from jax.sharding import PartitionSpec as P
 
 import running
 from neat_optax._leaves import by_path, everything
-from neat_optax.sparsity import leaf_sparsities, make_mask, sparsity, summary, to_bcoo
+from neat_optax.sparsity import (
+    leaf_sparsities,
+    make_mask,
+    sparsity,
+    summary,
+    to_bcoo,
+    units,
+)
 
 PARAMS = {
     "dense": {"bias": np.zeros(3, "f4"), "kernel": np.float32([[0.0, 1.0, -0.0]])},
@@ -66,8 +73,19 @@ def test_summary():
         "none          0x4          0        0     0.00%\n"
         "out           5x1          5        4    20.00%\n"
         "total                      8        5    37.50%\n"
-        "dense/bias    3            3           left out"
+        "dense/bias    3            3        0  left out"
     )
+
+
+def test_summary_shows_the_biases_that_went_with_their_units():
+    params = {"bias": np.ones(4, "f4"), "kernel": np.ones((2, 4), "f4")}
+    tree = make_mask(params, 0.5, granularity=units(-1)) | {"key": jax.random.key(0)}
+    assert summary(tree).splitlines()[1:] == [
+        "kernel  2x4          8        4    50.00%",
+        "total                8        4    50.00%",
+        "bias    4            4        2  left out",
+        "key                  1           left out",
+    ]
 
 
 def test_summary_of_large_arrays_of_one_array_and_of_a_scalar():

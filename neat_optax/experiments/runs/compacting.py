@@ -25,7 +25,8 @@ from neat_optax.experiments.runs.loading import read_options
 from neat_optax.experiments.runs.reading import read_run
 from neat_optax.experiments.runs.selection import at_rate
 from neat_optax.experiments.runs.writing import folder_name, write_text
-from neat_optax.sparsity.compaction._compact import latency, search_compaction
+from neat_optax.sparsity.compaction._compact import search_compaction
+from neat_optax.sparsity.compaction._median_time import latency
 
 THRESHOLDS = (0.0, 1e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1)
 """Sizes up to which a weight may count as zero."""

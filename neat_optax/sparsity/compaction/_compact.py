@@ -4,7 +4,6 @@ A unit is dead if its outgoing or its incoming weights are all zero. Zeros in a 
 kernel save nothing; without the unit, kernels are smaller. Needs Flax.
 """
 
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -18,32 +17,47 @@ from neat_optax.sparsity.compaction._layer_order import join
 
 
 class CompactionReport(NamedTuple):
-    """Sizes before and after a compaction, and the change of the outputs."""
+    """Sizes before and after a compaction, and the change of the outputs.
+
+    Attributes:
+      threshold: the size up to which a weight counts as zero.
+      units_before: the units of each hidden layer, by the path of the layer.
+      units_after: those of the smaller model: the widths to build one like it.
+      parameters_before: the entries of all parameters, zeros too.
+      parameters_after: those of the smaller model.
+      nonzeros_before: the parameters that are not zero.
+      nonzeros_after: those of the smaller model.
+      bytes_before: the memory of the parameters.
+      bytes_after: that of the smaller model.
+      max_change: the largest difference of the outputs on `x` between the given and the
+        smaller model.
+      accepted: whether there is a smaller model; otherwise the given one is returned.
+    """
 
     threshold: float
-    """The size up to which a weight counts as zero."""
     units_before: dict[str, int]
-    """Units of each hidden layer, by the path of the layer."""
     units_after: dict[str, int]
     parameters_before: int
     parameters_after: int
     nonzeros_before: int
     nonzeros_after: int
     bytes_before: int
-    """Memory of the parameters."""
     bytes_after: int
     max_change: float
-    """Largest difference of the outputs on `x` between the given and this model."""
     accepted: bool
-    """Whether the model is smaller than the given one, which is returned otherwise."""
 
 
 class Compacted(NamedTuple):
-    """A smaller model, and its report."""
+    """A smaller model, and its report.
+
+    Attributes:
+      model: an `nnx.Module` with its weights, or a linen module.
+      variables: the variables of a linen module; None for an `nnx.Module`.
+      report: a `CompactionReport`.
+    """
 
     model: Any
     variables: Any
-    """The variables of a linen model; None for an NNX model."""
     report: CompactionReport
 
 
@@ -85,8 +99,9 @@ def compact(
       layers: the paths of the layers in their order, such as `("trunk/first", "head")`,
         instead of the order in the trace. The last one is not cut. Then only numbers
         tell whether they are a chain.
-      rebuild: for linen, from the features of each layer by path to the smaller module;
-        an `nn.Sequential` of Dense and Conv needs none.
+      rebuild: for linen, from the features of each layer by path, the last one's too,
+        to the smaller module, as `lambda widths: Net(hidden=widths["first"])`; an
+        `nn.Sequential` of Dense and Conv needs none.
 
     Returns:
       The smaller model, its variables, and the report. If nothing can be removed, as
@@ -145,6 +160,22 @@ def search_compaction(
     Raises:
       ValueError: as in `compact`; if there are no thresholds; if a score is no number.
       ImportError: if Flax is not installed.
+
+    Example:
+      >>> import jax.numpy as jnp
+      >>> from flax import nnx
+      >>> r = nnx.Rngs(0)
+      >>> model = nnx.Sequential(nnx.Linear(2, 8, rngs=r), nnx.relu,
+      ...                        nnx.Linear(8, 1, rngs=r))
+      >>> last = model.layers[2].kernel
+      >>> last[...] = last[...].at[3:].set(0.001)
+      >>> x = jnp.ones((4, 2))
+      >>> y = model(x)
+      >>> def score(model):
+      ...     return -jnp.mean((model(x) - y) ** 2)
+      >>> small = search_compaction(model, x, (0.0, 0.01), score, min_score=-1e-3)
+      >>> small.report.threshold, small.report.units_after
+      (0.01, {'layers/0': 3})
     """
     levels = sorted({_check_threshold("thresholds", t) for t in thresholds})
     if not levels:
@@ -160,35 +191,6 @@ def search_compaction(
         if _score(score, found.model, found.variables) >= min_score:
             return found
     return _unchanged(plan, levels[0], model, variables)
-
-
-def latency(
-    fn: Callable[..., Any], *args: Any, warmup: int = 5, repeats: int = 25
-) -> float:
-    """The median time of a compiled call.
-
-    Args:
-      fn: a function for `jax.jit`.
-      *args: its arguments.
-      warmup: calls before the clock runs, besides the one that compiles.
-      repeats: calls that are timed.
-
-    Returns:
-      Seconds.
-
-    Raises:
-      ValueError: if `fn` is no function, or a number of calls is out of range.
-    """
-    _checks.check_function("fn", fn)
-    _checks.check_count("warmup", warmup)
-    _checks.check_count("repeats", repeats, 1)
-    compiled = jax.jit(fn)
-    times = []
-    for _ in range(1 + warmup + repeats):
-        start = time.perf_counter()
-        jax.block_until_ready(compiled(*args))
-        times.append(time.perf_counter() - start)
-    return float(np.median(times[1 + warmup :]))
 
 
 def _check_threshold(name: str, value: Any) -> float:

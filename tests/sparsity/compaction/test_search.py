@@ -7,7 +7,8 @@ import pytest
 from flax import linen as nn
 
 from compaction_models import deaf_to, mlp, normal
-from neat_optax.sparsity.compaction._compact import latency, search_compaction
+from neat_optax.sparsity.compaction._compact import search_compaction
+from neat_optax.sparsity.compaction._median_time import latency
 
 X = np.float32([[1.0, 2.0], [-1.0, 0.5]])
 
