@@ -167,7 +167,8 @@ class OptaxOptimizer(keras.optimizers.Optimizer):
         params = built.params()
         grads = _packing.by_place(built.places, step.gradients)  # type: ignore[arg-type]
         update = self._chain.at(learning_rate).update
-        updates, state = update(grads, built.state(), params, **step.extra)
+        with _slots.hinting_at_players(grads, params):
+            updates, state = update(grads, built.state(), params, **step.extra)
         _checks.check_same_structure("updates", updates, "params", params)
         after = optax.apply_updates(params, updates)
         arrays = built.packing.pack(state)

@@ -57,14 +57,15 @@ class ExamplePlayers(_Players):
 
     `compile` takes two arguments more:
 
-    - `num_players`: number of groups of consecutive examples; every example is a player
-      by default.
+    - `num_players`: number of groups of consecutive examples, which divides every
+      batch; every example is a player by default.
     - `chunk_size`: players computed at a time; all of them by default.
 
     Raises:
       ValueError: when the step is traced: if the optimizer is not such a one, or clips
         or accumulates before the chain; if a layer mixes examples; if `num_players`
-        does not divide the batch; and see `value_and_example_grads`.
+        does not divide a batch, the last of an epoch included; and see
+        `value_and_example_grads`.
 
     Example:
       >>> import keras, numpy as np, optax
@@ -114,6 +115,7 @@ class ExamplePlayers(_Players):
     ) -> Any:
         batch = (x, y, sample_weight)
         size = len(jax.tree.leaves(x)[0])
+        _check_divides(self.num_players, size)
         seeds = _forward.are_seeds(self)
 
         def loss_fn(trainable: Any, number: Any, example: Any) -> Any:
@@ -237,6 +239,16 @@ def _check_optimizer(optimizer: Any) -> None:
                 f"`{name}` must be None for players, whose gradients have an axis that "
                 f"Keras does not know, got {value}: {instead}."
             )
+
+
+def _check_divides(num_players: int | None, size: int) -> None:
+    if num_players is not None and size % num_players:
+        raise ValueError(
+            f"`num_players` must divide every batch, got {num_players} for one of "
+            f"{size} examples: choose a batch_size that it divides, and leave out a "
+            "smaller last batch, by x[: len(x) // batch_size * batch_size] or "
+            "drop_remainder=True of the data set."
+        )
 
 
 def _check_apart(model: Any, before: Any, after: Any, seeds: Any) -> None:

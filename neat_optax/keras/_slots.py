@@ -1,9 +1,11 @@
 """What an optimizer keeps of its variables, and how it is given a learning rate."""
 
+import contextlib
 import inspect
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 import keras
 
@@ -48,6 +50,22 @@ class Step:
     def __init__(self):
         self.extra: dict[str, Any] = {}
         self.gradients: dict[int, Any] = {}
+
+
+@contextlib.contextmanager
+def hinting_at_players(grads: Any, params: Any) -> Iterator[None]:
+    """Says what makes players where a chain misses them in a model's own gradients."""
+    try:
+        yield
+    except ValueError as error:
+        of_players = jax.tree.map(jnp.shape, grads) != jax.tree.map(jnp.shape, params)
+        if of_players or "player axis" not in str(error):
+            raise
+        raise ValueError(
+            f"{str(error).rstrip('.')}: let the model's class begin with TaskPlayers "
+            "or ExamplePlayers of neat_optax.keras, as in class "
+            "Net(ExamplePlayers, keras.Sequential)."
+        ) from error
 
 
 def constant(array: Any) -> Any:

@@ -197,7 +197,7 @@ def test_saved_loaded_and_continued_equals_uninterrupted(tmp_path):
             mean_of_players,
             (),
             {"num_players": 5},
-            "`num_players` must divide the batch",
+            "`num_players` must divide every batch, got 5 for one of 32 examples: ch",
         ),
     ],
 )
@@ -205,6 +205,15 @@ def test_what_cannot_work_is_one_sentence(optimizer, hidden, options, sentence):
     model = network(Examples, *hidden)
     with pytest.raises(ValueError, match=sentence):
         train(model, optimizer(), **options)
+
+
+@pytest.mark.parametrize("bias, rule", [(True, "axis of one size"), (False, "shape")])
+def test_an_aggregator_in_an_ordinary_model_is_told_of_the_mixins(bias, rule):
+    model = keras.Sequential(
+        [keras.Input((64,)), keras.layers.Dense(10, use_bias=bias)]
+    )
+    with pytest.raises(ValueError, match=f"{rule}.*TaskPlayers or ExamplePlayers of"):
+        train(model, mean_of_players())
 
 
 def test_tasks_need_a_loss_each():
