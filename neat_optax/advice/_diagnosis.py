@@ -6,12 +6,16 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from neat_optax.advice._costs import StepCost
-from neat_optax.advice._geometry import Geometry
+from neat_optax.advice._geometry import FAINT, Geometry
 from neat_optax.advice._measures import Measures
 from neat_optax.advice._rules import Recommendation
+from neat_optax.advice._trial import Trial
 
 _SHOWN = 8
 """Of players and layers, at most."""
+ROUNDED = 1e-6
+"""Arrays whose gradients are so much shorter than others' hold rounding only, as biases
+in front of a normalization do."""
 
 
 class Diagnosis(NamedTuple):
@@ -87,8 +91,8 @@ def _conflicts(measures: Measures) -> list[str]:
     plain, metric = measures.plain, measures.metric
     names = measures.players
     return [
-        f"Conflict: {plain.conflict:.0%} of the pairs are opposed on one batch, "
-        f"{metric.conflict:.0%} in Adam's metric.",
+        f"Conflict: {plain.conflict:.0%} of the pairs are opposed on one batch"
+        f"{_on_two(measures)}; {metric.conflict:.0%} in Adam's metric.",
         _noise(measures),
         f"Beyond noise {_opposed(plain)}; in Adam's metric {_opposed(metric)}.",
         f"Lengths: the longest gradient is {measures.norm_ratio:.3g} times the "
@@ -103,18 +107,21 @@ def _conflicts(measures: Measures) -> list[str]:
 def _noise(measures: Measures) -> str:
     if not measures.sampled:
         return "Noise: none, as one batch is taken for all the data."
-    plain = measures.plain
     return (
-        f"Noise: on two batches {plain.between:.0%} of the pairs are opposed, and "
-        f"{plain.within:.0%} of the players to themselves (difference in "
-        f"[{plain.excess.low:.2f}, {plain.excess.high:.2f}])."
+        f"Noise: {measures.plain.within:.0%} of the players are opposed to themselves "
+        "on another batch."
     )
+
+
+def _on_two(measures: Measures) -> str:
+    return f", {measures.plain.between:.0%} on two" if measures.sampled else ""
 
 
 def _opposed(geometry: Geometry) -> str:
     found, pairs = geometry.opposed_pairs
     least = geometry.expected.min()
-    return f"{found} of {pairs} pairs are (least cosine {least:+.2f})"
+    limit = f"below -{FAINT:g} counts"
+    return f"{found} of {pairs} pairs are (least cosine {least:+.2f}; {limit})"
 
 
 def _harmed(geometry: Geometry, names: tuple[str, ...]) -> str:
@@ -125,7 +132,11 @@ def _harmed(geometry: Geometry, names: tuple[str, ...]) -> str:
 
 
 def _layers(measures: Measures) -> list[str]:
-    rows = sorted(measures.layers.items(), key=lambda pair: -pair[1][0])[:_SHOWN]
+    longest = max((row.max() for _, row in measures.layers.values()), default=0)
+    some = [
+        pair for pair in measures.layers.items() if pair[1][1].max() > ROUNDED * longest
+    ]
+    rows = sorted(some, key=lambda pair: -pair[1][0])[:_SHOWN]
     cells = [("", "opposed pairs", "gradients")]
     cells += [
         (path or "the root", f"{share:.0%}", _range(lengths))
@@ -150,19 +161,34 @@ def _costs(costs: dict[str, StepCost]) -> list[str]:
 
 
 def _trial(measures: Measures) -> list[str]:
-    if measures.trial is None:
+    trial = measures.trial
+    if trial is None:
         return []
     few = len(measures.players) <= _SHOWN and not measures.alike
     names = measures.players if few else ()
-    head = ("", "rate times", "log loss", "to the mean", "from", "to", *names)
+    head = ("", "rate times", "log loss", "less the mean's", "from", "to", *names)
     cells: list[tuple[str, ...]] = [head]
-    for name, one in measures.trial.items():
+    for name, one in trial.items():
         mean, low, high = (f"{x:+.3f}" for x in one.difference)
         factor = f"{one.factor:g}"
         apart = (f"{x:+.2f}" for x in (one.apart if few else ()))
         cells.append((name, factor, f"{one.score:+.3f}", mean, low, high, *apart))
-    text = "Trial: losses on held-out batches, lower is better"
-    return ["", text, *_indented(cells)]
+    count = max(len(trial) - 1, 1)
+    text = (
+        "Trial: losses on held-out batches, lower is better; intervals of 95 % for "
+        f"{count} at once"
+    )
+    return ["", text, *_indented(cells), *_at_edges(trial)]
+
+
+def _at_edges(trial: dict[str, Trial]) -> list[str]:
+    """Who may do better at a learning rate that was not tried."""
+    lines = []
+    for edge in ("largest", "smallest"):
+        who = ", ".join(name for name, one in trial.items() if one.edge == edge)
+        if who:
+            lines.append(f"  Best at the {edge} of the rates tried: {who}.")
+    return lines
 
 
 def _indented(cells: list[tuple[str, ...]]) -> list[str]:

@@ -8,6 +8,7 @@ import optax
 
 from neat_optax import _checks
 from neat_optax.advice import _candidates
+from neat_optax.advice._code import RATE
 from neat_optax.advice._costs import StepCost, step_costs
 from neat_optax.advice._diagnosis import Diagnosis
 from neat_optax.advice._geometry import step_cosines
@@ -17,9 +18,6 @@ from neat_optax.advice._problem import pose
 from neat_optax.advice._rules import cause, recommend
 from neat_optax.advice._steps import compile_steps
 from neat_optax.advice._trial import trials
-
-RATE = 1e-3
-"""Adam's, where no optimizer is given."""
 
 _log = logging.getLogger(__name__)
 
@@ -71,7 +69,7 @@ def doctor(
         then there is no noise.
       steps: of the probe, at least 2.
       trial_steps: of each training in the trial; 0 for no trial. There is none either
-        where nothing gives cause for it.
+        where nothing gives cause for it, unless candidates are named.
       seeds: trainings of each candidate: from slightly moved parameters, other batches
         held out, and the others in another order; at least 2.
       optimizer: what follows the mean or an aggregator; it sees gradients as long as
@@ -80,8 +78,8 @@ def doctor(
         candidate, and the mean, tries all of them with the first seed.
       candidates: names of those that are timed and tried, among
         `neat_optax.advice.KNOWN`; or a dictionary from names to functions from the
-        number of players to an aggregator. By default a few, which are timed only where
-        there is cause.
+        number of players to an aggregator. By default a few. Those that are named are
+        timed and tried even where nothing gives cause for it.
       halves: from a batch to two independent halves of it, where draws of whole
         batches are not independent.
       players: names of the players; by default keys of a dictionary, or numbers.
@@ -121,7 +119,7 @@ def doctor(
     _log.info("probe of %d players, %d steps", count, steps)
     met = probe(problem, usual, steps)
     kinds = {"sampled": problem.is_sampled, "heads": problem.has_heads}
-    measures = measure(met, names, **kinds)
+    measures = measure(met, names, **kinds)._replace(is_module=problem.is_module)
     why = cause(measures)
     _log.info("cause for a method: %s", why or "none")
     asked = own is not None and count > 1
@@ -130,7 +128,7 @@ def doctor(
     if why or asked:
         compiled = compile_steps(problem, own, usual)
         measures = measures._replace(costs=step_costs(problem, compiled))
-        if why and trial_steps:
+        if trial_steps:
             _announce(measures.costs, (len(tried) + seeds - 1) * trial_steps)
             options = tried, trial_steps, seeds, measures.alike
             measures = measures._replace(trial=trials(problem, compiled, *options))

@@ -44,6 +44,7 @@ class Measures(NamedTuple):
       layers: of each array the share of opposed pairs, and [P] lengths.
       costs: of candidates, by name; those of `mean` are 1.
       trial: of candidates, by name, if there was a trial.
+      is_module: whether the parameters came in an `nnx.Module`.
     """
 
     players: tuple[str, ...]
@@ -61,6 +62,7 @@ class Measures(NamedTuple):
     layers: dict[str, tuple[float, np.ndarray]]
     costs: dict[str, Any] = {}  # noqa: RUF012
     trial: dict[str, Any] | None = None
+    is_module: bool = False
 
     @property
     def noise(self) -> float:

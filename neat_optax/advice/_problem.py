@@ -1,5 +1,6 @@
 """What is examined: losses of several players at parameters that are a copy."""
 
+import inspect
 import itertools
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -39,6 +40,7 @@ class Problem(NamedTuple):
       players: their names.
       shared: of each array, whether more than one player's loss depends on it; all of
         them where none is shared.
+      is_module: whether the caller's parameters are in an `nnx.Module`.
     """
 
     start: Point
@@ -48,6 +50,7 @@ class Problem(NamedTuple):
     pairs: list[tuple[Any, Any]]
     players: tuple[str, ...]
     shared: tuple[bool, ...]
+    is_module: bool = False
 
     @property
     def has_heads(self) -> bool:
@@ -88,6 +91,7 @@ def pose(
     """
     _losses.check_loss_fn(losses_fn, "losses_fn")
     _checks.check_bool("has_aux", has_aux)
+    _takes_a_batch(losses_fn)
     read = _read(batches, most)
     given = _modules.opened(params)
     of_players = value_and_player_grads(losses_fn, has_aux=has_aux)
@@ -107,7 +111,23 @@ def pose(
     named = _named(losses_fn, has_aux, given, start, read[0], len(seen))
     names = _chosen(players, named)
     shared = _shared(losses, start, read[0], len(names))
-    return Problem(start, gradients, losses, read, _paired(read, halves), names, shared)
+    pairs, is_module = _paired(read, halves), given.params is not params
+    return Problem(start, gradients, losses, read, pairs, names, shared, is_module)
+
+
+def _takes_a_batch(losses_fn: Any) -> None:
+    """Raises where a function takes the parts of a batch one by one."""
+    try:
+        signature = inspect.signature(losses_fn)
+    except (TypeError, ValueError):  # a list, or a function that cannot be looked into
+        return
+    try:
+        signature.bind("params", "batch")
+    except TypeError as error:
+        raise ValueError(
+            "`losses_fn` must take parameters and one batch, got one that takes "
+            f"{signature}: pass `lambda params, batch: losses_fn(params, *batch)`."
+        ) from error
 
 
 def _shared(losses: Any, start: Point, batch: Any, count: int) -> tuple[bool, ...]:
@@ -141,9 +161,14 @@ def _read(batches: Any, most: int) -> list[Any]:
     first = _shape(found[0])
     for number, batch in enumerate(found):
         if _shape(batch) != first:
+            hint = (
+                "put one batch in a list"
+                if isinstance(batches, tuple)
+                else "leave out a last batch that is smaller"
+            )
             raise ValueError(
                 "`batches` must all have one shape, got another for number "
-                f"{number}: leave out a last batch that is smaller."
+                f"{number}: {hint}."
             )
     return found
 

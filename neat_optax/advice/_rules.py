@@ -6,6 +6,8 @@ import numpy as np
 
 from neat_optax._citing import cite
 from neat_optax.advice._candidates import KNOWN, NONE, Candidate
+from neat_optax.advice._code import code_of, code_of_mean
+from neat_optax.advice._geometry import FAINT
 from neat_optax.advice._measures import Measures
 from neat_optax.advice._steps import MEAN
 from neat_optax.advice._trial import Trial
@@ -68,13 +70,7 @@ def recommend(
     if count < 2:
         method, reason = NONE, "There is one player, and nobody to conflict with."
     elif found is None:
-        method, reason = (
-            NONE,
-            (
-                "No two players are opposed by more than their noise, the mean harms "
-                "nobody, and no gradient is much longer than the others."
-            ),
-        )
+        method, reason = NONE, _nothing(measures, thresholds)
     elif measures.trial is not None:
         method, reason = _by_trial(measures.trial, found, measures, thresholds)
     else:
@@ -106,6 +102,16 @@ def cause(
         ratio = f"{measures.norm_ratio:.3g}"
         found.append(f"the longest gradient is {ratio} times the shortest")
     return " and ".join(found) or None
+
+
+def _nothing(measures: Measures, limits: Thresholds) -> str:
+    least = measures.plain.expected.min()
+    return (
+        "No two players are opposed beyond noise (the least cosine is "
+        f"{least:+.2f}, and below -{FAINT:g} counts), the mean harms nobody, and the "
+        f"longest gradient is {measures.norm_ratio:.3g} times the shortest (above "
+        f"{limits.norm_ratio:g} counts)."
+    )
 
 
 def _by_trial(
@@ -157,8 +163,11 @@ def _given_up(
 
 
 def _but(given_up: dict[str, str]) -> str:
-    who = [f"{name} gave {player} up" for name, player in given_up.items()]
-    return f"; {', '.join(who)}: a loss that the mean lowers rose" if who else ""
+    if not given_up:
+        return ""
+    who = ", ".join(given_up)
+    lost = ", ".join(dict.fromkeys(given_up.values()))
+    return f"; {who} gave up {lost}, whose loss the mean lowers"
 
 
 def _lower(one: Trial) -> str:
@@ -211,41 +220,14 @@ def _conflict(measures: Measures) -> str:
     return f"{found} of {pairs} pairs are opposed beyond noise (cosine {least:.2f})"
 
 
-_CODE = """\
-import optax
-import neat_optax as neo
-
-aggregator = {aggregator}
-optimizer = optax.chain(aggregator, optax.adam(1e-3))
-state = optimizer.init(params)
-losses, gradients = neo.value_and_player_grads(losses_fn)(params, batch)
-updates, state = optimizer.update(gradients, state, params, losses=losses)
-params = optax.apply_updates(params, updates)"""
-_PLAIN = """\
-import jax, jax.numpy as jnp
-
-def mean_loss(params):
-    return jnp.mean(jnp.stack(jax.tree.leaves(losses_fn(params, batch))))
-
-loss, gradient = jax.value_and_grad(mean_loss)(params)"""
-
-
-_OF_SHARED = """\
-neo.aggregate_shared(
-    {aggregator},
-    neo.shared_params(losses_fn, params, batch),
-    rest=neo.aggregators.mean(),
-)"""
-
-
 def _as(
     method: str, reason: str, measures: Measures, candidates: dict[str, Candidate]
 ) -> Recommendation:
     if method == NONE:
-        return Recommendation(NONE, reason, _PLAIN, "")
-    count, chosen = len(measures.players), candidates[method]
-    written = chosen.code.format(count)
-    if measures.heads:
-        written = _OF_SHARED.format(aggregator=written)
-    code = _CODE.format(aggregator=written)
-    return Recommendation(method, reason, code, cite(chosen.make(count)))
+        return Recommendation(NONE, reason, code_of_mean(measures), "")
+    chosen = candidates[method]
+    factor = measures.trial[method].factor if measures.trial else 1.0
+    code = code_of(chosen, factor, measures)
+    return Recommendation(
+        method, reason, code, cite(chosen.make(len(measures.players)))
+    )

@@ -34,7 +34,9 @@ class Trial(NamedTuple):
       difference: of scores with the mean's, seed by seed; 0 for the mean itself.
       left: [P] mean logarithm of each loss over that at the start, so 0 or more where
         nothing was learned; [1] of players that are alike. `score` is its mean.
-      apart: [P] `left` over the mean's.
+      apart: [P] `left` less the mean's.
+      edge: "largest" or "smallest" if `factor` is that of several, else empty: a better
+        one may lie beyond.
     """
 
     losses: np.ndarray
@@ -43,6 +45,7 @@ class Trial(NamedTuple):
     difference: Interval
     left: np.ndarray
     apart: np.ndarray
+    edge: str = ""
 
 
 class Lesson(NamedTuple):
@@ -102,7 +105,18 @@ def trials(
         for name, place in best.items()
     }
     chosen = {name: factors[place] for name, place in best.items()}
-    return judge(ends, begun, chosen)
+    edges = {name: _edge(factor, factors) for name, factor in chosen.items()}
+    return {
+        name: one._replace(edge=edges[name])
+        for name, one in judge(ends, begun, chosen).items()
+    }
+
+
+def _edge(factor: float, factors: Sequence[float]) -> str:
+    if len(set(factors)) < 2:
+        return ""
+    ends = {max(factors): "largest", min(factors): "smallest"}
+    return ends.get(factor, "")
 
 
 def judge(

@@ -49,6 +49,7 @@ def test_noise_alone_asks_for_nothing(start):
     assert found.recommendation.method == "none"
     assert found.measures.noise > 0.5
     assert not found.measures.costs  # of candidates that nothing speaks for
+    assert found.measures.trial is None
 
 
 @pytest.mark.slow
@@ -61,9 +62,9 @@ def test_a_trial_follows_a_cause(start):
     assert set(found.measures.trial) == {"mean", "imtl_g"}
     assert found.measures.norm_ratio > 100
     assert "Trial" in str(found)
-    assert (
-        neo.doctor(quadratics, start, batches(30, 20.0), **few).measures.trial is None
-    )
+    asked = neo.doctor(quadratics, start, batches(30, 20.0), **few)
+    assert asked.recommendation.method == "none"
+    assert set(asked.measures.trial) == {"mean", "imtl_g"}  # since it was named
 
 
 @pytest.mark.slow
@@ -88,6 +89,10 @@ def test_a_module_is_left_as_it_is():
     assert "linear/kernel" in found.measures.layers
     after = nnx.split(model)[1]
     jax.tree.map(np.testing.assert_array_equal, before, jax.tree.map(np.array, after))
+    given = {"losses_fn": losses, "model": model, "batch": batches()[0]}
+    exec(found.recommendation.code, given)
+    assert found.recommendation.method == "none"
+    assert given["gradient"]["linear"]["kernel"].shape == (2, 2)
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,13 @@ def test_names_are_given_or_those_of_the_losses():
     [
         ([], {}, "`batches` must hold at least one batch, got none"),
         ({"x": BATCH}, {}, "`batches` must be a list of batches, .*got dict"),
-        ([BATCH, BATCH[:2]], {}, "one shape, got another for number 1"),
+        ([BATCH, BATCH[:2]], {}, "got another for number 1: leave out a last batch"),
+        ((BATCH, BATCH[:2]), {}, "got another for number 1: put one batch in a list"),
+        (
+            [BATCH],
+            {"loss": lambda p, x, y: p + x + y},
+            "one batch, got one that takes .p, x, y.",
+        ),
         ([BATCH], {"players": "abc"}, "each of the 2 losses, got a, b, c"),
     ],
 )

@@ -80,6 +80,9 @@ def test_a_trial_is_asked_before_the_geometry():
     won["nash_mtl"] = won["nash_mtl"]._replace(factor=3.0)
     faster = recommend(make_measures(plain=opposed(), trial=won)).reason
     assert faster.endswith("(geometric mean), at 3 times the learning rate.")
+    assert (
+        "optax.adam(0.003)" in recommend(make_measures(plain=opposed(), trial=won)).code
+    )
 
 
 def test_whose_losses_rise_is_told():
@@ -96,13 +99,11 @@ def test_who_gives_a_player_up_does_not_win():
     won["nash_mtl"] = won["nash_mtl"]._replace(left=lost)
     found = recommend(make_measures(plain=harmful(), trial=won))
     assert found.method == "upgrad"
-    assert found.reason.endswith(
-        "; nash_mtl gave b up: a loss that the mean lowers rose."
-    )
+    assert found.reason.endswith("; nash_mtl gave up b, whose loss the mean lowers.")
     alone = {name: won[name] for name in ("mean", "nash_mtl")}
     none = recommend(make_measures(plain=harmful(), trial=alone))
     assert none.method == "none"
-    assert "nash_mtl gave b up" in none.reason
+    assert "nash_mtl gave up b" in none.reason
     idle = np.array([-1.0, 0.0, -1.0])
     both = {**alone, "mean": alone["mean"]._replace(left=idle)}
     asked = make_measures(plain=harmful(), trial=both)
@@ -148,6 +149,26 @@ def test_code_and_papers_are_those_of_what_is_recommended(name, heads):
     }
     exec("\n".join(lines), given)
     assert neo.cite(given["aggregator"]) == found.papers != ""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("heads", [False, True])
+def test_code_for_a_module_makes_a_step(heads):
+    from flax import nnx
+
+    model = nnx.Linear(2, 3, rngs=nnx.Rngs(0))
+    before = np.array(model.kernel)
+    given = {
+        "losses_fn": lambda model, x: jnp.mean((model(x) - 1) ** 2, axis=0),
+        "model": model,
+        "batch": np.ones((4, 2), np.float32),
+    }
+    asked = {"plain": harmful(), "trial": trial(upgrad=(-0.4, -0.3))}
+    measures = make_measures(3, **asked, heads=heads, is_module=True)
+    with running.quickly():
+        exec(recommend(measures).code, given)
+    assert given["losses"].shape == (3,)
+    assert (np.array(model.kernel) != before).all()
 
 
 @pytest.mark.parametrize("kind", [jnp.stack, list, lambda x: dict(enumerate(x))])

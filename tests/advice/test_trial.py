@@ -59,6 +59,7 @@ def test_each_tries_all_factors_once_and_goes_on_with_the_best():
     steps = {"mean": Descent(0.1), "a": Descent(1.0)}
     found = trials(problem, steps, (0.3, 1.0, 3.0), steps=6, seeds=3, alike=False)
     assert (found["mean"].factor, found["a"].factor) == (3.0, 1.0)
+    assert (found["mean"].edge, found["a"].edge) == ("largest", "")
     assert found["a"].difference.high < 0
     for one in steps.values():
         assert len(one.used) == 6 * (3 + 2)
@@ -70,6 +71,7 @@ def test_each_tries_all_factors_once_and_goes_on_with_the_best():
     assert batches_of[0] == batches_of[1]
     alike = trials(problem, steps, (1.0,), steps=6, seeds=2, alike=True)
     assert alike["a"].losses.shape == (2, 1)
+    assert alike["a"].edge == ""  # there was one factor
 
 
 def test_a_quarter_of_the_batches_is_not_trained_on():

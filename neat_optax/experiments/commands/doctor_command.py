@@ -22,7 +22,7 @@ _A_FEW = "(default: a few)"
 
 
 _REQUIRED = ("losses_fn", "params", "batches")
-_TAKEN = (*_REQUIRED, "optimizer", "factors", "halves", "players", "has_aux")
+_TAKEN = (*_REQUIRED, "optimizer", "halves", "players", "has_aux")
 """Arguments of `neat_optax.doctor` that a problem may hold; others are options here."""
 
 
@@ -40,7 +40,7 @@ class DoctorOptions:
     ] = None
     """a function without arguments that returns losses_fn, params and batches, as
     neat_optax.doctor takes them; or a dictionary of its arguments, which may hold
-    optimizer, factors, halves, players and has_aux too"""
+    optimizer, halves, players and has_aux too"""
     benchmark: Annotated[
         str | None, arg(metavar="NAME/STUDY", help_behavior_hint=_NONE)
     ] = None
@@ -56,11 +56,13 @@ class DoctorOptions:
     """of each training in the trial; 0 for no trial"""
     seeds: Annotated[int, arg(metavar="N")] = 6
     """trainings of each candidate"""
+    factors: Annotated[tuple[float, ...], arg(metavar="X ...")] = (0.3, 1.0, 3.0)
+    """on the learning rate; each candidate tries all of them"""
     candidate: Annotated[
         UseAppendAction[tuple[str, ...]],
         arg(metavar="NAME", help_behavior_hint=_A_FEW),
     ] = ()
-    """may be repeated"""
+    """may be repeated; it is tried even where nothing gives cause for it"""
     output: Annotated[str, arg(metavar="FOLDER")] = "runs"
     """folder in which the new one is made"""
 
@@ -78,7 +80,8 @@ def doctor(options: DoctorOptions, arguments: Sequence[str]) -> None:
     from neat_optax.experiments.runs.writing import write_text, write_with
 
     del arguments
-    for name in options.candidate:
+    candidates = [name.replace("-", "_") for name in options.candidate]
+    for name in candidates:
         _checks.check_choice("candidate", name, tuple(KNOWN))
     name, given = _asked(options)
     with _followed():
@@ -87,7 +90,8 @@ def doctor(options: DoctorOptions, arguments: Sequence[str]) -> None:
             steps=options.steps,
             trial_steps=options.trial_steps,
             seeds=options.seeds,
-            candidates=options.candidate or None,
+            factors=options.factors,
+            candidates=candidates or None,
         )
     print(found)
     root = pathlib.Path(options.output)
@@ -148,17 +152,24 @@ def _of_function(place: str) -> tuple[str, dict[str, Any]]:
     function = getattr(found, name, None)
     if not callable(function):
         raise ValueError(f"`problem` must name a function of {module}, got {name}.")
-    given = function()
-    if isinstance(given, tuple) and len(given) == len(_REQUIRED):
-        given = dict(zip(_REQUIRED, given, strict=True))
-    if not isinstance(given, dict) or not set(_REQUIRED) <= set(given):
+    return name, _arguments(function(), place)
+
+
+def _arguments(found: Any, place: str) -> dict[str, Any]:
+    if isinstance(found, tuple) and len(found) == len(_REQUIRED):
+        return dict(zip(map(str, _REQUIRED), found, strict=True))
+    if not isinstance(found, dict) or not set(_REQUIRED) <= set(found):
         raise ValueError(
             "`problem` must return losses_fn, params and batches, or a dictionary "
-            f"with them, got {type(given).__name__} from {place}."
+            f"with them, got {type(found).__name__} from {place}."
         )
-    for argument in given:
-        _checks.check_choice("problem", argument, _TAKEN)
-    return name, given
+    for argument in found:
+        if argument not in _TAKEN:
+            raise ValueError(
+                f"`problem` must return some of {', '.join(_TAKEN)}, got {argument}; "
+                "what else the doctor takes is an option of this command."
+            )
+    return found
 
 
 def _of_study(place: str, data: str | None) -> tuple[str, dict[str, Any]]:

@@ -23,7 +23,8 @@ def wrong():
 def unknown():
     return {**with_options(), "steps": 4}
 """
-FEW = ["--steps", "4", "--trial-steps", "0", "--candidate", "imtl_g"]
+FEW = ["--steps", "4", "--trial-steps", "2", "--candidate", "imtl-g"]
+FEW += ["--seeds", "2", "--factors", "1.0"]
 
 
 @pytest.fixture
@@ -48,6 +49,7 @@ def test_the_report_is_printed_and_kept(module, tmp_path, capsys):
         assert (folder / "doctor.txt").read_text().strip() in said
         assert (folder / "doctor.png").stat().st_size > 10_000
     kept = [json.loads((x / "doctor.json").read_text()) for x in (first, second)]
+    assert [x["measures"]["trial"]["imtl_g"]["factor"] for x in kept] == [1.0, 1.0]
     names = [x["measures"]["players"] for x in kept]
     assert names == [["player 0", "player 1"], ["left", "right"]]
 
@@ -60,7 +62,7 @@ def test_the_report_is_printed_and_kept(module, tmp_path, capsys):
         (["no_such:problem"], "that can be imported, got no_such."),
         (["asked_for:nothing"], "must name a function of asked_for, got nothing."),
         (["asked_for:wrong"], "must return losses_fn, params and batches"),
-        (["asked_for:unknown"], "`problem` must be one of losses_fn,"),
+        (["asked_for:unknown"], "got steps; what else the doctor takes is an option"),
         (["asked_for:problem", "--candidate", "adam"], "`candidate` must be"),
     ],
 )
