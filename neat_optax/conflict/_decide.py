@@ -46,6 +46,10 @@ def decide(
     opened: Any = open_contest(measures, step)
     decided: Any
     decided, new_state = rules.update(opened, state)
+    if not isinstance(decided, Contest):
+        raise ValueError(
+            f"`rules` must return a contest, got {type(decided).__name__}."
+        )
     return decided, _tree.cast_like(new_state, state)
 
 

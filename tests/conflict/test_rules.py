@@ -4,6 +4,7 @@ import functools
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 import neat_optax as neo
@@ -97,6 +98,14 @@ def test_a_correction_that_is_no_function():
         ValueError, match=r"^`correction` must be a function, got 'cosine'"
     ):
         neo.neat_rules(correction="cosine")
+
+
+def test_a_rule_that_forgets_to_return():
+    tx = neo.contest(neo.opponents.given(), optax.stateless(lambda *_: None))
+    grads = {"w": np.ones(2, np.float32)}
+    update = functools.partial(tx.update, state=tx.init(grads), opponent=grads)
+    with pytest.raises(ValueError, match=r"`rules` must return a contest, got NoneT"):
+        jax.eval_shape(update, grads)
 
 
 RECIPES = {
