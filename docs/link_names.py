@@ -11,9 +11,23 @@ import make_symbols
 from docutils import nodes
 from sphinx import addnodes
 
+import neat_optax
+
 OTHERS = ("optax.", "jax.", "flax.", "numpy.")
 """Beginnings of names that intersphinx looks up."""
 TYPES = {"Array": "jax.Array", "Any": "typing.Any"}
+NAMESPACES = {
+    "doctor": "advice",
+    "evolution_search": "evolution",
+    "evolution_strategies": "evolution",
+    "performance": "aggregators",
+    "players": "aggregators",
+    "preferences": "aggregators",
+    "quickstart": "opponents",
+    "scaling": "aggregators",
+    "tutorial": "aggregators",
+}
+"""Of pages that are not called like the one that most of their tables are about."""
 LINKED = (nodes.reference, addnodes.pending_xref, nodes.title, addnodes.desc_signature)
 
 
@@ -47,15 +61,18 @@ def link(app, doctree: nodes.document) -> None:
 def named(text: str, page: str, listed: bool) -> str | None:
     """The full name that a text stands for on a page, if there is one and only one.
 
-    A word of English, like `mean`, stands for a name only in the first cell of a row,
-    and on the pages of its own namespace.
+    A word of English, like `mean`, stands for a name only where it is called, or in the
+    first cell of a row on the pages of its own namespace.
     """
+    if text in neat_optax.Diagnostic._fields:
+        return None
     name = re.sub(r"\(.*\)$", "", text).removeprefix("neo.")
     if name.startswith(OTHERS) and re.fullmatch(r"[\w.]+", name):
         return name
     if f"neat_optax.{name}" in make_symbols.names():
         return f"neat_optax.{name}"
     home = page.rpartition("/")[2]
+    home = NAMESPACES.get(home, home)
     symbol = home.removesuffix("-class")
     if is_symbol := symbol in make_symbols.names():
         if name in parameters(symbol):
@@ -65,7 +82,8 @@ def named(text: str, page: str, listed: bool) -> str | None:
     if f"neat_optax.{home}.{name}" in places and (listed or is_symbol):
         return f"neat_optax.{home}.{name}"
     word = "_" not in name and "." not in name and name.islower()
-    return None if len(places) != 1 or (word and not listed) else places[0]
+    called = listed and "(" in text
+    return None if len(places) != 1 or (word and not called) else places[0]
 
 
 def typed(text: str, page: str) -> str | None:

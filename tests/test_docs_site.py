@@ -197,3 +197,26 @@ def anchors(path: pathlib.Path) -> set[str]:
         again = sum(bool(re.fullmatch(rf"{slug}(-\d+)?", other)) for other in found)
         found.append(f"{slug}-{again}" if again else slug)
     return {*found}
+
+
+@pytest.mark.parametrize(
+    ("text", "page", "listed", "target"),
+    [
+        ("upgrad", "aggregators", True, "aggregators.upgrad"),
+        ("weights", "evolution_search", True, "evolution.weights"),
+        ("weights", "aggregators", True, None),
+        ("evaluate", "evolution_search", True, None),
+        ("momentum(0.9)", "math", True, "opponents.momentum"),
+        ("conflict", "math", True, None),
+        ("neo.per_leaf", "concepts", False, "per_leaf"),
+        ("per_leaf", "concepts", False, None),
+        ("adapt_alpha", "math", False, "adapt_alpha"),
+    ],
+)
+def test_words_are_linked_where_they_stand_for_a_name(
+    monkeypatch, text, page, listed, target
+):
+    pytest.importorskip("sphinx", reason="needs the extra docs")
+    monkeypatch.setattr(sys, "path", [str(DOCS), *sys.path])
+    found = script("link_names").named(text, page, listed)
+    assert found == (None if target is None else f"neat_optax.{target}")
