@@ -8,6 +8,7 @@ for underscores.
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import optax
 
@@ -17,7 +18,6 @@ from neat_optax.experiments.candidates.candidate import (
     Candidate,
     Lineup,
     Setting,
-    changes_gradient,
 )
 from neat_optax.experiments.candidates.optimizers import ADAM_RATE
 from neat_optax.experiments.candidates.watching import next_to_mean, player_measures
@@ -40,6 +40,14 @@ def _before_adam(make: Callable[[Setting, int], optax.GradientTransformation]):
         return optax.chain(setting.task.aggregate(own), setting.optimizer(rate))
 
     return build
+
+
+def _turns(report: dict[str, Any]) -> str:
+    """What an aggregator did, as the predicate of a sentence."""
+    turn = report["mean_over_run"]["correction_ratio"]
+    if turn == 0:
+        return "goes where the mean goes"
+    return f"turns {turn:.2g} from the mean on average"
 
 
 def _candidate(make: Callable, control: str | None, about: str) -> Candidate:
@@ -153,6 +161,6 @@ AGGREGATORS = Lineup(
     candidates=_CANDIDATES,
     default=("mean", "neat", "upgrad", "pcgrad"),
     measures=player_measures,
-    did=changes_gradient,
+    did=_turns,
     in_turn=True,
 )

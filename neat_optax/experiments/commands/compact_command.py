@@ -51,7 +51,7 @@ def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
       options: what is asked for.
       arguments: the command line that asks for it.
     """
-    from neat_optax.experiments.runs import compacting  # its imports take time
+    from neat_optax.experiments.runs import compacting, running  # its imports take time
 
     del arguments
     run = compacting.open_run(pathlib.Path(options.run))
@@ -59,7 +59,7 @@ def compact(options: CompactOptions, arguments: Sequence[str]) -> None:
         stack.callback(_lock.hold(run.path, "run"))
         name = compacting.choose(run, options.candidate)
         report = compacting.compact_run(run, name, options.output)
-    console = Console()
+    console = running.make_console()
     show(report, console)
     written = run.path / options.output
     console.print(f"written to {written} and {written}.json", highlight=False)

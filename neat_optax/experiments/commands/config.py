@@ -147,7 +147,8 @@ class TrainConfig(TrainOptions):
                 f"{', '.join(self.names) or 'none'}."
             )
         if self.players is None:
-            _check_left_out("aggregator", self.aggregators, "without players")
+            hint = ": add --players examples or --players tasks"
+            _check_left_out("aggregator", self.aggregators, "without players", hint)
         else:
             _check_left_out("optimizer", self.optimizers, "with players")
 
@@ -174,7 +175,7 @@ class TrainConfig(TrainOptions):
             )
 
 
-def _check_left_out(option: str, value: Any, where: str) -> None:
+def _check_left_out(option: str, value: Any, where: str, hint: str = "") -> None:
     if value:
         got = value if isinstance(value, str) else ", ".join(value)
-        raise ValueError(f"`{option}` must be left out {where}, got {got}.")
+        raise ValueError(f"`{option}` must be left out {where}, got {got}{hint}.")

@@ -11,10 +11,10 @@ from rich.table import Table
 from tyro.conf import Positional, arg
 
 from neat_optax.experiments.reports import tables
+from neat_optax.experiments.reports.statistics import about_seeds
 from neat_optax.experiments.runs import listing, running
 from neat_optax.experiments.runs.reading import Run, read_run
 
-_WIDE = 250
 _NONE = "(default: none)"
 _NOTE = (
     "low and high: ends of the 95 % interval of the mean over seeds; difference: to "
@@ -54,9 +54,7 @@ def report(options: ReportOptions, arguments: Sequence[str]) -> None:
             raise ValueError(f"`{name}` must be a new file, got {file}.")
     runs = [run for path in options.runs for run in _read(path)]
     rows = tables.summaries(runs)
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)  # nothing has to be folded in a file
+    console = running.make_console()
     show(rows, console)
     if options.csv is not None:
         tables.write(rows, pathlib.Path(options.csv))
@@ -93,6 +91,8 @@ def show(rows: Sequence[tables.Summary], console: Console) -> None:
     console.print(table)
     console.print()
     console.print(_NOTE, style="dim", highlight=False)
+    for warning in sorted({about_seeds(row.seeds) for row in rows} - {""}):
+        console.print(warning, highlight=False)
 
 
 def _cell(value: str | float) -> str:

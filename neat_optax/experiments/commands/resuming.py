@@ -44,8 +44,8 @@ def _find(root: pathlib.Path, resume: str, subject: str) -> pathlib.Path:
     found = [folder for folder in folders if _is_open(folder, subject)]
     if not found:
         raise ValueError(
-            f"`resume` must be the name of a run where none is unfinished, got "
-            f"{LATEST} in {root}."
+            f"`resume` must name an unfinished run of this command, got {LATEST}, and "
+            f"{root} holds none."
         )
     return max(found, key=lambda folder: (folder / CONFIG).stat().st_mtime_ns)
 

@@ -6,13 +6,10 @@ from collections.abc import Sequence
 from typing import Annotated
 
 from rich import box
-from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional, arg
 
-from neat_optax.experiments.runs import listing
-
-_WIDE = 200
+from neat_optax.experiments.runs import listing, running
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,9 +32,7 @@ def runs(options: RunsOptions, arguments: Sequence[str]) -> None:
     found = [listing.describe(path, root) for path in listing.find(root)]
     if not found:
         raise ValueError(f"`folder` must be one with runs, got {root}.")
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=_WIDE)
+    console = running.make_console()
     table = Table(
         box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True
     )

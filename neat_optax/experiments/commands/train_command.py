@@ -55,8 +55,10 @@ def make_config(options: TrainOptions) -> TrainConfig:
 
 def _names(lineup: Lineup, given: tuple[str, ...], asked: bool) -> tuple[str, ...]:
     """The names with their controls, each with the rate that is given after it."""
-    usual = lineup.default if asked else ()
-    found = [with_rate(lineup.kind, _spelled(text)) for text in given or usual]
+    if not asked:
+        return given  # which is refused
+    texts = given or lineup.default
+    found = [with_rate(lineup.kind, _spelled(text)) for text in texts]
     names = lineup.with_controls(tuple(name for name, _ in found))
     if len(set(names)) < len(names):
         return names  # which is refused
@@ -81,7 +83,7 @@ def train(options: TrainOptions, arguments: Sequence[str]) -> None:
       options: what is asked for.
       arguments: the command line that asks for it.
     """
-    console = Console()
+    console = running.make_console()
     points = sweeping.points(options)
     if points:
         _sweep(points, options, arguments, console)

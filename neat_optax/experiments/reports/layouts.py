@@ -40,7 +40,7 @@ OPTIMIZERS = Layout(
         Column(
             "correction_ratio",
             ".2%",
-            "its norm as a share of the gradient's",
+            "norm of the correction as a share of the gradient's",
         ),
         Column(
             "gain",
@@ -60,18 +60,19 @@ AGGREGATORS = Layout(
     kind="aggregator",
     columns=(
         Column("conflicting_pairs", ".1%", "share of pairs of players in conflict"),
-        Column("opposed", ".0%", "share of steps with such a pair"),
+        Column("opposed", ".0%", "share of steps with any such pair"),
         Column("worst_cosine", "+.2f", "the smallest cosine of a pair"),
         Column(
             "correction_ratio",
             ".3f",
-            "distance of the update's direction from the mean gradient's, of at most 2",
+            "turn from the mean, the distance of the update's direction from the mean "
+            "gradient's: 0 the same, 1.41 at right angles, 2 opposed",
         ),
     ),
     curves=(
         ("validation_accuracy", "validation accuracy"),
         ("conflicting_pairs", "share of pairs in conflict"),
-        ("correction_ratio", "turn away from the mean gradient"),
+        ("correction_ratio", "turn from the mean"),
     ),
     note="Adam takes the step",
 )

@@ -9,7 +9,11 @@ from rich.table import Table
 
 from neat_optax.experiments.candidates.pruning_methods import Rules
 from neat_optax.experiments.reports.layouts import Layout, layout
-from neat_optax.experiments.reports.statistics import Interval, in_points
+from neat_optax.experiments.reports.statistics import (
+    Interval,
+    about_seeds,
+    in_points,
+)
 
 F1 = "test_macro_f1_interval"
 LATE = "late_minus_early"
@@ -43,6 +47,8 @@ def show(result: dict[str, Any], console: Console) -> None:
     console.print(table)
     console.print()
     console.print(_note(shown, bool(f1), bool(late)), style="dim", highlight=False)
+    if warning := about_seeds(result["config"]["seeds"]):
+        console.print(f"{warning}.", highlight=False)
     for against in result["differences"].values():
         for difference in against.values():
             console.print(difference["verdict"], highlight=False)

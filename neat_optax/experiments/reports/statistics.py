@@ -12,6 +12,16 @@ def in_points(share: float, digits: int = 2) -> str:
     return f"{round(100 * share, digits) + 0.0:+.{digits}f}"
 
 
+def about_seeds(seeds: int) -> str:
+    """What to know of an interval over so few seeds; empty where they are enough."""
+    if seeds != 2:
+        return ""
+    return (
+        "two seeds say next to nothing: their interval reaches 12.7 standard errors to "
+        "each side, and one of accuracies may end above 1; take five"
+    )
+
+
 def verdict(name: str, did: str, control: str, difference: Interval) -> str:
     """One sentence on whether a difference to the control exceeds its noise.
 
@@ -31,8 +41,8 @@ def verdict(name: str, did: str, control: str, difference: Interval) -> str:
         return f"{name} {did}; for every seed it ends as accurate as {control}."
     if np.isclose(difference.low, difference.high, rtol=0, atol=1e-12):
         return (
-            f"{name} {did}; its difference to {control} is {points} for every seed, "
-            "which says nothing about the noise."
+            f"{name} {did}; its difference to {control} is {points}, the same for "
+            "every seed, so that these seeds do not show how large the noise is."
         )
     ends = in_points(difference.low), in_points(difference.high)
     span = "95 % interval {} to {}".format(*ends)

@@ -52,8 +52,8 @@ class RunFolder:
         self._writer: checkpoints.Writer | None = None
         # others may have been here before the lock
         places.check_usable(self.path, config)
-        if not self.finished:
-            self.write(CONFIG, config)
+        if not (self.path / CONFIG).exists():
+            self.write(CONFIG, config)  # its time is that of the first start
 
     def __enter__(self) -> "RunFolder":
         return self

@@ -78,8 +78,9 @@ def _check_same_options(file: pathlib.Path, config: dict[str, Any]) -> None:
     if other and (file.parent / RESULT).exists():
         raise ValueError(
             f"`{OPTION}` must be that of a new or unfinished run, got "
-            f"{file.parent.name}: {file.parent} holds a result with another "
-            f"{other[0]}; choose another."
+            f"{file.parent.name}: {file.parent} holds the result for `{other[0]}` "
+            f"{known.get(other[0])!r}, and {asked[other[0]]!r} is asked for; choose "
+            "another name."
         )
     for option in other:
         raise ValueError(

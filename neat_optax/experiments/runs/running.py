@@ -11,6 +11,8 @@ from typing import Any
 from rich import progress
 from rich.console import Console
 
+WIDE = 250
+"""Columns of what goes to a file or another program, where nothing has to be folded."""
 QUIET = 10.0
 """Seconds between two lines of progress, at least."""
 
@@ -20,6 +22,12 @@ Show = Callable[[str, int, int], None]
 
 class Stop(KeyboardInterrupt):
     """Ctrl-C between two pieces of work; its text says which is done, and saved."""
+
+
+def make_console() -> Console:
+    """Where a command prints: as wide as a terminal, or wide where there is none."""
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDE)
 
 
 def say(console: Console, text: str) -> None:

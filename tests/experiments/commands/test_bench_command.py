@@ -34,7 +34,7 @@ def test_all_studies_are_carried_out_and_written(made, tmp_path, capsys):
     assert call(tmp_path, "--results", str(results), "--data", "x") == 0
     assert made == [(False, "x")]
     printed = capsys.readouterr().out
-    assert "good helps: accuracy 0.7 against 0.5 of sum" in printed
+    assert "good helps: accuracy 70.00 % against 50.00 % of sum" in printed
     result = json.loads((results / "toy.json").read_text())
     whole = json.loads((tmp_path / "out" / "toy" / "toy.json").read_text())
     curves = whole["studies"]["other"]["methods"]["bad"].pop("curves")

@@ -46,7 +46,10 @@ def test_a_finished_run_is_refused_with_one_line(tmp_path, capsys):
         ("--batch-size 5000", "`batch_size` must be at most the 1077"),
         ("--players agents", "`players` must be one of examples, tasks, got agents."),
         ("--players tasks", "`dataset` must be one of several labels"),
-        ("--aggregator mean", "`aggregator` must be left out without players"),
+        (
+            "--aggregator upgrad",
+            "left out without players, got upgrad: add --players examples or",
+        ),
         ("--players examples --aggregator best", "`aggregator` must be one of mean"),
         ("--players examples --optimizer adam", "`optimizer` must be left out"),
         ("--players examples --num-players 7", "must divide the batch size, 64, got 7"),

@@ -102,7 +102,7 @@ def test_what_is_made_of_a_result_is_made_again_by_the_same_command(
     assert (run / "measures.csv").read_text().startswith("run,candidate,")
     assert (run / "result.json").read_bytes() == result
     assert call(f"{command} --epochs 3", tmp_path) == 2
-    assert_one_line(capsys.readouterr().err, "holds a result with another epochs")
+    assert_one_line(capsys.readouterr().err, "for `epochs` 2, and 3 is asked for")
 
 
 @pytest.mark.slow

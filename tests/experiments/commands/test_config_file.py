@@ -1,6 +1,7 @@
 import dataclasses
 import pathlib
 import re
+import tomllib
 
 import pytest
 
@@ -10,7 +11,11 @@ from neat_optax.experiments.commands.evolve_config import EvolveOptions
 from neat_optax.experiments.commands.options import TrainOptions
 from neat_optax.experiments.commands.train_command import make_config
 
-EXAMPLES = pathlib.Path(__file__).parents[3] / "docs" / "examples"
+DOCS = pathlib.Path(__file__).parents[3] / "docs"
+EXAMPLES = DOCS / "examples"
+BLOCKS = re.findall(
+    "^```toml\n(.*?)^```", (DOCS / "command_line.md").read_text(), re.M | re.S
+)
 TOML = """
 dataset = "wine"
 optimizer = ["neuroplastic", "adam"]
@@ -187,8 +192,27 @@ def test_the_examples_are_valid(name):
     assert set(config.names) == compared
 
 
+def test_the_example_with_players_compares_two_aggregators_and_the_mean():
+    config = make_config(read(str(EXAMPLES / "aggregators.toml")))
+    assert config.names == ("upgrad", "mean", "pcgrad")
+    (shown,) = [tomllib.loads(block) for block in BLOCKS if "aggregator" in block]
+    whole = tomllib.loads((EXAMPLES / "aggregators.toml").read_text())
+    assert shown.items() <= whole.items()
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_the_page_shows_is_valid(block, write):
+    path = write("x.toml", block)
+    options = read(path)
+    for name, values in config_file.read_sweep(path, TrainOptions).items():
+        for value in values:
+            make_config(dataclasses.replace(options, **{name: value}))
+    make_config(options)
+
+
 def test_no_example_is_missing():
     assert sorted(path.name for path in EXAMPLES.glob("*.toml")) == [
+        "aggregators.toml",
         "digits.toml",
         "fashion_mnist.toml",
     ]

@@ -71,6 +71,7 @@ def test_results_of_one_name_stand_together(runs, tmp_path, capsys):
     )
     assert (last["measure"], last["mean"]) == ("test minus the sum", "-2.0")
     printed = capsys.readouterr().out.splitlines()
+    assert printed[-2].startswith("two seeds say next to nothing")
     assert printed[0].split() == list(rows[0])
     shown = "neat a digits 0.2 2 3 test_accuracy 0.9 0.89 0.91"
     assert shown.split() in [line.split() for line in printed]

@@ -55,7 +55,7 @@ def test_the_latest_is_the_unfinished_run_that_was_started_last(tmp_path):
     [
         (
             "--resume latest",
-            "`resume` must be the name of a run where none is unfinish",
+            "`resume` must name an unfinished run of this command, got latest, and ",
         ),
         ("--resume x", "`resume` must be latest or the name of an unfinished run"),
         ("--resume latest --name x", "`name` must be left out with resume, got x."),

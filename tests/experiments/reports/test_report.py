@@ -112,6 +112,13 @@ def test_title_says_where_rates_come_from(tried, title):
     assert title in " ".join(printed(result, 200).split())
 
 
+@pytest.mark.parametrize("seeds, warned", [(2, True), (5, False)])
+def test_intervals_of_two_seeds_come_with_a_warning(seeds, warned):
+    result = make_result()
+    result["config"]["seeds"] = seeds
+    assert ("two seeds say next to nothing" in printed(result, 200)) == warned
+
+
 def test_a_rate_is_shown_as_it_is():
     result = make_result()
     result["optimizers"]["neat"]["learning_rate"] = 0.012345

@@ -4,6 +4,7 @@ import numpy as np
 
 from neat_optax.experiments.reports.statistics import (
     Interval,
+    about_seeds,
     in_points,
     interval,
     paired,
@@ -60,4 +61,11 @@ def test_differences_that_are_all_equal_say_nothing_about_noise():
     rounded = paired([0.3, 0.6], [0.1, 0.4])  # 0.2 but for the last bits
     assert "every seed" in verdict("a", "does", "b", rounded)
     sentence = verdict("a", "does", "b", Interval(-0.05, -0.05, -0.05))
-    assert "-5.00 points for every seed, which says nothing about the noise" in sentence
+    assert "-5.00 points, the same for every seed, so that these seeds do" in sentence
+
+
+def test_two_seeds_are_said_to_be_few():
+    assert "12.7 standard errors" in about_seeds(2)
+    low, high = interval([0.0, 2.0])[1:]
+    np.testing.assert_allclose((high - low) / 2, 12.7, rtol=1e-3)  # standard error 1
+    assert about_seeds(1) == about_seeds(3) == ""

@@ -25,7 +25,8 @@ def test_a_finished_run_is_never_overwritten(tmp_path):
         assert not folder.finished
         folder.write("result.json", {"kept": True})
     with pytest.raises(
-        ValueError, match=r"`name` must be .* got mine.* another epochs"
+        ValueError,
+        match=r"`name` must be .* got mine.* `epochs` 3, and 4 is ask",
     ):
         RunFolder(str(tmp_path), "mine", {**CONFIG, "epochs": 4})
     before = (folder.path / "config.json").stat().st_mtime_ns
@@ -33,6 +34,15 @@ def test_a_finished_run_is_never_overwritten(tmp_path):
         assert again.finished
     assert (folder.path / "config.json").stat().st_mtime_ns == before
     assert json.loads((folder.path / "result.json").read_text()) == {"kept": True}
+
+
+def test_a_run_that_goes_on_keeps_the_time_of_its_first_start(tmp_path):
+    for _ in range(2):
+        with RunFolder(str(tmp_path), "mine", CONFIG) as folder:
+            file = folder.path / "config.json"
+            before = file.stat().st_mtime
+            os.utime(file, (1e9, 1e9))
+    assert before == 1e9
 
 
 def test_two_writers_never_hold_one_folder(tmp_path):
