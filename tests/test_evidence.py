@@ -5,8 +5,8 @@ import json
 import math
 import pathlib
 
+from neat_optax.experiments.benchmarks.columns import MEANING
 from neat_optax.experiments.benchmarks.comparing import conclude
-from neat_optax.experiments.benchmarks.legend import MEANING
 from neat_optax.experiments.benchmarks.study import Score
 
 DOCS = pathlib.Path(__file__).parents[1] / "docs"

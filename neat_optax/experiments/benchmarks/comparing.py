@@ -86,15 +86,16 @@ def conclude(
     ranked = [name for name in in_order(means, score) if name not in controls]
     better = [name for name in ranked if outcomes[name]["verdict"] == BETTER]
     lost = [name for name in ranked if outcomes[name]["verdict"] == WORSE]
-    count = len(outcomes) - 1
+    rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
+    count = len(outcomes) - 1 - len(rivals)
     if not better:
         (other, *more) = [name for name in outcomes if name != first]
         who = f"None of {count} methods beats" if more else f"{other} does not beat"
         says = f"{who} {first} beyond its interval"
-        return f"{says}{_worse(lost)}."
+        but = f", but the control {_listed(rivals)} does" if rivals else ""
+        return f"{says}{but}{_worse(lost)}."
     best = better[0]
     parts = [f"{best} helps: {_figures(best, first, outcomes, score)}"]
-    rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
     equal = unbeaten(best, outcomes, controls, score)
     less = [name for name in rivals if name not in equal]
     for how, names in (("not beyond", equal), ("beyond", less)):

@@ -51,7 +51,9 @@ NOTES = (
     "to train and to select by are wrong alike, since whoever has wrong labels has no "
     "others to select by; those of the test part are right. The cosine of right and "
     "wrong labels' gradients is that of their means over the validation part. "
-    "`clip-example-norms` allows a length of 1."
+    "`clip-example-norms` allows a length of 1. `trimmed-mean` drops one example at "
+    "each end of a coordinate, `trimmed-mean-8` eight. `random` draws weights at each "
+    "step, and `control` is NEAT with alpha 0."
 )
 
 

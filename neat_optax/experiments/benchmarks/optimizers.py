@@ -29,6 +29,8 @@ from neat_optax.experiments.data.parts import Data
 from neat_optax.experiments.data.tasks import make_task
 
 CONTROLS = ("control",)
+BESIDE = (*CONTROLS, "adam")
+"""Which is a control in every study, since it is what most would take instead."""
 SHORT = (
     *CONTROLS,
     "neat",
@@ -89,7 +91,7 @@ def on_digits(seeds: int, epochs: int, names: Sequence[str], **options: Any) -> 
         dataset="digits", optimizers=tuple(names), seeds=seeds, epochs=epochs
     )
     data = datasets.load("digits")
-    options = {"controls": CONTROLS, "notes": f"{_NOTES} {_RATES}", **options}
+    options = {"controls": BESIDE, "notes": f"{_NOTES} {_RATES}", **options}
     return of_train(
         options.pop("name", "digits"),
         options.pop("about", f"1797 digits, a dense network, {epochs} epochs"),
@@ -164,7 +166,7 @@ def on_images(
         config,
         data,
         make_task(data, network=network or config.network),
-        controls=CONTROLS,
+        controls=BESIDE,
         lineup=_in_turn(names),
         measures=MEASURES,
         notes=f"{_NOTES} {_RATES}",
@@ -193,7 +195,7 @@ def on_characters(
         config,
         data,
         make_task(data, network=small_transformer),
-        controls=CONTROLS,
+        controls=BESIDE,
         lineup=_in_turn(names),
         measures=MEASURES,
         notes=f"{_NOTES} {_RATES} The text is that of `help()` in the running Python "

@@ -6,13 +6,13 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from neat_optax.experiments.benchmarks.columns import heading
 from neat_optax.experiments.benchmarks.comparing import (
     BETTER,
     WORSE,
     in_order,
     show_difference,
 )
-from neat_optax.experiments.benchmarks.legend import heading
 from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 

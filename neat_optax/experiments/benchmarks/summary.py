@@ -1,12 +1,13 @@
 """Pages of results: where each method helps, and every table."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from neat_optax.experiments.benchmarks import page as tables
 from neat_optax.experiments.benchmarks.catalog import NAMES
+from neat_optax.experiments.benchmarks.columns import legend
 from neat_optax.experiments.benchmarks.comparing import BETTER, OPEN, WORSE, unbeaten
-from neat_optax.experiments.benchmarks.legend import legend
 from neat_optax.experiments.benchmarks.study import Score
 
 KINDS = {
@@ -14,19 +15,25 @@ KINDS = {
     "Optimizers": ("optimizers", "plasticity"),
     "Continual learning": ("continual",),
     "Pruning": ("sparsity",),
-    "Search without gradients": ("evolution",),
+    "Search by populations, beside Adam": ("evolution",),
 }
 """Methods that are held against each other, by the benchmarks in which they are."""
 DOCTOR = "python benchmarks/doctor_hits.py"
 """Asks the doctor, of whom there is a page as well."""
 OF_PARTS = ("ablation", "-parts")
 """How the names of studies end that take methods to pieces."""
-HEAD = ("method", "better than the control in", "worse in", "neither")
+HEAD = ("method", "better than the control in", "worse in", "studies left open")
+UNITS = (
+    "Differences to the control, with intervals: `x0.5` is half of its error, and below "
+    "1 is better. A number with a sign is in points of percent: of Delta-m in "
+    "multitask, where less is better, and of accuracy elsewhere.\n"
+)
 
 
 class _Place(NamedTuple):
     """What a method has come to in one study."""
 
+    benchmark: str
     study: str
     verdict: str
     difference: str  # to the control, with its interval
@@ -35,7 +42,13 @@ class _Place(NamedTuple):
     def __str__(self) -> str:
         """As the table of what helps shows it."""
         beside = f" (not beyond {', '.join(self.rivals)})" if self.rivals else ""
-        return f"{self.study} {self.difference}{beside}"
+        return f"{self.link} {self.difference}{beside}"
+
+    @property
+    def link(self) -> str:
+        """The study, as a link to its table."""
+        anchor = re.sub(r"[^\w-]", "", self.study)
+        return f"[{self.study}](evidence/{self.benchmark}.md#{anchor})"
 
 
 def page(results: Mapping[str, Any]) -> str:
@@ -45,7 +58,8 @@ def page(results: Mapping[str, Any]) -> str:
       results: of benchmarks, by name.
     """
     sections = [_section(name, result) for name, result in results.items()]
-    return "\n".join(["## Where each method helps\n", abstract(results), *sections])
+    head = ["## Where each method helps\n", UNITS, abstract(results)]
+    return "\n".join([*head, *sections])
 
 
 def abstract(results: Mapping[str, Any]) -> str:
@@ -55,34 +69,38 @@ def abstract(results: Mapping[str, Any]) -> str:
     """
     parts = []
     for kind, names in KINDS.items():
-        here = [results[name] for name in names if name in results]
+        here = {name: results[name] for name in names if name in results}
         places = _places(here)
         if places:
             parts += [f"### {kind}\n", *_helping(places), *_not_helping(places)]
     return "\n".join(parts)
 
 
-def _places(results: Sequence[Mapping[str, Any]]) -> dict[str, list[_Place]]:
+def _places(results: Mapping[str, Any]) -> dict[str, list[_Place]]:
     """Of each method the studies in which it is held against a control.
 
     Studies of its parts are left out: they hold the same runs against one another.
     """
     places: dict[str, list[_Place]] = {}
-    for result in results:
+    for name, result in results.items():
         for study, content in result["studies"].items():
             if study.endswith(OF_PARTS):
                 continue
             for method in content["methods"]:
                 if method not in content["controls"]:
-                    places.setdefault(method, []).append(_place(study, content, method))
+                    place = _place(name, study, content, method)
+                    places.setdefault(method, []).append(place)
     return places
 
 
-def _place(study: str, content: Mapping[str, Any], method: str) -> _Place:
+def _place(
+    benchmark: str, study: str, content: Mapping[str, Any], method: str
+) -> _Place:
     score, rows = Score(**content["score"]), content["methods"]
     rivals = unbeaten(method, rows, content["controls"], score)
     shown = tables.difference(rows[method], score)
-    return _Place(study, rows[method]["verdict"], shown, tuple(rivals))
+    verdict = rows[method]["verdict"]
+    return _Place(benchmark, study, verdict, shown, tuple(rivals))
 
 
 def _helping(places: Mapping[str, Sequence[_Place]]) -> list[str]:
@@ -96,7 +114,7 @@ def _helping(places: Mapping[str, Sequence[_Place]]) -> list[str]:
         [
             method,
             "; ".join(map(str, found[method])),
-            ", ".join(p.study for p in places[method] if p.verdict == WORSE),
+            ", ".join(p.link for p in places[method] if p.verdict == WORSE),
             str(sum(place.verdict == OPEN for place in places[method])),
         ]
         for method in ranked

@@ -83,6 +83,13 @@ def test_nothing_here_is_said():
     assert says == "None of 2 methods beats sum beyond its interval; worse than it: b."
 
 
+def test_a_control_that_alone_is_better_is_no_method():
+    found = outcomes(ACCURACY, sum=CONTROL, a=SAME, b=SAME, single=BETTER)
+    says = comparing.conclude(found, ["sum", "single"], ACCURACY)
+    beyond = "None of 2 methods beats sum beyond its interval"
+    assert says == f"{beyond}, but the control single does."
+
+
 def test_one_method_is_called_by_its_name():
     found = outcomes(ACCURACY, sum=CONTROL, a=SAME)
     says = comparing.conclude(found, ["sum", "a"], ACCURACY)

@@ -56,7 +56,10 @@ def test_costs_have_columns_where_there_are_some(study):
 def test_the_abstract_names_for_each_method_where_it_helps(result):
     lines = summary.abstract({"toy": result}).splitlines()
     assert lines[0] == "### Aggregators and weightings of losses"
-    assert "| good | made-up +20.00 [+20.00, +20.00] |  | 0 |" in lines
+    assert (
+        "| good | [made-up](evidence/toy.md#made-up) +20.00 [+20.00, +20.00] |  | 0 |"
+        in lines
+    )
     assert lines[-1].endswith("in so many studies: bad (1, worse in 1).")
 
 

@@ -91,6 +91,8 @@ def studies(full: bool, data: str | None) -> list[Study]:
         sizes=sizes["burgers"],
         seeds=seeds,
         suffix="-parts",
+        notes="`-cold` is without the warm-up of the learning rate over the first "
+        "hundredth of the steps.",
     )
     return [*found, parts]
 
