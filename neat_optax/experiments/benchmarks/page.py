@@ -17,6 +17,8 @@ from neat_optax.experiments.benchmarks.study import Score, Table
 from neat_optax.experiments.reports.statistics import Interval
 
 COLUMNS = 3
+DECADES = 300
+"""A range of ratios that is wider has ticks at powers of ten only."""
 WIDEST = 48
 """Letters of a line under a panel."""
 _DRAWN = ("curves", "kept", "validation")
@@ -149,25 +151,29 @@ def _draw_study(axes: Any, name: str, study: Mapping[str, Any]) -> None:
 
     score = Score(**study["score"])
     names = [n for n in _ranked(study, score) if study["methods"][n]["difference"]]
+    scale = 1 if score.as_ratio else 100  # in points
     for place, method in enumerate(names):
         row = study["methods"][method]
-        mean, low, high = _interval(row["difference"])
+        mean, low, high = (scale * x for x in _interval(row["difference"]))
         color = COLORS.get(row["verdict"], "0.5")
         axes.plot([low, high], [place, place], color=color)
         axes.plot([mean], [place], "o", color=color, markersize=3)
     axes.axvline(1.0 if score.as_ratio else 0.0, color="black", linewidth=0.8)
     if score.as_ratio:
         axes.set_xscale("log")
-        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=(1, 2, 5)))
+        low, high = axes.get_xlim()
+        subs = (1, 2, 5) if high < DECADES * low else (1,)
+        axes.xaxis.set_major_locator(matplotlib.ticker.LogLocator(subs=subs))
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter("")
     else:
         axes.xaxis.set_major_locator(matplotlib.ticker.MaxNLocator(4))
     axes.set_yticks(range(len(names)), names, fontsize="x-small")
     axes.set_ylim(len(names) - 0.5, -0.5)
-    kind = "ratio" if score.as_ratio else "difference"
+    kind = "ratio to" if score.as_ratio else "points above"
     better = "right" if score.larger_is_better else "left"
     axes.set_title(name)
-    label = f"{score.name}, {kind} to {study['controls'][0]}; {better}: better"
+    control = study["controls"][0]
+    label = f"{score.name}, {kind} {control}; {better}: better"
     axes.set_xlabel(textwrap.fill(label, WIDEST), fontsize="small")
     axes.grid(alpha=0.3)

@@ -24,8 +24,8 @@ OF_PARTS = ("ablation", "-parts")
 """How the names of studies end that take methods to pieces."""
 HEAD = ("method", "better than the control in", "worse in", "studies left open")
 UNITS = (
-    "Differences to the control, with intervals: `x0.5` is half of its error, and below "
-    "1 is better. A number with a sign is in points of percent: of Delta-m in "
+    "Differences to the control, with intervals: `x0.5` is half of its error, and "
+    "below 1 is better. A number with a sign is in points of percent: of Delta-m in "
     "multitask, where less is better, and of accuracy elsewhere.\n"
 )
 
