@@ -211,9 +211,9 @@ _NOTES = (
     "out: the features of a single example have rank one. So is upgd without gates, "
     "which is l2 and noise of 1e-3 learning rates. dash spends one example in fifty on "
     "looking; the network has no normalization layers, which normalize-and-project is "
-    "meant for. A healthy unit is silent for many single examples: with the paper's 8 % "
-    "of its silences taken for its death, snr resets it every few dozen steps; with one "
-    "in 10,000 it comes to 54 %."
+    "meant for. A healthy unit is silent for many single examples: with the paper's "
+    "8 % of its silences taken for its death, snr resets it every few dozen steps; "
+    "with one in 10,000 it comes to 54 %."
 )
 
 
