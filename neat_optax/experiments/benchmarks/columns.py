@@ -78,12 +78,12 @@ def _of_score(score: Score) -> str:
 
 def _of_difference(score: Score) -> str:
     if score.as_ratio:
-        what = "ratio to the control (x0.5 is half of it), a geometric mean"
+        what = "ratio to the control (x0.5 is half of it), geometric mean over the seeds"
     else:
-        what = "the score less the control's, in points of percent,"
+        what = "the score less the control's, in points of percent, mean over the seeds"
     return (
-        f"`difference`: {what} seed by seed; [from, to] is the interval of all methods "
-        "of the study at once"
+        f"`difference`: {what}; [from, to] is its interval of 95 %, for all methods of "
+        "the study at once"
     )
 
 
