@@ -78,7 +78,7 @@ def _of_score(score: Score) -> str:
 
 def _of_difference(score: Score) -> str:
     if score.as_ratio:
-        what = "ratio to the control (x0.5 is half of it), geometric mean over the seeds"
+        what = "ratio to the control (x0.5: half of it), geometric mean over the seeds"
     else:
         what = "the score less the control's, in points of percent, mean over the seeds"
     return (
