@@ -64,9 +64,11 @@ def dormant_units(activity: Any, threshold: ArrayLike = 0.025) -> Any:
 def dormant_fraction(activity: Any, threshold: ArrayLike = 0.025) -> jax.Array:
     """The share of dormant units in all layers together, 0 where there is no unit.
 
+    A fresh network has some after its first task: compare with that, and with the loss.
+
     Args:
       activity: as in `dormant_units`.
-      threshold: as there.
+      threshold: as there. Above 0 it counts weak units too, which still fire.
 
     Example:
       >>> import jax.numpy as jnp
@@ -117,7 +119,8 @@ def reset_dormant(
         `{"trunk": ("actor", "critic")}`. All inputs of a layer must be units of one
         layer: what is concatenated or added up has no path here.
       threshold: :math:`\tau` at least 0, or a schedule.
-      every: :math:`k`, steps from one reset to the next.
+      every: :math:`k`, steps from one reset to the next: a task or less, where tasks
+        have an end.
       init: a function (key, shape, dtype) to a kernel, as in `jax.nn.initializers`; by
         default LeCun normal, as in Flax. Under `optax.inject_hyperparams` it belongs
         in `static_args`.
