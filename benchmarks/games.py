@@ -83,6 +83,7 @@ OPTIMISTIC = optax.optimistic_adam_v2(RATE, b1=0.5)
 METHODS = {
     "plain": (None, ADAM()),
     "optimistic (optax)": (None, OPTIMISTIC),
+    "optimistic descent": (None, optax.optimistic_gradient_descent(0.1)),
     "extragradient": (None, games.extragradient(ADAM())),
     "past-extragradient": (None, games.past_extragradient(ADAM())),
     "consensus": (games.consensus(1.0), ADAM()),
