@@ -36,11 +36,14 @@ def diagnosis(found: Diagnosis) -> Any:
     panels = figure.subplots(2, 3)
     (pairs, time, noise), (layers, losses, trial) = panels
     draw_conflict(pairs, measures.plain.cosines, names, "cosines, mean over steps")
-    draw_cosines(time, found.cosines, names)
+    if draw_cosines(time, found.cosines, names):
+        _figures.legend_inside(time)
     time.set_title("cosines over the probe")
     _draw_noise(noise, found)
     lengths = {path: row for path, (_, row) in measures.layers.items()}
     draw_norms(layers, lengths, names)
+    if len(names) == 2:  # with more of them the losses have the same colors
+        _figures.legend_inside(layers)
     layers.set_title("lengths by array")
     _draw_losses(losses, found)
     if measures.trial is None:
@@ -72,7 +75,7 @@ def _draw_noise(axes: Any, found: Diagnosis) -> None:
     axes.set_xlim(0, 119)
     axes.set_xticks([0, 25, 50, 75, 100])
     axes.invert_yaxis()
-    axes.set_xlabel("opposed, in % (pale: in Adam's metric)")
+    axes.set_xlabel("opposed, % (pale: Adam's metric)")
     axes.set_title("conflict beside its noise" if measures.sampled else "conflict")
     _figures.without_frame(axes)
 
@@ -93,7 +96,7 @@ def _draw_losses(axes: Any, found: Diagnosis) -> None:
         axes.set_xlabel("step")
         axes.set_ylabel("loss")
         if few:
-            axes.legend(frameon=False, fontsize="small")
+            _figures.legend_inside(axes)
         _figures.without_frame(axes)
     axes.set_title(f"losses along the probe, means of {width} steps")
 
@@ -109,8 +112,8 @@ def _draw_trial(axes: Any, found: Diagnosis) -> None:
         axes.plot(mean, place, "o", color=color, markersize=5)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.set_xlabel("log loss beside the mean's: better to the left")
-    axes.set_title("trial: candidates against the mean")
+    axes.set_xlabel("log loss less the mean's; left: better")
+    axes.set_title("trial, against the mean")
     _figures.without_frame(axes)
 
 

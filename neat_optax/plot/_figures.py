@@ -49,6 +49,11 @@ def without_frame(axes: Any) -> None:
     axes.tick_params(color=QUIET)
 
 
+def legend_inside(axes: Any) -> None:
+    """A legend where there is room in the axes."""
+    axes.legend(frameon=True, framealpha=0.7, edgecolor="none", fontsize="small")
+
+
 def legend_beside(axes: Any) -> None:
     """A legend to the right of the axes, where it covers no curve."""
     beside = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}

@@ -33,14 +33,20 @@ def norms(layers: Mapping[str, Any], players: Sequence[str] | None = None) -> An
             f"{[row.shape for row in rows.values()]}."
         )
     figure = _figures.new_figure("norms", 6.4, 1.2 + 0.28 * min(len(rows), MOST))
-    draw_norms(figure.subplots(), rows, players)
+    axes = figure.subplots()
+    if draw_norms(axes, rows, players):
+        _figures.legend_beside(axes)
     return figure
 
 
 def draw_norms(
     axes: Any, rows: Mapping[str, np.ndarray], players: Sequence[str] | None
-) -> None:
-    """Draws a line for each array, and a point on it for each player."""
+) -> bool:
+    """Draws a line for each array, and a point on it for each player.
+
+    Returns:
+      Whether the players are few enough for a legend.
+    """
     paths = list(rows)
     if len(paths) > MOST:
         paths = paths[: MOST // 2] + paths[-MOST // 2 :]
@@ -61,6 +67,5 @@ def draw_norms(
     axes.set_yticks(places, [path or "the root" for path in paths], fontsize="small")
     axes.invert_yaxis()
     axes.set_xlabel("length of the gradient")
-    if few:
-        _figures.legend_beside(axes)
     _figures.without_frame(axes)
+    return few

@@ -75,7 +75,9 @@ def cosines(
             f"{window}."
         )
     figure = _figures.new_figure("cosines", 7.4, 3.6)
-    draw_cosines(figure.subplots(), series, players, window)
+    axes = figure.subplots()
+    if draw_cosines(axes, series, players, window):
+        _figures.legend_beside(axes)
     return figure
 
 
@@ -103,8 +105,12 @@ def draw_conflict(
 
 def draw_cosines(
     axes: Any, series: np.ndarray, players: Sequence[str] | None, window: int = 1
-) -> None:
-    """Draws [T, P, P] into axes: a line for each pair, or their range."""
+) -> bool:
+    """Draws [T, P, P] into axes: a line for each pair, or their range.
+
+    Returns:
+      Whether there are few enough lines for a legend.
+    """
     names = _figures.names_of(players, series.shape[1])
     rows, columns = np.triu_indices(series.shape[1], 1)
     time, pairs = _figures.smooth(series[:, rows, columns], window)
@@ -119,12 +125,11 @@ def draw_cosines(
             edges = np.percentile(pairs, [low, 100 - low], axis=1)
             axes.fill_between(time, *edges, color="C0", alpha=shade, linewidth=0)
         axes.plot(time, np.median(pairs, axis=1), color="C0", label="median pair")
-    if len(rows) <= WRITTEN or len(rows) > LINES:
-        _figures.legend_beside(axes)
     axes.set_xlabel("step")
     axes.set_ylabel("cosine of two players")
     axes.set_ylim(-1.05, 1.05)
     _figures.without_frame(axes)
+    return len(rows) <= WRITTEN or len(rows) > LINES
 
 
 def _averaged(cosines: Any) -> np.ndarray:
