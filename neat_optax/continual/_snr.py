@@ -65,7 +65,9 @@ def self_normalized_resets(
       optimizer: an optimizer, learning rate included, as in `reset_moments`.
       layers: paths of layers, as in `reset_dormant`.
       quantile: :math:`Q` in [0, 1], or a schedule: 1 less the paper's rejection
-        percentile :math:`\eta`, which is 0.08 or less.
+        percentile :math:`\eta`, which is 0.08 or less. In batches of a few examples
+        healthy units are silent often, and each such run may end in a reset: take it
+        nearer to 1.
       every: :math:`k`, steps from one estimate of the thresholds to the next.
       longest: :math:`T` at least 1, silent steps after which any unit is reset. The
         authors count examples, 20,000 in batches of 100. Under

@@ -50,9 +50,10 @@ FULL = {
 """The sizes of the ConFIG paper; of Allen-Cahn those of DeepXDE's example."""
 NOTES = (
     "Players are the terms of the loss: residual{players}, on points of their own, so "
-    "that no sample is shared. A random half of the reference's points selects the "
-    "learning rate, the other half tests. All aggregators but m-config, which is an "
-    "optimizer itself and here gets all gradients in every step, stand before Adam."
+    "that no sample is shared, and new ones in each step. A random half of the "
+    "reference's points selects the learning rate, the other half tests. All "
+    "aggregators but m-config, which is an optimizer itself and here gets all "
+    "gradients in every step, stand before Adam."
 )
 OPTIMIZER_NOTES = (
     " `upgrad-in-NAME` is UPGrad between the gradients in the metric that NAME divides "
