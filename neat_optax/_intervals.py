@@ -9,7 +9,13 @@ LEVEL = 0.95
 
 
 class Interval(NamedTuple):
-    """A mean with its confidence interval over seeds, of 95 % unless it is said."""
+    """A mean with its confidence interval, of 95 % unless it is said.
+
+    Attributes:
+      mean: over seeds, or over blocks of steps.
+      low: lower end of the interval.
+      high: upper end.
+    """
 
     mean: float
     low: float

@@ -1,5 +1,6 @@
 """What `neat_optax.doctor` measures, and the rules of its recommendation."""
 
+from neat_optax._intervals import Interval as Interval
 from neat_optax.advice._candidates import KNOWN as KNOWN
 from neat_optax.advice._candidates import Candidate as Candidate
 from neat_optax.advice._costs import StepCost as StepCost
