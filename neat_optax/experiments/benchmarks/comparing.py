@@ -82,28 +82,43 @@ def conclude(
       score: what is compared.
     """
     first = controls[0]
-    means = {name: x["mean"] for name, x in outcomes.items()}
-    ranked = [name for name in in_order(means, score) if name not in controls]
+    order = in_order({name: x["mean"] for name, x in outcomes.items()}, score)
+    others = [name for name in order if name != first]
+    ranked = [name for name in others if name not in controls] or others
     better = [name for name in ranked if outcomes[name]["verdict"] == BETTER]
-    lost = [name for name in ranked if outcomes[name]["verdict"] == WORSE]
     rivals = [name for name in controls[1:] if outcomes[name]["verdict"] == BETTER]
-    count = len(outcomes) - 1 - len(rivals)
-    if not better:
-        (other, *more) = [name for name in outcomes if name != first]
-        who = f"None of {count} methods beats" if more else f"{other} does not beat"
-        says = f"{who} {first} beyond its interval"
+    lost = [name for name in order if outcomes[name]["verdict"] == WORSE]
+    worse = f"; worse than {first}: {', '.join(lost)}" if lost else ""
+    if better:
+        said = _helping(better, rivals, outcomes, controls, score)
+    else:
+        one_only = f"{ranked[0]} does not beat"
+        who = f"None of {len(ranked)} methods beats" if ranked[1:] else one_only
         but = f", but the control {_listed(rivals)} does" if rivals else ""
-        return f"{says}{but}{_worse(lost)}."
-    best = better[0]
-    parts = [f"{best} helps: {_figures(best, first, outcomes, score)}"]
+        said = f"{who} {first} beyond noise{but}"
+    return f"{said}{worse}."
+
+
+def _helping(
+    better: Sequence[str],
+    rivals: Sequence[str],
+    outcomes: Mapping[str, Mapping[str, Any]],
+    controls: Sequence[str],
+    score: Score,
+) -> str:
+    """What is said of methods that are better, the best of them first."""
+    best, *others = better
     equal = unbeaten(best, outcomes, controls, score)
     less = [name for name in rivals if name not in equal]
+    parts = [f"{best} helps: {_figures(best, controls[0], outcomes, score)}"]
     for how, names in (("not beyond", equal), ("beyond", less)):
         if names:
             parts.append(f"{how} the control{'s' * (len(names) > 1)} {_listed(names)}")
-    if better[1:]:
-        parts.append(f"so do {', '.join(better[1:])}")
-    return f"{'; '.join(parts)}{_worse(lost)}."
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for name in others:
+        found = unbeaten(name, outcomes, controls, score)
+        groups.setdefault(tuple(found), []).append(name)
+    return "; ".join([*parts, *(_so_do(*group) for group in groups.items())])
 
 
 def unbeaten(
@@ -112,7 +127,7 @@ def unbeaten(
     controls: Sequence[str],
     score: Score,
 ) -> list[str]:
-    """The controls that are better than the first one as well, and not beaten by it.
+    """The controls that end better than the first one, and that a method does not beat.
 
     Args:
       name: of the method that may beat them.
@@ -121,10 +136,12 @@ def unbeaten(
       score: what is compared.
     """
     own = _finite(outcomes[name]["scores"])
+    means = _finite([outcomes[x]["mean"] for x in controls])
+    order = in_order(dict(zip(controls, means, strict=True)), score)
     return [
         control
         for control in controls[1:]
-        if outcomes[control]["verdict"] == BETTER
+        if order.index(control) < order.index(controls[0])
         and one(own, _finite(outcomes[control]["scores"]), score).verdict != BETTER
     ]
 
@@ -145,13 +162,15 @@ def _shown(mean: float, score: Score) -> str:
     return f"{mean:.3g}" if score.as_ratio else f"{100 * mean:.2f} %"
 
 
+def _so_do(rivals: Sequence[str], names: Sequence[str]) -> str:
+    does, are = ("do", "are") if len(names) > 1 else ("does", "is")
+    but = f", which {are} not beyond {_listed(rivals)}" if rivals else ""
+    return f"so {does} {', '.join(names)}{but}"
+
+
 def _listed(names: Sequence[str]) -> str:
     *others, last = names
     return f"{', '.join(others)} and {last}" if others else last
-
-
-def _worse(names: Sequence[str]) -> str:
-    return f"; worse than it: {', '.join(names)}" if names else ""
 
 
 def show_difference(difference: Interval, score: Score) -> str:

@@ -16,7 +16,7 @@ from neat_optax.experiments.benchmarks.study import Score, Study, Table
 SYNONYMS = {"conflict-free": "config"}
 """What a candidate is called in studies besides its own name."""
 LEAST_KNOWN = 4
-HEAD = ("study", "best", "better than the control", "the doctor says", "", "why")
+HEAD = ("study", "best", "better than the control", "the doctor says", "verdict", "why")
 
 
 class Judged(NamedTuple):
@@ -67,7 +67,7 @@ def judge(
         named != best and comparing.one(own, theirs, score, count).verdict == WORSE
         for count in (len(allowed), 1)
     )
-    why = "beaten" if beaten else ""
+    why = "the best beats it" if beaten else ""
     return Judged(name, best, winners, said, not beaten, why, not beaten_alone)
 
 
@@ -88,10 +88,10 @@ def table(judged: Iterable[Judged]) -> Table:
     rows = list(judged)
     hits = sum(row.hit for row in rows)
     text = (
-        f"{hits} of {len(rows)} recommendations are hits: a method within one interval "
-        "of the best where some method beats the control beyond noise, or none where "
-        f"none does. {sum(row.alone for row in rows)} are, if the interval is that of "
-        "two methods and not as wide as for all."
+        f"{hits} of {len(rows)} recommendations are hits: a method that the best does "
+        "not beat, seed by seed, where some method beats the control beyond noise; or "
+        "none where none does. That interval is for all methods of the study at once; "
+        f"with one for these two methods alone {sum(row.alone for row in rows)} are."
     )
     cells = tuple(
         (

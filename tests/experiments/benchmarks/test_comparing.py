@@ -80,26 +80,26 @@ def test_what_is_not_finite_is_last():
 def test_nothing_here_is_said():
     found = outcomes(ACCURACY, sum=CONTROL, a=SAME, b=[x - 0.1 for x in CONTROL])
     says = comparing.conclude(found, ["sum"], ACCURACY)
-    assert says == "None of 2 methods beats sum beyond its interval; worse than it: b."
+    assert says == "None of 2 methods beats sum beyond noise; worse than sum: b."
 
 
 def test_a_control_that_alone_is_better_is_no_method():
     found = outcomes(ACCURACY, sum=CONTROL, a=SAME, b=SAME, single=BETTER)
     says = comparing.conclude(found, ["sum", "single"], ACCURACY)
-    beyond = "None of 2 methods beats sum beyond its interval"
+    beyond = "None of 2 methods beats sum beyond noise"
     assert says == f"{beyond}, but the control single does."
 
 
 def test_one_method_is_called_by_its_name():
     found = outcomes(ACCURACY, sum=CONTROL, a=SAME)
     says = comparing.conclude(found, ["sum", "a"], ACCURACY)
-    assert says == "a does not beat sum beyond its interval."
+    assert says == "a does not beat sum beyond noise."
 
 
 def test_the_best_is_named_with_its_figures():
     found = outcomes(ACCURACY, sum=CONTROL, a=BETTER, b=[x + 0.05 for x in CONTROL])
     says = comparing.conclude(found, ["sum"], ACCURACY)
-    assert says == "a helps: accuracy 91.00 % against 81.00 % of sum; so do b."
+    assert says == "a helps: accuracy 91.00 % against 81.00 % of sum; so does b."
 
 
 @pytest.mark.parametrize(
@@ -129,7 +129,18 @@ def test_controls_that_gain_as_much_are_named_for_each_method():
     found["random"]["scores"] = [x + 0.05 for x in CONTROL]
     assert comparing.unbeaten("a", found, names, ACCURACY) == []
     found["random"]["verdict"] = comparing.OPEN
+    assert comparing.unbeaten("uneven", found, names, ACCURACY) == ["random"]
+    found["random"]["mean"] = 0.1
     assert comparing.unbeaten("uneven", found, names, ACCURACY) == []
+
+
+def test_each_method_that_is_better_has_the_controls_that_it_does_not_beat():
+    own = [x + 0.05 for x in CONTROL]
+    found = outcomes(ACCURACY, sum=CONTROL, a=BETTER, b=own, own=own)
+    says = comparing.conclude(found, ["sum", "own"], ACCURACY)
+    assert says.endswith(
+        "; beyond the control own; so does b, which is not beyond own."
+    )
 
 
 def test_differences_are_shown_in_points_or_ratios():
