@@ -70,7 +70,7 @@ def _lines(found: Diagnosis) -> list[str]:
 
 
 def _players(measures: Measures) -> list[str]:
-    head = ("", "loss", "at the end", "gradient", "noise", "gain of the mean")
+    head = ("", "loss", "at the end", "gradient", "unrepeated", "gain of the mean")
     first, last = measures.losses
     rows = [
         (

@@ -48,8 +48,9 @@ def doctor(
         \text{between} = P(g_i^A \cdot g_j^B < 0), \qquad
         \text{within} = P(g_i^A \cdot g_i^B < 0)
 
-    The second is conflict of a player with itself: what noise alone makes. Conflict
-    counts as far as the first exceeds it. A player is harmed by the mean where
+    The second is conflict of a player with itself: what noise alone makes. A pair
+    counts as opposed where its cosine on two batches stays negative over the probe, and
+    is below -0.1 with the noise of both taken out. A player is harmed by the mean where
     :math:`g_i^B \cdot \bar g^A` is negative beyond its spread over steps. If
     there is cause, short trainings from that copy, with the same batches and as many
     learning rates for each, compare the mean with a few candidates. Where
@@ -95,7 +96,7 @@ def doctor(
 
     Example:
       >>> import jax.numpy as jnp, neat_optax as neo
-      >>> losses = lambda p, scale: jnp.array([1.0, 30.0]) * (p - jnp.arange(2.0)) ** 2
+      >>> losses = lambda p, scale: jnp.array([1.0, 30.0]) * (p - jnp.arange(1.0, 3.0)) ** 2
       >>> found = neo.doctor(losses, jnp.zeros(2), [jnp.ones(())], trial_steps=0)
       >>> found.measures.norm_ratio > 10
       True

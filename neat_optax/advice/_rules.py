@@ -190,7 +190,8 @@ def _price(one: Trial, measures: Measures) -> str:
     if not worse:
         return ""
     rises = [
-        f"that of {name} ended {np.expm1(x):.0%} higher" for name, x in worse.items()
+        f"that of {name} ended {np.expm1(x):.0%} above the mean's"
+        for name, x in worse.items()
     ]
     return f"; in exchange {' and '.join(rises)}"
 

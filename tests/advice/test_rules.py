@@ -89,7 +89,7 @@ def test_whose_losses_rise_is_told():
     won = trial(upgrad=(-0.4, -0.3))
     won["upgrad"] = won["upgrad"]._replace(apart=np.array([-1.0, np.log(1.5), 0.05]))
     said = recommend(make_measures(plain=harmful(), trial=won)).reason
-    assert said.endswith("; in exchange that of b ended 50% higher.")
+    assert said.endswith("; in exchange that of b ended 50% above the mean's.")
 
 
 def test_who_gives_a_player_up_does_not_win():
