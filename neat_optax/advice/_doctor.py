@@ -96,7 +96,8 @@ def doctor(
 
     Example:
       >>> import jax.numpy as jnp, neat_optax as neo
-      >>> losses = lambda p, scale: jnp.array([1.0, 30.0]) * (p - jnp.arange(1.0, 3.0)) ** 2
+      >>> ends, scales = jnp.array([1.0, 2.0]), jnp.array([1.0, 30.0])
+      >>> losses = lambda params, batch: scales * (params - ends) ** 2
       >>> found = neo.doctor(losses, jnp.zeros(2), [jnp.ones(())], trial_steps=0)
       >>> found.measures.norm_ratio > 10
       True

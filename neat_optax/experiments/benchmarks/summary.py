@@ -22,6 +22,7 @@ DOCTOR = "python benchmarks/doctor_hits.py"
 """Asks the doctor, of whom there is a page as well."""
 OF_PARTS = ("ablation", "-parts")
 """How the names of studies end that take methods to pieces."""
+MOST_LISTED = 6
 HEAD = ("method", "better than the control in", "worse in", "studies left open")
 UNITS = (
     "Differences to the control, with intervals: `x0.5` is half of its error, and "
@@ -181,4 +182,20 @@ def _study(name: str, content: Mapping[str, Any]) -> list[str]:
     notes = [f"{content['notes']}\n"] if content["notes"] else []
     table = tables.table(content)
     parts = [f"## {name}\n", f"{content['about']}\n", *notes, f"{protocol}\n"]
-    return [*parts, f"**{content['conclusion']}**\n", f"{table}\n"]
+    said = f"**{content['conclusion']}**\n"
+    return [*parts, said, f"{table}\n", *_same(content["methods"])]
+
+
+def _same(methods: Mapping[str, Any]) -> list[str]:
+    """Which methods came to the same, since they are one here under several names."""
+    groups: dict[tuple[float, ...], list[str]] = {}
+    for name, row in methods.items():
+        groups.setdefault(tuple(row["scores"]), []).append(name)
+    shown = [_listed(names) for names in groups.values() if len(names) > 1]
+    return [f"The same to the last digit: {'; '.join(shown)}.\n"] if shown else []
+
+
+def _listed(names: Sequence[str]) -> str:
+    if len(names) > MOST_LISTED:
+        return f"{names[0]} and {len(names) - 1} others"
+    return " = ".join(names)

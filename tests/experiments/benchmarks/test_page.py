@@ -73,6 +73,14 @@ def test_pages_hold_conclusions_and_tables(result):
     assert "- `accuracy, %`: on test data, in percent, higher is better" in text
     assert "- `conflict`: share of steps" in text
     assert "`memory`" not in text
+    assert "The same to the last digit" not in text
+    methods = result["studies"]["made-up"]["methods"]
+    twice = {
+        **result["studies"]["made-up"],
+        "methods": {**methods, "twin": methods["bad"]},
+    }
+    same = summary.benchmark_page("toy", {**result, "studies": {"made-up": twice}})
+    assert "The same to the last digit: bad = twin.\n" in same
     assert "## Times\n\nRatios.\n\n| what | figure |" in text
 
 
