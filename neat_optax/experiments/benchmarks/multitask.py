@@ -49,7 +49,8 @@ OVERLAP = (
     "All tasks share every example: the overlap of samples is 100 %. Delta-m is held "
     "against networks of one task each, as wide, whose learning rates are tuned for "
     "each task; lower is better. Tuned weights are fixed weights of the losses with as "
-    "many trials, each of weights and a rate. Conflict is that of the trunk."
+    "many trials, each of weights and a rate. Conflict is that of the trunk. `control` "
+    "is NEAT with alpha 0, and `random` draws weights at each step."
 )
 
 
