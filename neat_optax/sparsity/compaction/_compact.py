@@ -91,6 +91,8 @@ def compact(
     Args:
       model: an `nnx.Module` or a linen module. Each layer's units go to the next layer
         alone, by way of activations, pooling, and a flatten with channels last.
+        Normalization between two layers is refused: fold it into the first of them
+        before pruning, or leave these two out of `layers`.
       x: an example input, or a tuple of all arguments.
       variables: for linen, a dictionary with `"params"`.
       threshold: :math:`\tau` at least 0; above 0 the outputs change.
