@@ -27,10 +27,12 @@ def cgd(
 
     After `optax.sgd` with the same rate :math:`\eta` it takes all players to the Nash
     equilibrium of the game in which every loss is replaced by its gradient, the mixed
-    second derivatives, and a step penalty :math:`\|\Delta\|^2 / 2 \eta`. Converges for
-    bilinear zero-sum games at any rate. Conjugate gradients solve it on products with
-    the Jacobian, which never exists: for any number of players on the normal equations,
-    two products an iteration, and for `zero_sum` on the first player's half,
+    second derivatives, and a step penalty :math:`\|\Delta\|^2 / 2 \eta`. Then it
+    converges for bilinear zero-sum games at any rate; after `optax.sgd` with another
+    rate as long as that is below :math:`2 \eta`. Conjugate gradients solve it on
+    products with the Jacobian, which never exists: for any number of players on the
+    normal equations, two products an iteration, and for `zero_sum` on the first
+    player's half,
 
     .. math::
 
